@@ -1,0 +1,90 @@
+//! Every environment variable that a process of ours reads, with its documentation.
+//!
+//! This list is the definition: the reference page in the book is compared with it by a test.
+
+/// One variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Var {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+}
+
+/// Adopts a log that was written before safe points existed, for one start.
+pub const WAL_LEGACY_UPGRADE: &str = "AUTONOMYOPS_WAL_LEGACY_UPGRADE";
+/// Accepts the loss of all telemetry after the log was deleted, for one start.
+pub const WAL_OPERATOR_RESET: &str = "AUTONOMYOPS_WAL_OPERATOR_RESET";
+/// Makes the runtime deny every call.
+pub const STRICT_MODE: &str = "AUTONOMY_STRICT_MODE";
+/// Names the person or program in decisions.
+pub const OPERATOR: &str = "AUTONOMY_OPERATOR";
+/// Address of the collector.
+pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// Headers of every request to the collector.
+pub const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+/// Compression of every request to the collector.
+pub const OTLP_COMPRESSION: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
+/// Time limit of one request to the collector.
+pub const OTLP_TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+/// Base directory of state files.
+pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
+/// Base directory of cached files.
+pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// Home directory, from which the two above are derived when they are not set.
+pub const HOME: &str = "HOME";
+/// Turns colour off.
+pub const NO_COLOR: &str = "NO_COLOR";
+/// Filter of the log output.
+pub const RUST_LOG: &str = "RUST_LOG";
+
+/// Every variable, in the order of the reference page.
+pub const ALL: &[Var] = &[
+    Var {
+        name: STRICT_MODE,
+        doc: "`1` makes the runtime deny every call, whatever policy is loaded.",
+    },
+    Var {
+        name: OPERATOR,
+        doc: "Names the person or program that operates the node; recorded in every decision.",
+    },
+    Var {
+        name: WAL_LEGACY_UPGRADE,
+        doc: "`1` adopts every whole frame of a log without `telemetry.safe_seq`, for one start.",
+    },
+    Var {
+        name: WAL_OPERATOR_RESET,
+        doc: "`1` starts a new log after `telemetry.wal` and `telemetry.safe_seq` were deleted, for one start; the loss is logged.",
+    },
+    Var { name: OTLP_ENDPOINT, doc: "Base URL of the OTLP collector; `/v1/logs` is appended." },
+    Var {
+        name: OTLP_HEADERS,
+        doc: "Headers of every request to the collector: `key=value,key=value`, values percent-encoded.",
+    },
+    Var { name: OTLP_COMPRESSION, doc: "`gzip` or `none`." },
+    Var { name: OTLP_TIMEOUT, doc: "Time limit of one request to the collector, in milliseconds." },
+    Var {
+        name: XDG_STATE_HOME,
+        doc: "Base of the default log directory; `~/.local/state` when not set.",
+    },
+    Var {
+        name: XDG_CACHE_HOME,
+        doc: "Base of the default policy and control-plane directories; `~/.cache` when not set.",
+    },
+    Var { name: HOME, doc: "Home directory, used when the two above are not set." },
+    Var { name: NO_COLOR, doc: "Any value turns colour off." },
+    Var { name: RUST_LOG, doc: "Filter of the log output, for example `info` or `runtime=debug`." },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_is_listed_once() {
+        for var in ALL {
+            assert_eq!(ALL.iter().filter(|it| it.name == var.name).count(), 1, "{}", var.name);
+            assert!(var.doc.ends_with('.'), "{}", var.name);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Health and status of the services.
+
+use serde::{Deserialize, Serialize};
+
+/// How the runtime decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// By the loaded policy; without one, deny.
+    Normal,
+    /// Deny everything, whatever is loaded.
+    Strict,
+}
+
+/// Answer of `GET /health`: exactly these two keys, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Always `ok` when there is an answer.
+    pub status: String,
+    /// How the runtime decides.
+    pub mode: Mode,
+}
+
+impl Health {
+    /// The answer of a runtime in `mode`.
+    pub fn ok(mode: Mode) -> Self {
+        Self { status: "ok".to_owned(), mode }
+    }
+}
+
+/// Answer of `GET /v1/status` of the runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeStatus {
+    /// Node that this runtime governs.
+    pub node: String,
+    /// How the runtime decides.
+    pub mode: Mode,
+    /// Version of the loaded policy; empty when none is loaded.
+    pub policy_ref: String,
+    /// Digest of the loaded policy; empty when none is loaded.
+    pub policy_digest: String,
+    /// The log.
+    pub wal: WalStatus,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+}
+
+/// State of the log behind a runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalStatus {
+    /// Identity of the log.
+    pub wal_id: String,
+    /// Last acknowledged sequence number; 0 before the first.
+    pub last_seq: u64,
+    /// Last sequence number accepted by a consumer; absent when the position cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// Size of the log in bytes.
+    pub bytes: u64,
+    /// `ok`, or the code of the error that stopped the log.
+    pub health: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_is_exactly_the_documented_object() {
+        let text = serde_json::to_string(&Health::ok(Mode::Normal)).unwrap();
+        assert_eq!(text, r#"{"status":"ok","mode":"normal"}"#);
+        let text = serde_json::to_string(&Health::ok(Mode::Strict)).unwrap();
+        assert_eq!(text, r#"{"status":"ok","mode":"strict"}"#);
+    }
+}

@@ -1,0 +1,21 @@
+//! What crosses the network and the process border: request and response types of both HTTP
+//! services, the error body, the environment variables, and the exit codes.
+//!
+//! | module    | what it defines                                            |
+//! |-----------|------------------------------------------------------------|
+//! | `tool`    | `POST /v1/tool` of the runtime                             |
+//! | `health`  | health and status answers                                  |
+//! | `control` | events of the control plane                                |
+//! | `problem` | error bodies: RFC 9457 over HTTP, one object on stdout      |
+//! | `env`     | every environment variable, with its documentation         |
+//! | `exit`    | every exit code, with its meaning                          |
+//!
+//! Nothing here decides anything: domain crates have their own types, and the services convert at
+//! their edge.
+
+pub mod control;
+pub mod env;
+pub mod exit;
+pub mod health;
+pub mod problem;
+pub mod tool;

@@ -1,0 +1,28 @@
+//! Durability: the only code of the system that opens, writes, syncs, renames, locks, truncates.
+//!
+//! | module    | what it holds                                                              |
+//! |-----------|----------------------------------------------------------------------------|
+//! | `port`    | the traits [`Vfs`] and [`File`]: what a log needs of a file system           |
+//! | `os`      | [`OsVfs`]: the real one                                                      |
+//! | `replace` | the one routine that replaces a file as a whole, and its reading counterpart |
+//! | `lock`    | advisory locks that name their holder                                        |
+//! | `mem`     | `MemVfs` (feature `testing`): written and synced state kept apart            |
+//! | `fault`   | `FaultPlan` (feature `testing`): which operation fails, and how              |
+
+#[cfg(feature = "testing")]
+mod fault;
+mod lock;
+#[cfg(feature = "testing")]
+mod mem;
+mod os;
+mod port;
+mod replace;
+
+#[cfg(feature = "testing")]
+pub use fault::{Fault, FaultPlan, Op};
+pub use lock::{Lock, LockError};
+#[cfg(feature = "testing")]
+pub use mem::{CrashPolicy, MemVfs};
+pub use os::OsVfs;
+pub use port::{File, FileId, OpenMode, Stat, Vfs, write_all_at};
+pub use replace::{TEMP_SUFFIX, read_whole, replace};

@@ -1,0 +1,113 @@
+//! Advisory locks that name their holder.
+//!
+//! The lock is `flock`: it ends with the last handle of the process, however the process ends. The
+//! file is never removed, since removing it would let two processes lock two different files.
+
+use std::{
+    any::Any,
+    fmt,
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, Write as _},
+    path::Path,
+};
+
+/// Most bytes of a holder's text that are read back.
+const HOLDER_LEN_MAX: u64 = 1024;
+
+/// A lock that is held until this value is dropped.
+pub struct Lock {
+    _held: Box<dyn Any + Send + Sync>,
+}
+
+impl Lock {
+    pub(crate) fn new(held: impl Any + Send + Sync) -> Self {
+        Self { _held: Box::new(held) }
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock")
+    }
+}
+
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// Somebody else has it.
+    Held {
+        /// What the holder left in the file.
+        holder: String,
+    },
+    /// The file could not be opened, locked or written.
+    Io(io::Error),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { holder } => write!(f, "held by {holder}"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LockError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Held { .. } => None,
+            Self::Io(error) => Some(error),
+        }
+    }
+}
+
+/// Takes the lock of the operating system.
+pub(crate) fn lock_file(path: &Path, holder: &str) -> Result<Lock, LockError> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(LockError::Io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(LockError::Held { holder: read(&mut file) }),
+        Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+    }
+    write(&mut file, holder).map_err(LockError::Io)?;
+    Ok(Lock::new(file))
+}
+
+fn read(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    match file.take(HOLDER_LEN_MAX).read_to_end(&mut bytes) {
+        Ok(_) if !bytes.is_empty() => String::from_utf8_lossy(&bytes).trim().to_owned(),
+        _ => "an unknown process".to_owned(),
+    }
+}
+
+/// The text is a courtesy: it is not synced, and a reader copes with any content.
+fn write(file: &mut File, holder: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(holder.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_comer_learns_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let first = lock_file(&path, "pid 41").unwrap();
+        match lock_file(&path, "pid 42") {
+            Err(LockError::Held { holder }) => assert_eq!(holder, "pid 41"),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        lock_file(&path, "pid 42").unwrap();
+    }
+}

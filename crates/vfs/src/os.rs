@@ -1,0 +1,156 @@
+//! The file system of the operating system.
+
+use std::{
+    fs, io,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::Path,
+    sync::Arc,
+};
+
+use crate::{File, FileId, Lock, LockError, OpenMode, Stat, Vfs};
+
+/// The real file system (Unix).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsVfs;
+
+#[derive(Debug)]
+struct OsFile(fs::File);
+
+impl Vfs for OsVfs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(mode != OpenMode::Read);
+        match mode {
+            OpenMode::Read | OpenMode::ReadWrite => {}
+            OpenMode::Create => _ = options.create(true).truncate(false),
+            OpenMode::Truncate => _ = options.create(true).truncate(true),
+        }
+        let file = options.open(path)?;
+        // Opening a directory for reading succeeds and every read of it fails: say it here.
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let missing: Vec<_> = path.ancestors().take_while(|it| !it.exists()).collect();
+        fs::create_dir_all(path)?;
+        for made in missing {
+            match made.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent)?,
+                _ => self.sync_dir(Path::new("."))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(stat(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> Result<Lock, LockError> {
+        crate::lock::lock_file(path, holder)
+    }
+}
+
+impl File for OsFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|it| !it.is_empty()) {
+            match self.0.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(buf, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(stat(&self.0.metadata()?))
+    }
+}
+
+fn stat(metadata: &fs::Metadata) -> Stat {
+    Stat {
+        len: metadata.len(),
+        is_dir: metadata.is_dir(),
+        id: FileId { device: metadata.dev(), inode: metadata.ino() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write_all_at;
+
+    #[test]
+    fn bytes_and_names_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let sub = dir.path().join("a/b");
+        OsVfs.create_dir_all(&sub).unwrap();
+        let path = sub.join("x");
+        assert_eq!(OsVfs.stat(&path).unwrap(), None);
+        let file = OsVfs.open(&path, OpenMode::Create).unwrap();
+        write_all_at(&*file, b"hello", 3).unwrap();
+        file.sync_data().unwrap();
+        let mut buf = [9; 10];
+        assert_eq!(file.read_at(&mut buf, 0).unwrap(), 8);
+        assert_eq!(&buf[..8], b"\0\0\0hello");
+        assert_eq!(OsVfs.list(&sub).unwrap(), ["x"]);
+        OsVfs.rename(&path, &sub.join("y")).unwrap();
+        OsVfs.sync_dir(&sub).unwrap();
+        let stat = OsVfs.stat(&sub.join("y")).unwrap().unwrap();
+        assert_eq!(stat, file.stat().unwrap());
+        OsVfs.remove(&sub.join("y")).unwrap();
+        assert_eq!(OsVfs.stat(&sub.join("y")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_directory_is_not_opened_as_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for mode in [OpenMode::Read, OpenMode::ReadWrite, OpenMode::Create] {
+            let error = OsVfs.open(dir.path(), mode).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        }
+    }
+}

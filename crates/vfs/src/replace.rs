@@ -1,0 +1,73 @@
+//! Replacing a small file as a whole, and reading one back.
+//!
+//! * **P1** After [`replace`] returned `Ok` the new content is durable under its name.
+//! * **P2** After a crash inside it the name holds the old content or the new, whole; at most a
+//!   file with [`TEMP_SUFFIX`] is left beside it, which the next call overwrites.
+
+use std::{io, path::Path};
+
+use crate::{OpenMode, Vfs, write_all_at};
+
+/// Suffix of the file that is written before it takes the name.
+pub const TEMP_SUFFIX: &str = ".tmp";
+
+/// Writes `bytes` beside `path`, syncs them, renames, syncs the directory (P1, P2).
+///
+/// # Errors
+///
+/// The first error of any step. Before the rename the old content is untouched.
+pub fn replace(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temp = path.as_os_str().to_owned();
+    temp.push(TEMP_SUFFIX);
+    let temp = Path::new(&temp);
+    let file = vfs.open(temp, OpenMode::Truncate)?;
+    write_all_at(&*file, bytes, 0)?;
+    file.sync_data()?;
+    drop(file);
+    vfs.rename(temp, path)?;
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => vfs.sync_dir(dir),
+        _ => vfs.sync_dir(Path::new(".")),
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes; `Ok(None)` when it does not exist.
+///
+/// # Errors
+///
+/// What the file system reports, and [`io::ErrorKind::FileTooLarge`] beyond the limit.
+pub fn read_whole(vfs: &dyn Vfs, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match vfs.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let len = file.stat()?.len;
+    if len > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OsVfs;
+
+    #[test]
+    fn the_new_content_takes_the_name_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        assert_eq!(read_whole(&OsVfs, &path, 10).unwrap(), None);
+        for content in [&b"one"[..], b"", b"three"] {
+            replace(&OsVfs, &path, content).unwrap();
+            assert_eq!(read_whole(&OsVfs, &path, 10).unwrap().unwrap(), content);
+        }
+        assert_eq!(OsVfs.list(dir.path()).unwrap(), ["x"]);
+        let error = read_whole(&OsVfs, &path, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+}

@@ -1,0 +1,113 @@
+//! The hash chain: each entry names a hash over itself and everything before it.
+//!
+//! `value(n) = BLAKE3(value(n-1) ‖ payload bytes of n before `,"chain":`)`, written as 64
+//! lower-case hex digits. The value before the first chained entry is BLAKE3 of every byte of the
+//! file in front of it, so a log that others wrote without a chain is covered by the first entry
+//! that has one.
+//!
+//! # Invariants
+//!
+//! * **C1** Two logs with the same chain value at a sequence number hold the same bytes up to it.
+//! * **C2** A value depends only on its predecessor and its own payload, so entries can be checked
+//!   in parallel: each names the value the next one starts from.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+/// A value of the chain.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Chain([u8; Self::LEN]);
+
+impl Chain {
+    /// Bytes of a value.
+    pub const LEN: usize = 32;
+    /// Hex digits of a value.
+    pub const HEX_LEN: usize = 64;
+
+    /// The value before the first chained entry of a file that starts with `prefix`.
+    ///
+    /// For a new log `prefix` is empty.
+    pub fn before(prefix: &[u8]) -> Self {
+        Self(*blake3::hash(prefix).as_bytes())
+    }
+
+    /// Wraps a hash that was computed while streaming over the bytes in front of the chain.
+    pub const fn from_hash(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the value of an entry whose payload before `,"chain":` is `body`.
+    #[must_use]
+    pub fn link(self, body: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.0).update(body);
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// Returns the 64 hex digits as they stand in an entry.
+    pub fn to_hex(self) -> [u8; Self::HEX_LEN] {
+        let mut digits = [0; Self::HEX_LEN];
+        // The buffer is exactly twice the value, which is the only way this can fail.
+        let encoded = hex::encode_to_slice(self.0, &mut digits);
+        debug_assert!(encoded.is_ok(), "the buffer is twice the length of the value");
+        digits
+    }
+}
+
+impl FromStr for Chain {
+    type Err = ChainParseError;
+
+    fn from_str(digits: &str) -> Result<Self, Self::Err> {
+        // Upper case would give one value two spellings, and a flipped bit could pass.
+        if digits.bytes().any(|it| it.is_ascii_uppercase()) {
+            return Err(ChainParseError);
+        }
+        let mut value = [0; Self::LEN];
+        hex::decode_to_slice(digits, &mut value).map_err(|_| ChainParseError)?;
+        Ok(Self(value))
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chain({self})")
+    }
+}
+
+/// The text is not 64 lower-case hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a chain value has 64 lower-case hex digits")]
+pub struct ChainParseError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_form_is_64_lower_case_digits_and_parses_back() {
+        let value = Chain::before(b"");
+        assert_eq!(
+            value.to_string(),
+            "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
+            "BLAKE3 of the empty input, from the BLAKE3 test vectors"
+        );
+        assert_eq!(value.to_hex(), value.to_string().as_bytes());
+        assert_eq!(value.to_string().parse(), Ok(value));
+        assert_eq!(value.to_string().to_uppercase().parse::<Chain>(), Err(ChainParseError));
+        assert_eq!("00".parse::<Chain>(), Err(ChainParseError));
+    }
+
+    #[test]
+    fn a_link_depends_on_the_predecessor_and_on_the_body() {
+        let start = Chain::before(b"");
+        assert_ne!(start.link(b"a"), start.link(b"b"));
+        assert_ne!(start.link(b"a"), start.link(b"a").link(b"a"));
+    }
+}

@@ -1,0 +1,37 @@
+//! Pure codec for the telemetry write-ahead log: bytes in, values out, no I/O and no clock.
+//!
+//! | module      | what it defines                                              |
+//! |-------------|--------------------------------------------------------------|
+//! | `seq`       | sequence numbers, from 1 without gaps                        |
+//! | `frame`     | the length prefix and its limits                             |
+//! | `entry`     | the JSON payload of a frame                                  |
+//! | `event`     | what an entry says happened                                  |
+//! | `chain`     | the hash that ties an entry to every byte before it          |
+//! | `birth`     | the first entry of a log: its identity and its predecessor   |
+//! | `safe_point`| how much was acknowledged to callers                         |
+//! | `position`  | how much was accepted by a consumer                          |
+//! | `canonical` | one byte form for equal JSON values, for hashing             |
+//! | `names`     | the files of a log directory                                 |
+
+mod birth;
+mod canonical;
+mod chain;
+mod entry;
+mod event;
+mod frame;
+pub mod names;
+mod position;
+mod safe_point;
+mod seq;
+
+pub use birth::{Birth, Origin, WalId};
+pub use canonical::canonical_json;
+pub use chain::{Chain, ChainParseError};
+pub use entry::{
+    CHAIN_SUFFIX_LEN, Entry, EntryError, encode_entry, leading_seq, read_seq, split_chain,
+};
+pub use event::{Event, EventRef, Kind};
+pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};
+pub use position::{Position, PositionError};
+pub use safe_point::{SafePoint, SafePointError};
+pub use seq::{Seq, event_id};

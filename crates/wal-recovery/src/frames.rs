@@ -1,0 +1,186 @@
+//! The frames of a file, one after the other.
+//!
+//! * **G1** Memory is bounded by one frame and one read, whatever the length of the file.
+//! * **G2** A frame is reported only when all its bytes are there.
+
+use std::{io, sync::Arc};
+
+use vfs::File;
+use wal_format::{FrameError, HEADER_LEN, Header};
+
+/// Bytes asked for at once.
+const READ_LEN: usize = 256 << 10;
+
+/// Reads frames from an offset on.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    file: Arc<dyn File>,
+    /// File offset of the first byte in `buffer`.
+    base: u64,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that belong to frames already given out.
+    taken: usize,
+}
+
+/// What stands at the reader's place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peek {
+    /// A whole frame.
+    Frame(Header),
+    /// The file ends inside a frame, or exactly here.
+    Torn,
+    /// A zero length prefix.
+    End,
+    /// A length that no writer produces.
+    TooLong(u32),
+}
+
+/// What was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<'a> {
+    /// A whole frame.
+    Frame {
+        /// Where it starts.
+        offset: u64,
+        /// Its JSON bytes.
+        payload: &'a [u8],
+    },
+    /// The file ends inside a frame, or exactly here.
+    Torn,
+    /// A zero length prefix.
+    End,
+    /// A length that no writer produces.
+    TooLong(u32),
+}
+
+impl FrameReader {
+    pub(crate) fn new(file: Arc<dyn File>, offset: u64) -> Self {
+        Self { file, base: offset, buffer: Vec::new(), taken: 0 }
+    }
+
+    /// Where the next frame starts.
+    pub(crate) fn offset(&self) -> u64 {
+        self.base + self.taken as u64
+    }
+
+    /// Says what stands at the reader's place and does not move.
+    pub(crate) fn peek(&mut self) -> io::Result<Peek> {
+        let Some(bytes) = self.filled(HEADER_LEN)?.first_chunk::<HEADER_LEN>().copied() else {
+            return Ok(Peek::Torn);
+        };
+        let header = match Header::from_bytes(bytes) {
+            Ok(header) => header,
+            Err(FrameError::Empty) => return Ok(Peek::End),
+            Err(FrameError::TooLong { len }) => return Ok(Peek::TooLong(len)),
+        };
+        let end = HEADER_LEN + header.payload_len();
+        if self.filled(end)?.len() < end {
+            return Ok(Peek::Torn);
+        }
+        Ok(Peek::Frame(header))
+    }
+
+    /// Reads the next frame. Anything but a frame leaves the reader where it is, so that a file
+    /// that grows can be asked again.
+    pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
+        let offset = self.offset();
+        let header = match self.peek()? {
+            Peek::Frame(header) => header,
+            Peek::Torn => return Ok(Next::Torn),
+            Peek::End => return Ok(Next::End),
+            Peek::TooLong(len) => return Ok(Next::TooLong(len)),
+        };
+        let start = self.taken + HEADER_LEN;
+        self.taken = start + header.payload_len();
+        let payload = self.buffer.get(start..self.taken).unwrap_or_default();
+        Ok(Next::Frame { offset, payload })
+    }
+
+    /// Whether every byte from here to the end of the file is zero.
+    pub(crate) fn only_zeros_follow(&mut self) -> io::Result<bool> {
+        loop {
+            let rest = self.filled(1)?;
+            if rest.is_empty() {
+                return Ok(true);
+            }
+            if rest.iter().any(|it| *it != 0) {
+                return Ok(false);
+            }
+            let len = rest.len();
+            self.taken += len;
+        }
+    }
+
+    /// Returns what is buffered from here on: at least `want` bytes unless the file ends before.
+    fn filled(&mut self, want: usize) -> io::Result<&[u8]> {
+        while self.buffer.len() - self.taken < want {
+            self.buffer.drain(..self.taken);
+            self.base += self.taken as u64;
+            self.taken = 0;
+            let have = self.buffer.len();
+            self.buffer.resize(have + READ_LEN.max(want - have), 0);
+            let room = self.buffer.get_mut(have..).unwrap_or_default();
+            let read = self.file.read_at(room, self.base + have as u64);
+            self.buffer.truncate(have + *read.as_ref().unwrap_or(&0));
+            if read? == 0 {
+                break;
+            }
+        }
+        Ok(self.buffer.get(self.taken..).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use vfs::{MemVfs, OpenMode, Vfs as _, write_all_at};
+    use wal_format::{Frame, MAX_PAYLOAD_LEN};
+
+    use super::*;
+
+    fn reader(content: &[u8]) -> FrameReader {
+        let vfs = MemVfs::default();
+        let file = vfs.open(Path::new("/x"), OpenMode::Create).unwrap();
+        write_all_at(&*file, content, 0).unwrap();
+        FrameReader::new(file, 0)
+    }
+
+    proptest! {
+        #[test]
+        fn frames_of_any_size_come_back_with_their_offsets(lens in prop::collection::vec(1..400_000_usize, 0..6), cut in 0..8_usize) {
+            let mut disk = Vec::new();
+            let mut want = Vec::new();
+            for (n, len) in lens.iter().enumerate() {
+                let payload = vec![u8::try_from(n).unwrap() + 1; *len];
+                want.push((disk.len() as u64, payload.clone()));
+                Frame::encode(&payload, &mut disk).unwrap();
+            }
+            if cut > 0 && cut <= disk.len() {
+                want.pop();
+                disk.truncate(disk.len() - cut);
+            }
+            let mut reader = reader(&disk);
+            for (at, bytes) in want {
+                prop_assert_eq!(reader.next().unwrap(), Next::Frame { offset: at, payload: &bytes });
+            }
+            prop_assert_eq!(reader.next().unwrap(), Next::Torn);
+            prop_assert_eq!(reader.next().unwrap(), Next::Torn);
+        }
+    }
+
+    #[test]
+    fn zeros_end_the_log_and_anything_behind_them_is_noticed() {
+        let mut zeros = reader(&vec![0; 1_000_000]);
+        assert_eq!(zeros.next().unwrap(), Next::End);
+        assert!(zeros.only_zeros_follow().unwrap());
+        let mut content = vec![0; 1_000_000];
+        content.push(1);
+        assert!(!reader(&content).only_zeros_follow().unwrap());
+        assert_eq!(
+            reader(&(MAX_PAYLOAD_LEN + 1).to_be_bytes()).next().unwrap(),
+            Next::TooLong(MAX_PAYLOAD_LEN + 1)
+        );
+    }
+}

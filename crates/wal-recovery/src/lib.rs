@@ -1,0 +1,37 @@
+//! Opening a write-ahead log safely, appending to it durably, and reading it without a lock.
+//!
+//! | module      | what it does                                                              |
+//! |-------------|---------------------------------------------------------------------------|
+//! | `codes`     | every stable code of this crate                                             |
+//! | `violation` | why a log cannot be trusted                                                 |
+//! | `plan`      | the boot table: what to do with a directory                                 |
+//! | `frames`    | frames of a file, one after the other, in constant memory                   |
+//! | `scan`      | the rules R1–R3, JSON and chain over those frames                           |
+//! | `survey`    | looks at a directory and changes nothing                                    |
+//! | `recover`   | lock, survey, repair: the only way to a [`Log`]                             |
+//! | `writer`    | one group of entries to the disk, in the right order                        |
+//! | `log`       | many callers, one group at a time                                           |
+//! | `reader`    | committed entries, while somebody else writes                               |
+//! | `state`     | the small files beside the log                                              |
+
+pub mod codes;
+mod frames;
+mod log;
+mod plan;
+mod reader;
+mod recover;
+mod scan;
+mod state;
+mod survey;
+mod violation;
+mod writer;
+
+pub use log::{Log, LogStatus, QUEUE_BYTES_MAX};
+pub use plan::{Decision, Found, Overrides, decide};
+pub use reader::{Item, ReadError, Reader};
+pub use recover::{Opening, RecoverError, Recovered, Report, recover};
+pub use scan::{Identity, Scanned, Tail};
+pub use state::{StateError, read_position};
+pub use survey::{Survey, SurveyError, survey};
+pub use violation::Violation;
+pub use writer::{AppendError, Durability, GROUP_BYTES_MAX, Receipt, Submission, Writer};

@@ -1,0 +1,180 @@
+//! Committed entries, while somebody else writes.
+//!
+//! * **B1** A reader takes no lock, changes nothing, and never sees an entry that was not
+//!   acknowledged: it reads the safe point first and stops there.
+//! * **B2** Every entry is checked by the rules of the scan before it is given out.
+//! * **B3** Memory is bounded by one frame.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use thiserror::Error;
+use vfs::{File, OpenMode, Vfs};
+use wal_format::{SafePoint, Seq, names};
+
+use crate::{
+    Identity, Violation, codes,
+    frames::{FrameReader, Next, Peek},
+    plan::FoundSafePoint,
+    scan::{Scanner, Stop, Trust, Verdict, end_of_log},
+    state::read_safe_point,
+};
+
+/// Reads the committed entries of a log, from the first.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    file: Option<Arc<dyn File>>,
+    frames: Option<FrameReader>,
+    scanner: Scanner,
+    safe: SafePoint,
+}
+
+/// One committed entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// Its number.
+    pub seq: Seq,
+    /// Where its frame starts, in bytes.
+    pub offset: u64,
+    /// Its payload, byte for byte.
+    pub payload: &'a [u8],
+}
+
+impl Reader {
+    /// Opens the log in `dir` for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NotFound`] when there is no log, [`ReadError::Violation`] when its safe point
+    /// is missing or unreadable, [`ReadError::Io`] when the file system fails.
+    pub fn open(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ReadError> {
+        let path = dir.join(names::WAL);
+        let at = |path: PathBuf| move |source| ReadError::Io { path, source };
+        let safe_path = dir.join(names::SAFE_SEQ);
+        // B1: the safe point first, so that everything it names is in the file opened next.
+        let safe = read_safe_point(vfs, dir).map_err(at(safe_path.clone()))?;
+        let file = match vfs.open(&path, OpenMode::Read) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(at(path)(error)),
+        };
+        let safe = match safe {
+            FoundSafePoint::Present(safe) => safe,
+            FoundSafePoint::WrongSize(len) => return Err(Violation::SafeSeqCorrupt { len }.into()),
+            FoundSafePoint::Absent if file.is_none() => {
+                return Err(ReadError::NotFound { dir: dir.to_owned() });
+            }
+            FoundSafePoint::Absent => {
+                return Err(Violation::SafeSeqNotFound { path: safe_path }.into());
+            }
+        };
+        let frames = file.clone().map(|file| FrameReader::new(file, 0));
+        Ok(Self { path, file, frames, scanner: Scanner::new(Trust::UpTo(safe)), safe })
+    }
+
+    /// The safe point at which this reader stops.
+    pub fn safe_point(&self) -> SafePoint {
+        self.safe
+    }
+
+    /// Who the log is; known after the first entry.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.scanner.identity()
+    }
+
+    /// Returns the next committed entry; `None` behind the last.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Violation`] at the first entry that does not hold, [`ReadError::Io`] when the
+    /// file system fails.
+    pub fn next_entry(&mut self) -> Result<Option<Item<'_>>, ReadError> {
+        let Self { frames: Some(frames), scanner, path, .. } = self else {
+            self.scanner.finish()?;
+            return Ok(None);
+        };
+        if !scanner.expected().is_some_and(|seq| scanner.vouched_for(seq)) {
+            return Ok(None);
+        }
+        let at = |source| ReadError::Io { path: path.clone(), source };
+        let stop = match frames.peek().map_err(at)? {
+            Peek::Frame(_) => None,
+            Peek::Torn => Some(Stop::Torn),
+            Peek::End => Some(Stop::Zeros),
+            Peek::TooLong(len) => Some(Stop::Impossible(len)),
+        };
+        if let Some(stop) = stop {
+            end_of_log(frames, scanner, stop).map_err(at)??;
+            return Ok(None);
+        }
+        match frames.next().map_err(at)? {
+            Next::Frame { offset, payload } => match scanner.frame(offset, payload)? {
+                Verdict::Holds(seq) => Ok(Some(Item { seq, offset, payload })),
+                Verdict::Phantom => Ok(None),
+            },
+            Next::Torn | Next::End | Next::TooLong(_) => Ok(None),
+        }
+    }
+
+    /// Reads the payload at an `offset` that [`Item::offset`] gave out earlier.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] when the file system fails or no whole frame stands there any more.
+    pub fn payload_at(&self, offset: u64) -> Result<Vec<u8>, ReadError> {
+        let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let read = self.file.as_ref().ok_or_else(gone).and_then(|file| {
+            match FrameReader::new(Arc::clone(file), offset).next()? {
+                Next::Frame { payload, .. } => Ok(payload.to_vec()),
+                Next::Torn | Next::End | Next::TooLong(_) => Err(gone()),
+            }
+        });
+        read.map_err(|source| ReadError::Io { path: self.path.clone(), source })
+    }
+}
+
+/// Why an entry was not read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// There is no log.
+    #[error("telemetry/wal: WAL_NOT_FOUND — no telemetry.wal in {}", dir.display())]
+    NotFound {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The log cannot be trusted.
+    #[error("telemetry/wal: {0}")]
+    Violation(#[from] Violation),
+    /// The file system failed.
+    #[error("telemetry/wal: WAL_IO — cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+impl ReadError {
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => codes::WAL_NOT_FOUND,
+            Self::Violation(violation) => violation.code(),
+            Self::Io { .. } => codes::WAL_IO,
+        }
+    }
+
+    /// Returns what an operator does next.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "check --dir: it is the --wal-dir of the runtime",
+            Self::Violation(violation) => violation.hint(),
+            Self::Io { .. } => "check that the path is a readable directory",
+        }
+    }
+}

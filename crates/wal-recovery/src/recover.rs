@@ -1,0 +1,311 @@
+//! From a directory to a writer: lock, survey, repair.
+//!
+//! A writer exists only as the result of this (rule L4). Nothing is changed before the survey has
+//! accepted the log; what is changed then, in this order:
+//!
+//! | step | what                                                                            |
+//! |-----:|---------------------------------------------------------------------------------|
+//! |    1 | rows A and B: position to 0, cursors away, then a safe point of 0, then the log |
+//! |    2 | entries behind the safe point are written again, in place                       |
+//! |    3 | what is behind the last good entry is cut                                       |
+//! |    4 | the log is synced, and the directory                                            |
+//! |    5 | the safe point moves up to the last good entry and is synced                    |
+//! |    6 | a log without an entry of ours gets one: `wal.created` or `wal.adopted`         |
+//!
+//! Step 1 makes the safe point durable before the log exists, so a crash between them is a log
+//! without entries, not a log without a safe point. Step 2 exists because an earlier process may
+//! have died of a failed sync: its pages then look clean in memory without being on the disk, and
+//! only writing them again makes the next sync mean something. A position can only name entries of
+//! the log before, so a log without entries always starts with a position of 0.
+//!
+//! Every step can be repeated: a crash anywhere leads back to a row of the boot table that ends in
+//! the same place.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use thiserror::Error;
+use vfs::{File, LockError, OpenMode, Vfs, replace, write_all_at};
+use wal_format::{Birth, Chain, Origin, Position, SafePoint, Seq, WalId, names};
+
+use crate::{
+    AppendError, Decision, Durability, Identity, Overrides, Scanned, Submission, Survey,
+    SurveyError, Tail, Violation, Writer, codes, plan::FoundSafePoint, survey,
+};
+
+/// Bytes copied at once when entries are written again.
+const COPY_LEN: usize = 256 << 10;
+
+/// What a process brings to open a log.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The directory; created when it does not exist.
+    pub dir: PathBuf,
+    /// Node that writes, recorded when a log begins.
+    pub node: String,
+    /// Sixteen random bytes: the id of the log, in case a new one begins.
+    pub random: [u8; 16],
+    /// The time now.
+    pub now: Timestamp,
+    /// What the operator asked for, for this start.
+    pub overrides: Overrides,
+    /// When the safe point is synced.
+    pub durability: Durability,
+    /// Who we are, for whoever finds the log locked: process id, host, start time.
+    pub holder: String,
+}
+
+/// A log that can be written, and what was done to get there.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The writer.
+    pub writer: Writer,
+    /// What was found and repaired.
+    pub report: Report,
+}
+
+/// What recovery found and did, for logs and status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The row of the boot table.
+    pub decision: Decision,
+    /// Who the log is.
+    pub identity: Birth,
+    /// The safe point as found; `None` when there was none.
+    pub safe_point_found: Option<SafePoint>,
+    /// Last entry that was kept, before the first of this start.
+    pub last: Option<Seq>,
+    /// Entries behind the safe point that were kept.
+    pub beyond_safe_point: u64,
+    /// Whole frames that were cut; they were never acknowledged (`WAL_PHANTOM_DISCARDED`).
+    pub phantoms: u64,
+    /// Bytes that were cut, the torn tail included.
+    pub bytes_cut: u64,
+}
+
+/// Opens the log in a directory.
+///
+/// # Errors
+///
+/// [`RecoverError`]. When the log is refused or locked, its files are unchanged.
+pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverError> {
+    let dir = &*opening.dir;
+    vfs.create_dir_all(dir).map_err(at("create", dir.to_owned()))?;
+    let lock_path = dir.join(names::LOCK);
+    let lock = vfs.lock(&lock_path, &opening.holder).map_err(|error| match error {
+        LockError::Held { holder } => RecoverError::Locked { dir: dir.to_owned(), holder },
+        LockError::Io(source) => at("lock", lock_path.clone())(source),
+    })?;
+    let survey = survey(vfs, dir, opening.overrides).map_err(|error| match error {
+        SurveyError::Violation(violation) => {
+            RecoverError::Violation { dir: dir.to_owned(), violation }
+        }
+        SurveyError::Io { path, source } => at("read", path)(source),
+    })?;
+    let repaired = repair(vfs, dir, &survey)?;
+    let mut writer = Writer {
+        wal: repaired.wal,
+        safe: repaired.safe,
+        durability: opening.durability,
+        last: repaired.last,
+        end: repaired.end,
+        chain: repaired.chain,
+        safe_dirty: false,
+        failure: None,
+        buffer: Vec::new(),
+        _lock: lock,
+    };
+    let birth = match survey.scanned.as_ref().and_then(|it| it.identity.as_ref()) {
+        Some(Identity { birth: Some(birth), .. }) => birth.clone(),
+        found => {
+            let birth = new_birth(opening, &survey, found.map(|it| it.wal_id));
+            let first = Submission::new(&birth.to_event(), opening.now)?;
+            writer.commit(&[first])?;
+            writer.sync_safe_point()?;
+            birth
+        }
+    };
+    let report = report(&survey, birth);
+    Ok(Recovered { writer, report })
+}
+
+struct Repaired {
+    wal: Arc<dyn File>,
+    safe: Arc<dyn File>,
+    last: Option<Seq>,
+    end: u64,
+    chain: Chain,
+}
+
+/// Steps 1 to 5.
+fn repair(vfs: &dyn Vfs, dir: &Path, survey: &Survey) -> Result<Repaired, RecoverError> {
+    let scanned = survey.scanned.as_ref();
+    let last = scanned.and_then(|it| it.last);
+    if last.is_none() && survey.found.used_before {
+        forget_progress(vfs, dir)?;
+    }
+    let safe_path = dir.join(names::SAFE_SEQ);
+    if !matches!(survey.found.safe_point, FoundSafePoint::Present(_)) {
+        let adopted = SafePoint::at(None);
+        if survey.decision == Decision::AdoptAll {
+            // The safe point must not name frames that were never synced (W2).
+            let wal_path = dir.join(names::WAL);
+            let wal =
+                vfs.open(&wal_path, OpenMode::ReadWrite).map_err(at("open", wal_path.clone()))?;
+            settle(&*wal, scanned, 0).map_err(at("repair", wal_path))?;
+            let all = SafePoint::at(last);
+            replace(vfs, &safe_path, &all.to_bytes()).map_err(at("write", safe_path.clone()))?;
+        } else {
+            replace(vfs, &safe_path, &adopted.to_bytes())
+                .map_err(at("write", safe_path.clone()))?;
+        }
+    }
+    let wal_path = dir.join(names::WAL);
+    let wal = vfs.open(&wal_path, OpenMode::Create).map_err(at("open", wal_path.clone()))?;
+    settle(&*wal, scanned, scanned.map_or(0, |it| it.safe_end)).map_err(at("repair", wal_path))?;
+    vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+
+    let safe = vfs.open(&safe_path, OpenMode::ReadWrite).map_err(at("open", safe_path.clone()))?;
+    write_all_at(&*safe, &SafePoint::at(last).to_bytes(), 0)
+        .and_then(|()| safe.sync_data())
+        .map_err(at("write", safe_path))?;
+    Ok(Repaired {
+        wal,
+        safe,
+        last,
+        end: scanned.map_or(0, |it| it.end),
+        chain: scanned.map_or_else(|| Chain::before(b""), |it| it.chain),
+    })
+}
+
+/// Step 1: a log without entries has no progress. The position stays as a file, since it is the
+/// evidence that the directory was used.
+fn forget_progress(vfs: &dyn Vfs, dir: &Path) -> Result<(), RecoverError> {
+    let pos = dir.join(names::POS);
+    replace(vfs, &pos, &Position::default().to_bytes()).map_err(at("write", pos))?;
+    let cursors = dir.join(names::CURSORS);
+    match vfs.remove(&cursors) {
+        Ok(()) => vfs.sync_dir(dir).map_err(at("sync", dir.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", cursors)(error)),
+    }
+}
+
+/// Steps 2 to 4: entries from `from` on are written again, what is behind the end is cut, the rest
+/// is synced.
+fn settle(wal: &dyn File, scanned: Option<&Scanned>, from: u64) -> io::Result<()> {
+    let end = scanned.map_or(0, |it| it.end);
+    let mut buffer = vec![0; COPY_LEN];
+    let mut offset = from;
+    while offset < end {
+        let len = usize::try_from(end - offset).map_or(COPY_LEN, |it| it.min(COPY_LEN));
+        let chunk = buffer.get_mut(..len).unwrap_or_default();
+        if wal.read_at(chunk, offset)? < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        write_all_at(wal, chunk, offset)?;
+        offset += len as u64;
+    }
+    if wal.stat()?.len > end {
+        wal.set_len(end)?;
+    }
+    wal.sync_data()
+}
+
+fn new_birth(opening: &Opening, survey: &Survey, known: Option<WalId>) -> Birth {
+    let (wal_id, origin) = match known {
+        Some(wal_id) => (wal_id, Origin::Adopted),
+        None if survey.found.used_before => {
+            (WalId::from_random(opening.random), Origin::OperatorReset)
+        }
+        None => (WalId::from_random(opening.random), Origin::FirstRun),
+    };
+    Birth { wal_id, node: opening.node.clone(), origin, previous: None }
+}
+
+fn report(survey: &Survey, identity: Birth) -> Report {
+    let safe_point_found = match survey.found.safe_point {
+        FoundSafePoint::Present(safe) => Some(safe),
+        FoundSafePoint::Absent | FoundSafePoint::WrongSize(_) => None,
+    };
+    let last = survey.scanned.as_ref().and_then(|it| it.last);
+    let tail = survey.scanned.as_ref().map_or(Tail::Clean, |it| it.tail);
+    let count = |seq: Option<Seq>| seq.map_or(0, Seq::get);
+    Report {
+        decision: survey.decision,
+        identity,
+        safe_point_found,
+        last,
+        beyond_safe_point: safe_point_found
+            .map_or(0, |safe| count(last).saturating_sub(safe.get())),
+        phantoms: match tail {
+            Tail::Phantoms { frames } => frames,
+            Tail::Clean | Tail::Torn => 0,
+        },
+        bytes_cut: survey.scanned.as_ref().map_or(0, |it| survey.log_len.saturating_sub(it.end)),
+    }
+}
+
+fn at(action: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> RecoverError {
+    move |source| RecoverError::Io { action, path, source }
+}
+
+/// Why a log was not opened.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// The log cannot be trusted. The text is an interface.
+    #[error("telemetry/wal: {violation}")]
+    Violation {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong.
+        violation: Violation,
+    },
+    /// Another process writes it.
+    #[error("telemetry/wal: WAL_LOCKED — {} is in use by {holder}", dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// What the other process says about itself.
+        holder: String,
+    },
+    /// The file system failed.
+    #[error("telemetry/wal: WAL_IO — cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The first entry could not be written.
+    #[error("telemetry/wal: {0}")]
+    FirstEntry(#[from] AppendError),
+}
+
+impl RecoverError {
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Violation { violation, .. } => violation.code(),
+            Self::Locked { .. } => codes::WAL_LOCKED,
+            Self::Io { .. } => codes::WAL_IO,
+            Self::FirstEntry(error) => error.code(),
+        }
+    }
+
+    /// Returns what an operator does next.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Violation { violation, .. } => violation.hint(),
+            Self::Locked { .. } => "stop the other process, or give this one its own --wal-dir",
+            Self::Io { .. } => "check that the directory exists, is a directory, and is writable",
+            Self::FirstEntry(_) => "free some space on the disk of the log and start again",
+        }
+    }
+}

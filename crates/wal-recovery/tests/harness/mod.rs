@@ -1,0 +1,68 @@
+//! What the tests of this crate share: a way to open a log, and an oracle.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "each test file uses its part of the harness; a failed unwrap is a failed test"
+)]
+
+pub mod oracle;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use vfs::{Vfs, read_whole};
+use wal_format::{Event, Kind};
+use wal_recovery::{Durability, Opening, Overrides, RecoverError, Submission, Writer, recover};
+
+pub const DIR: &str = "/wal";
+
+pub fn now() -> Timestamp {
+    "2026-01-02T03:04:05.000006Z".parse().unwrap()
+}
+
+pub fn opening() -> Opening {
+    Opening {
+        dir: PathBuf::from(DIR),
+        node: "edge-1".to_owned(),
+        random: [7; 16],
+        now: now(),
+        overrides: Overrides::default(),
+        durability: Durability::Chained,
+        holder: "pid 1".to_owned(),
+    }
+}
+
+pub fn open(vfs: &dyn Vfs) -> Result<Writer, RecoverError> {
+    recover(vfs, &opening()).map(|it| it.writer)
+}
+
+/// An entry that the oracle finds again by its id.
+pub fn entry(id: u64, padding: usize) -> Submission {
+    let event = Event::new(Kind::Action).with("id", id).with("padding", "x".repeat(padding));
+    Submission::new(&event, now()).unwrap()
+}
+
+pub fn read(vfs: &dyn Vfs, name: &str) -> Option<Vec<u8>> {
+    read_whole(vfs, &Path::new(DIR).join(name), u64::MAX).unwrap()
+}
+
+pub fn write(vfs: &dyn Vfs, name: &str, bytes: &[u8]) {
+    vfs.create_dir_all(Path::new(DIR)).unwrap();
+    vfs::replace(vfs, &Path::new(DIR).join(name), bytes).unwrap();
+}
+
+/// A log as others wrote it: no chain.
+pub fn foreign_frames(seqs: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for seq in seqs {
+        let payload = format!(
+            r#"{{"seq":{seq},"written_at":"2026-01-02T03:04:05Z","event":{{"kind":"autonomy.decision","attrs":{{"decision":"allow"}}}}}}"#
+        );
+        out.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes());
+        out.extend_from_slice(payload.as_bytes());
+    }
+    out
+}

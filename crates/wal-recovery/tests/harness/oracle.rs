@@ -1,0 +1,56 @@
+//! Reads a log with code that shares nothing with the code under test: its own frame walk, a
+//! general JSON parser, and its own reading of the chain rule.
+
+use serde_json::Value;
+
+/// An entry as the oracle sees it.
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    pub seq: u64,
+    /// The id that the test gave it; `None` for entries that the log wrote about itself.
+    pub id: Option<u64>,
+}
+
+/// Parses a log that must be perfect: whole frames, numbers from 1, every chain value right.
+pub fn parse(log: &[u8]) -> Result<Vec<Seen>, String> {
+    let mut seen = Vec::new();
+    let mut previous: Option<[u8; 32]> = None;
+    let mut at = 0;
+    while at < log.len() {
+        let len = log.get(at..at + 4).ok_or(format!("torn header at {at}"))?;
+        let len = u32::from_be_bytes(len.try_into().unwrap()) as usize;
+        let payload = log.get(at + 4..at + 4 + len).ok_or(format!("torn payload at {at}"))?;
+        let value: Value = serde_json::from_slice(payload).map_err(|it| format!("{it} at {at}"))?;
+        let seq = value["seq"].as_u64().ok_or(format!("no seq at {at}"))?;
+        if seq != seen.len() as u64 + 1 {
+            return Err(format!("seq {seq} at {at} after {} entries", seen.len()));
+        }
+        match value["chain"].as_str() {
+            None if previous.is_some() => return Err(format!("no chain at {at}")),
+            None => {}
+            Some(found) => {
+                let text = std::str::from_utf8(payload).unwrap();
+                let (body, _) = text.rsplit_once(",\"chain\":").unwrap();
+                let start = previous.unwrap_or_else(|| *blake3::hash(&log[..at]).as_bytes());
+                let mut input = start.to_vec();
+                input.extend_from_slice(body.as_bytes());
+                let want = *blake3::hash(&input).as_bytes();
+                if found != hex::encode(want) {
+                    return Err(format!("broken chain at {at}"));
+                }
+                previous = Some(want);
+            }
+        }
+        seen.push(Seen { seq, id: value["event"]["attrs"]["id"].as_u64() });
+        at += 4 + len;
+    }
+    Ok(seen)
+}
+
+/// The ids in a log, in order.
+pub fn ids(log: &[u8]) -> Vec<u64> {
+    match parse(log) {
+        Ok(seen) => seen.into_iter().filter_map(|it| it.id).collect(),
+        Err(error) => panic!("the log is damaged: {error}"),
+    }
+}
