@@ -27,6 +27,8 @@ pub const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 pub const OTLP_COMPRESSION: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
 /// Time limit of one request to the collector.
 pub const OTLP_TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+/// Time that a bundle carries, for reproducible builds.
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Base directory of state files.
 pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// Base directory of cached files.
@@ -63,6 +65,10 @@ pub const ALL: &[Var] = &[
     },
     Var { name: OTLP_COMPRESSION, doc: "`gzip` or `none`." },
     Var { name: OTLP_TIMEOUT, doc: "Time limit of one request to the collector, in milliseconds." },
+    Var {
+        name: SOURCE_DATE_EPOCH,
+        doc: "Seconds since 1970 that `policy build` writes into a bundle; 0 when not set, so that the same files give the same bytes.",
+    },
     Var {
         name: XDG_STATE_HOME,
         doc: "Base of the default log directory; `~/.local/state` when not set.",

@@ -32,8 +32,6 @@ pub const WAL_ENTRY_TOO_LARGE: &str = "WAL_ENTRY_TOO_LARGE";
 pub const WAL_OVERLOADED: &str = "WAL_OVERLOADED";
 /// The log was closed.
 pub const WAL_CLOSED: &str = "WAL_CLOSED";
-/// `telemetry.pos` is not eight bytes long.
-pub const POS_CORRUPT: &str = "POS_CORRUPT";
 /// Logged: entries that were never acknowledged were cut off.
 pub const WAL_PHANTOM_DISCARDED: &str = "WAL_PHANTOM_DISCARDED";
 /// Logged: an operator accepted the loss of the log.
@@ -59,7 +57,6 @@ pub const ALL: &[&str] = &[
     WAL_ENTRY_TOO_LARGE,
     WAL_OVERLOADED,
     WAL_CLOSED,
-    POS_CORRUPT,
     WAL_PHANTOM_DISCARDED,
     WAL_RESET_BY_OPERATOR,
     WAL_RECOVERY_FAIL_HARD,

@@ -31,7 +31,6 @@ pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader};
 pub use recover::{Opening, RecoverError, Recovered, Report, recover};
 pub use scan::{Identity, Scanned, Tail};
-pub use state::{StateError, read_position};
 pub use survey::{Survey, SurveyError, survey};
 pub use violation::Violation;
 pub use writer::{AppendError, Durability, GROUP_BYTES_MAX, Receipt, Submission, Writer};

@@ -34,7 +34,7 @@ type Done = Box<dyn FnOnce(Answer) + Send>;
 /// A log that many threads append to.
 pub struct Log {
     shared: Arc<Shared>,
-    background: Option<thread::JoinHandle<()>>,
+    background: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -88,7 +88,7 @@ impl Log {
             let shared = Arc::clone(&shared);
             move || shared.background()
         })?;
-        Ok(Self { shared, background: Some(background) })
+        Ok(Self { shared, background: Mutex::new(Some(background)) })
     }
 
     /// Appends an entry and waits until it is durable.
@@ -135,33 +135,34 @@ impl Log {
         self.shared.state().status.clone()
     }
 
-    /// Commits what waits, syncs the safe point, and ends.
+    /// Commits what waits, syncs the safe point, and ends. Every later append fails. Waits for the
+    /// disk.
     ///
     /// # Errors
     ///
     /// The error that poisoned the log, if one did.
-    pub fn close(mut self) -> Result<(), AppendError> {
-        self.end();
-        let state = self.shared.state();
+    pub fn close(&self) -> Result<(), AppendError> {
+        self.shared.state().closing = true;
+        self.shared.wake.notify_all();
+        let background = self.background.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(background) = background {
+            // A panic there has been reported; the queue is answered by its drop.
+            drop(background.join());
+        }
+        let mut state = self.shared.state();
+        // The lock of the directory goes with the writer.
+        state.writer = None;
         match &state.status.failure {
             Some(failure @ AppendError::Poisoned { .. }) => Err(failure.clone()),
             _ => Ok(()),
-        }
-    }
-
-    fn end(&mut self) {
-        self.shared.state().closing = true;
-        self.shared.wake.notify_all();
-        if let Some(background) = self.background.take() {
-            // A panic there has been reported; the queue is answered by its drop.
-            drop(background.join());
         }
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.end();
+        // Nobody is left to hear of a failure; every caller has heard of it already.
+        self.close().ok();
     }
 }
 

@@ -1,15 +1,11 @@
 //! The small files beside the log.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-use thiserror::Error;
 use vfs::{Vfs, read_whole};
-use wal_format::{Position, SafePoint, names};
+use wal_format::{SafePoint, names};
 
-use crate::{codes, plan::FoundSafePoint};
+use crate::plan::FoundSafePoint;
 
 /// Most bytes read from a file that should have eight. A longer one is refused by its length.
 const SMALL: u64 = 64;
@@ -24,22 +20,6 @@ pub(crate) fn read_safe_point(vfs: &dyn Vfs, dir: &Path) -> io::Result<FoundSafe
             Ok(safe_point) => FoundSafePoint::Present(safe_point),
             Err(error) => FoundSafePoint::WrongSize(error.len as u64),
         }),
-    }
-}
-
-/// Reads the consumer's position; a missing file means that nothing was accepted.
-///
-/// # Errors
-///
-/// [`StateError::PosCorrupt`] when the file does not have eight bytes.
-pub fn read_position(vfs: &dyn Vfs, dir: &Path) -> Result<Position, StateError> {
-    let path = dir.join(names::POS);
-    let small = read_small(vfs, &path);
-    match small.map_err(|source| StateError::Io { path: path.clone(), source })? {
-        Small::Absent => Ok(Position::default()),
-        Small::TooLong(len) => Err(StateError::PosCorrupt { path, len }),
-        Small::Bytes(bytes) => Position::from_bytes(&bytes)
-            .map_err(|error| StateError::PosCorrupt { path, len: error.len as u64 }),
     }
 }
 
@@ -68,47 +48,4 @@ pub(crate) fn used_before(vfs: &dyn Vfs, dir: &Path) -> io::Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// A file beside the log that cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StateError {
-    /// The position file has the wrong length.
-    #[error("POS_CORRUPT — {} is {len} bytes long (expected 8)", path.display())]
-    PosCorrupt {
-        /// The file.
-        path: PathBuf,
-        /// Length found, in bytes.
-        len: u64,
-    },
-    /// The file system failed.
-    #[error("WAL_IO — cannot read {}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-}
-
-impl StateError {
-    /// Returns the stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::PosCorrupt { .. } => codes::POS_CORRUPT,
-            Self::Io { .. } => codes::WAL_IO,
-        }
-    }
-
-    /// Returns what an operator does next.
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::PosCorrupt { .. } => {
-                "move telemetry.pos away: every entry is then sent again under its old event id, \
-                 and receivers ignore what they have"
-            }
-            Self::Io { .. } => "check that the path is a readable file",
-        }
-    }
 }

@@ -1,0 +1,386 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::filter::{SeqRange, Since, parse_since};
+
+/// Governs what autonomous agents may do, on machines that are often offline.
+#[derive(Debug, Parser)]
+#[command(name = "autonomy", version, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 5 not found, 7 unreachable, \
+8 integrity failure, 75 busy."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document on stdout, errors included.
+    Json,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OutputArg {
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the local runtime that agents ask for every tool call.
+    #[command(subcommand)]
+    Runtime(Runtime),
+    /// Reads telemetry out of a log and sends it to a collector.
+    #[command(subcommand)]
+    Telemetry(Telemetry),
+    /// Looks into a write-ahead log; never changes one.
+    #[command(subcommand)]
+    Wal(Wal),
+    /// Builds, loads and tries policies.
+    #[command(subcommand)]
+    Policy(Policy),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runtime {
+    /// Starts the runtime and serves until SIGTERM.
+    ///
+    /// A log that cannot be trusted is refused with its code and exit code 8; nothing in the
+    /// directory is changed then.
+    #[command(after_help = "Examples:
+  autonomy runtime start --wal-dir /var/lib/autonomy/telemetry --policy-dir /var/lib/autonomy/policy
+  autonomy runtime start --listen 127.0.0.1:0 --wal-dir ./wal --policy-dir ./policy \\
+      --allowed-domains api.example.org,localhost:9000")]
+    Start(RuntimeStart),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RuntimeStart {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:7777")]
+    pub(crate) listen: SocketAddr,
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) wal_dir: Option<PathBuf>,
+    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
+    #[arg(long)]
+    pub(crate) policy_dir: Option<PathBuf>,
+    /// Node that is governed [default: the host name].
+    #[arg(long)]
+    pub(crate) node_id: Option<String>,
+    /// Endpoints that `tool.http_get` may reach: host, host:port or URL, comma-separated.
+    /// Without any, none is reached.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) allowed_domains: runtime::AllowList,
+    /// Makes `tool.shell` exist; the policy still decides about every call of it.
+    #[arg(long)]
+    pub(crate) enable_shell: bool,
+    /// Most bytes of a request body; KiB and MiB are understood.
+    #[arg(long, default_value = "1MiB", value_parser = parse_bytes)]
+    pub(crate) max_body: usize,
+    /// Leaves the parameters of calls out of the log; their digest stays.
+    #[arg(long)]
+    pub(crate) redact_params: bool,
+    /// When the safe point is synced.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) durability: DurabilityArg,
+    /// How log lines look [default: text on a terminal, JSON otherwise].
+    #[arg(long)]
+    pub(crate) log_format: Option<logging::Format>,
+}
+
+/// When the safe point is synced.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// Off the path of the answer; frames prove themselves by their chain.
+    #[default]
+    Chained,
+    /// Before every answer.
+    Strict,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Telemetry {
+    /// Prints the stored entries, one JSON object a line, byte for byte, delivered or not.
+    #[command(after_help = "Examples:
+  autonomy telemetry export --dir ./wal --out - | grep -c '\"seq\"'
+  autonomy telemetry export --dir ./wal --out errors.jsonl --kind error --since 1h")]
+    Export(Export),
+    /// Sends what is not delivered yet to an OTLP collector, errors first.
+    ///
+    /// Progress is kept after every accepted batch. A failed send moves nothing.
+    #[command(visible_alias = "flush")]
+    #[command(after_help = "Examples:
+  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318
+  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318 --batch 100 --output json")]
+    Drain(Drain),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// Directory of the log: the --wal-dir of the runtime.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// File to write, or `-` for stdout. A file appears only when it is complete.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FilterArgs {
+    /// Only entries not older than this: a duration (90s, 1h, 2d) or an RFC 3339 time.
+    #[arg(long, value_parser = parse_since)]
+    pub(crate) since: Option<Since>,
+    /// Only entries of this kind: error, decision, action, lifecycle, or any other.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only these sequence numbers: 7, 7.., ..9 or 7..9.
+    #[arg(long, value_parser = SeqRange::parse)]
+    pub(crate) seq: Option<SeqRange>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Drain {
+    /// Directory of the log: the --wal-dir of the runtime.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Base URL of the collector; /v1/logs is appended [env: OTEL_EXPORTER_OTLP_ENDPOINT].
+    #[arg(long)]
+    pub(crate) endpoint: Option<String>,
+    /// Most entries in one request.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) batch: u32,
+    /// Time limit of one request, for example 10s or 500ms [default: 10s].
+    #[arg(long, value_parser = parse_duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    /// How often a request is repeated when the collector may recover.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) retries: u32,
+    /// Compression of requests [default: none].
+    #[arg(long, value_enum)]
+    pub(crate) compression: Option<Compression>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+/// Compression of requests to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    /// As it is.
+    None,
+    /// gzip.
+    Gzip,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Wal {
+    /// Says what a log holds, how far it was delivered, and whether it would open (exit code 8).
+    #[command(after_help = "Examples:
+  autonomy wal status --dir ./wal
+  autonomy wal status --dir ./wal --output json")]
+    Status(WalStatus),
+    /// Lists committed entries.
+    #[command(after_help = "Examples:
+  autonomy wal inspect --dir ./wal --since 1h --kind error
+  autonomy wal inspect --dir ./wal --seq 100..120 --output json")]
+    Inspect(WalInspect),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WalStatus {
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WalInspect {
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Packs a directory of Rego files into a bundle. Same files, same bytes.
+    #[command(after_help = "Examples:
+  autonomy policy build --in ./policies --out bundle.tar.gz --version 1.0.0
+  autonomy policy build --in ./policies --out bundle.tar.gz --version 1.2.0 --name arm-safety \\
+      --runtime-version '>=0.1.0 <1.0.0'")]
+    Build(PolicyBuild),
+    /// Checks a bundle and makes it the one that runtimes load; the one before is kept.
+    #[command(after_help = "Examples:
+  autonomy policy load --bundle bundle.tar.gz
+  autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json")]
+    Load(PolicyLoad),
+    /// Says which bundle is loaded and which one stands behind it.
+    #[command(after_help = "Examples:
+  autonomy policy status
+  autonomy policy status --policy-dir ./policy --output json")]
+    Status(PolicyStatus),
+    /// Decides one call without running anything. Exit code 3 means deny.
+    #[command(after_help = "Examples:
+  echo '{\"kind\":\"tool.shell\",\"params\":{\"command\":\"id\"}}' | autonomy policy eval --input -
+  autonomy policy eval --input call.json --bundle bundle.tar.gz --output json")]
+    Eval(PolicyEval),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyBuild {
+    /// Directory with the *.rego files and, if there is one, data.json.
+    #[arg(long = "in", value_name = "DIR")]
+    pub(crate) input: PathBuf,
+    /// Bundle to write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Version of the bundle (semantic versioning).
+    #[arg(long)]
+    pub(crate) version: String,
+    /// Name of the bundle.
+    #[arg(long, default_value = "policy")]
+    pub(crate) name: String,
+    /// Runtimes that may load it, for example '>=0.1.0 <1.0.0' [default: every one].
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) runtime_version: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyLoad {
+    /// Bundle to load.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: PathBuf,
+    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
+    #[arg(long, alias = "manager-dir")]
+    pub(crate) policy_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyStatus {
+    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
+    #[arg(long, alias = "manager-dir")]
+    pub(crate) policy_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyEval {
+    /// The call, as an agent would post it: a file, or `-` for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Bundle to decide with [default: the loaded one].
+    #[arg(long, value_name = "FILE", conflicts_with = "policy_dir")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
+    #[arg(long, alias = "manager-dir")]
+    pub(crate) policy_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+impl Command {
+    /// How this command prints, so that its failure is printed alike.
+    pub(crate) fn output(&self) -> Output {
+        match self {
+            Self::Runtime(Runtime::Start(_)) | Self::Telemetry(Telemetry::Export(_)) => {
+                Output::Text
+            }
+            Self::Telemetry(Telemetry::Drain(args)) => args.output.output,
+            Self::Wal(Wal::Status(args)) => args.output.output,
+            Self::Wal(Wal::Inspect(args)) => args.output.output,
+            Self::Policy(Policy::Build(args)) => args.output.output,
+            Self::Policy(Policy::Load(args)) => args.output.output,
+            Self::Policy(Policy::Status(args)) => args.output.output,
+            Self::Policy(Policy::Eval(args)) => args.output.output,
+        }
+    }
+}
+
+/// Reads a number of bytes: `4096`, `64KiB`, `1MiB`.
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text {
+        _ if text.ends_with("KiB") => (text.trim_end_matches("KiB"), 1 << 10),
+        _ if text.ends_with("MiB") => (text.trim_end_matches("MiB"), 1 << 20),
+        _ => (text, 1),
+    };
+    let bytes = digits.trim().parse::<usize>().ok().and_then(|it| it.checked_mul(unit));
+    bytes.filter(|it| *it > 0).ok_or_else(|| format!("`{text}` is not a size (4096, 64KiB, 1MiB)"))
+}
+
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let duration = text.parse::<jiff::SignedDuration>().ok();
+    let duration = duration.and_then(|it| std::time::Duration::try_from(it).ok());
+    duration
+        .filter(|it| !it.is_zero())
+        .ok_or_else(|| format!("`{text}` is not a duration (500ms, 10s, 2m)"))
+}
+
+/// Returns the definition of the command line, for documentation.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    /// Every command a user can run shows two examples.
+    #[test]
+    fn every_command_has_two_examples() {
+        fn leaves(command: &clap::Command, found: &mut Vec<clap::Command>) {
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|it| leaves(it, found));
+            } else {
+                found.push(command.clone());
+            }
+        }
+        let mut found = Vec::new();
+        leaves(&command(), &mut found);
+        assert!(found.len() >= 9);
+        for command in found {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.lines().filter(|it| it.contains("autonomy ")).count();
+            assert!(examples >= 2, "{}: {help}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn sizes_have_units_and_are_never_zero() {
+        assert_eq!(parse_bytes("4096"), Ok(4096));
+        assert_eq!(parse_bytes("64KiB"), Ok(65_536));
+        assert_eq!(parse_bytes("1 MiB"), Ok(1_048_576));
+        for bad in ["", "0", "1MB", "x", "-1", "99999999999999999999MiB"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_duration("500ms"), Ok(std::time::Duration::from_millis(500)));
+        assert!(parse_duration("0s").is_err() && parse_duration("-1s").is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! `autonomy runtime`: the enforcement process.
+
+use std::io::{self, Write as _};
+
+use api::{env, exit::Exit};
+use runtime::{Config, Echo, HttpGet, Shell, StartError, Tools};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use wal_recovery::{Durability, Overrides, RecoverError, codes};
+
+use crate::{
+    args::{DurabilityArg, Runtime, RuntimeStart},
+    context::Context,
+    failure::{Failure, causes, place},
+};
+
+pub(crate) fn run(command: Runtime, context: Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Runtime::Start(args) => start(&args, context),
+    }
+}
+
+fn start(args: &RuntimeStart, context: Context<'_>) -> Result<Exit, Failure> {
+    let config = config(args, context)?;
+    let format = args.log_format.unwrap_or_else(|| context.log_format());
+    logging::init(format, &context.log_filter())
+        .map_err(|error| Failure::of(Exit::Failed, "LOGGING", &error))?;
+    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    executor.block_on(serve(args, &config))
+}
+
+async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
+    // The port first: one that is taken must not cost a recovery.
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        let message = format!("cannot listen on {}", args.listen);
+        let mut failure = Failure::new(Exit::Failed, "LISTEN_FAILED", message);
+        failure.cause = vec![error.to_string()];
+        failure.hint("another process has the port: stop it, or pass another --listen")
+    })?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut tools = Tools::default().with(Echo).with(HttpGet::new(args.allowed_domains.clone()));
+    if args.enable_shell {
+        tools = tools.with(Shell::default());
+    }
+    let runtime =
+        runtime::Runtime::open(config, tools).await.map_err(|error| refused(config, error))?;
+    let reloader = runtime.reloader();
+    let reloads = tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            // Either outcome is in the log of the process and in the write-ahead log.
+            reloader.reload().await.ok();
+        }
+    });
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let served = runtime.serve(listener, shutdown).await;
+    reloads.abort();
+    served.map_err(|error| refused(config, error))?;
+    Ok(Exit::Done)
+}
+
+fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> {
+    Ok(Config {
+        wal_dir: args.wal_dir.clone().map_or_else(|| context.wal_dir(), Ok)?,
+        policy_dir: args.policy_dir.clone().map_or_else(|| context.policy_dir(), Ok)?,
+        node: node(args)?,
+        operator: context.var(env::OPERATOR),
+        strict: context.switch(env::STRICT_MODE)?,
+        overrides: Overrides {
+            legacy_upgrade: context.switch(env::WAL_LEGACY_UPGRADE)?,
+            operator_reset: context.switch(env::WAL_OPERATOR_RESET)?,
+        },
+        durability: match args.durability {
+            DurabilityArg::Chained => Durability::Chained,
+            DurabilityArg::Strict => Durability::Strict,
+        },
+        redact_params: args.redact_params,
+        max_body: args.max_body,
+        tool_timeout: Config::TOOL_TIMEOUT,
+    })
+}
+
+fn node(args: &RuntimeStart) -> Result<String, Failure> {
+    if let Some(node) = &args.node_id {
+        return if node.is_empty() || node.contains(':') {
+            let message = format!("--node-id is `{node}` (not empty, no colon)");
+            Err(Failure::new(Exit::Usage, "BAD_NODE_ID", message)
+                .hint("the node is the first part of every event id, before the first colon"))
+        } else {
+            Ok(node.clone())
+        };
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().replace(':', "-");
+    Ok(if name.is_empty() { "node".to_owned() } else { name })
+}
+
+/// Explains why the runtime does not run. A log that is refused has its own lines: an ERROR for the
+/// machines that read logs, a FATAL for the person who reads them.
+fn refused(config: &Config, error: StartError) -> Failure {
+    match error {
+        StartError::Recover(error @ RecoverError::Violation { .. }) => {
+            let RecoverError::Violation { violation, dir } = &error else { return error.into() };
+            tracing::error!(
+                cause = violation.code(),
+                dir = %dir.display(),
+                seq = violation.place().map(|it| it.0),
+                offset = violation.place().map(|it| it.1),
+                error = %error,
+                "{}", codes::WAL_RECOVERY_FAIL_HARD
+            );
+            // The line is for people; when stderr is gone, the exit code still tells.
+            writeln!(io::stderr().lock(), "{}", violation.fatal_line()).ok();
+            let mut failure = Failure::of(Exit::Integrity, violation.code(), &error);
+            failure.cause.extend(place(violation));
+            failure.hint(violation.hint())
+        }
+        StartError::Recover(error) => error.into(),
+        StartError::Read(error) => error.into(),
+        other => {
+            let mut failure = Failure::new(Exit::Failed, "RUNTIME_FAILED", other.to_string());
+            failure.cause = causes(&other);
+            failure.hint(format!(
+                "see the log of the runtime; its log is in {}",
+                config.wal_dir.display()
+            ))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `autonomy telemetry`: entries out of a log.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use api::exit::Exit;
+use vfs::OsVfs;
+use wal_format::Entry;
+use wal_recovery::Reader;
+
+use crate::{
+    args::{Export, Telemetry},
+    commands::{filter, wal::directory},
+    context::Context,
+    failure::Failure,
+    filter::Filter,
+};
+
+mod drain;
+
+pub(crate) use drain::progress as progress_failure;
+
+pub(crate) fn run(command: Telemetry, context: Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Telemetry::Export(args) => export(&args, context),
+        Telemetry::Drain(args) => drain::run(&args, context),
+    }
+}
+
+fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
+    let dir = directory(args.dir.as_deref(), context)?;
+    let filter = filter(&args.filter);
+    let mut reader = Reader::open(&OsVfs, &dir)?;
+    if args.out.as_os_str() == "-" {
+        return write_entries(&mut reader, &filter, io::stdout().lock()).map(|()| Exit::Done);
+    }
+    // The name appears only when everything is in the file: half an export must not look whole.
+    let partial = partial_name(&args.out);
+    let at = |action: &'static str, path: PathBuf| {
+        move |error: io::Error| Failure::file(action, &path, &error)
+    };
+    let file = File::create(&partial).map_err(at("create", partial.clone()))?;
+    write_entries(&mut reader, &filter, &file).inspect_err(|_| {
+        // The first error is the one to report; the leftover is named by its suffix.
+        std::fs::remove_file(&partial).ok();
+    })?;
+    file.sync_all().map_err(at("sync", partial.clone()))?;
+    std::fs::rename(&partial, &args.out).map_err(at("rename", args.out.clone()))?;
+    Ok(Exit::Done)
+}
+
+fn partial_name(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+fn write_entries(reader: &mut Reader, filter: &Filter, out: impl Write) -> Result<(), Failure> {
+    let mut out = BufWriter::new(out);
+    let result = copy_entries(reader, filter, &mut out);
+    // What came before a damaged entry is good and is delivered.
+    out.flush()?;
+    result
+}
+
+fn copy_entries(reader: &mut Reader, filter: &Filter, out: &mut impl Write) -> Result<(), Failure> {
+    while let Some(item) = reader.next_entry()? {
+        // An entry that does not parse is exported unless a filter asks what is in it.
+        let taken =
+            filter.takes_all() || Entry::parse(item.payload).is_ok_and(|it| filter.takes(&it));
+        if taken {
+            out.write_all(item.payload)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! `autonomy wal`: looks into a log.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use api::exit::Exit;
+use runtime::load_progress;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use vfs::OsVfs;
+use wal_format::{Entry, Seq};
+use wal_recovery::{
+    Decision, Overrides, Reader, Scanned, Survey, SurveyError, Tail, codes, survey,
+};
+
+use crate::{
+    args::{Output, Wal, WalInspect, WalStatus},
+    commands::{filter, print_json, print_pairs, telemetry::progress_failure},
+    context::Context,
+    failure::{Failure, place},
+};
+
+pub(crate) fn run(command: Wal, context: Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Wal::Status(args) => status(&args, context),
+        Wal::Inspect(args) => inspect(&args, context),
+    }
+}
+
+/// What `wal status` says.
+#[derive(Debug, Serialize)]
+struct Status {
+    dir: String,
+    /// `ok`, or the code with which a start would refuse the log.
+    health: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogStatus>,
+    /// Last entry that a consumer accepted; 0 when none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// Entries that no consumer has accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Problem {
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    hint: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LogStatus {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wal_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    entries: u64,
+    /// The safe point as it stands in its file.
+    safe_seq: u64,
+    bytes: u64,
+    /// Bytes that the next start will cut: a torn tail or frames that were never acknowledged.
+    bytes_to_cut: u64,
+    /// Whole frames among them.
+    phantoms: u64,
+}
+
+fn status(args: &WalStatus, context: Context<'_>) -> Result<Exit, Failure> {
+    let dir = directory(args.dir.as_deref(), context)?;
+    let (status, exit) = match survey(&OsVfs, &dir, Overrides::default()) {
+        Ok(survey) => healthy(&dir, &survey)?,
+        Err(SurveyError::Violation(violation)) => {
+            let problem = Problem {
+                message: format!("telemetry/wal: {violation}"),
+                place: place(&violation),
+                hint: violation.hint().to_owned(),
+            };
+            (refused(&dir, violation.code(), problem), Exit::Integrity)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match args.output.output {
+        Output::Json => print_json(&status)?,
+        Output::Text => print_pairs(&pairs(&status))?,
+    }
+    Ok(exit)
+}
+
+fn healthy(dir: &Path, survey: &Survey) -> Result<(Status, Exit), Failure> {
+    let Some(scanned) = &survey.scanned else {
+        return Err(not_found(dir));
+    };
+    let log = log_status(survey, scanned);
+    let mut status = Status {
+        dir: dir.display().to_string(),
+        health: "ok".to_owned(),
+        problem: None,
+        position: None,
+        lag: None,
+        log: Some(log),
+    };
+    let Some(wal_id) = scanned.identity.as_ref().map(|it| it.wal_id) else {
+        return Ok((status, Exit::Done));
+    };
+    let progress = load_progress(&OsVfs, dir, wal_id)
+        .and_then(|it| it.check(scanned.last).map(|()| it).map_err(Into::into));
+    match progress {
+        Ok(progress) => {
+            let position = progress.position().get();
+            status.position = Some(position);
+            status.lag = Some(scanned.last.map_or(0, Seq::get).saturating_sub(position));
+            Ok((status, Exit::Done))
+        }
+        Err(error) => {
+            let failure = progress_failure(&error);
+            status.health = failure.code;
+            status.problem = Some(Problem {
+                message: failure.message,
+                place: None,
+                hint: failure.hint.unwrap_or_default(),
+            });
+            Ok((status, failure.exit))
+        }
+    }
+}
+
+fn log_status(survey: &Survey, scanned: &Scanned) -> LogStatus {
+    let identity = scanned.identity.as_ref();
+    let birth = identity.and_then(|it| it.birth.as_ref());
+    let safe_seq = match survey.decision {
+        Decision::Scan(safe) => safe.get(),
+        _ => 0,
+    };
+    let Tail::Phantoms { frames: phantoms } = scanned.tail else {
+        return LogStatus {
+            wal_id: identity.map(|it| it.wal_id.to_string()),
+            node: birth.map(|it| it.node.clone()),
+            entries: scanned.last.map_or(0, Seq::get),
+            safe_seq,
+            bytes: survey.log_len,
+            bytes_to_cut: survey.log_len.saturating_sub(scanned.end),
+            phantoms: 0,
+        };
+    };
+    LogStatus { phantoms, ..log_status(survey, &Scanned { tail: Tail::Clean, ..scanned.clone() }) }
+}
+
+fn refused(dir: &Path, code: &str, problem: Problem) -> Status {
+    Status {
+        dir: dir.display().to_string(),
+        health: code.to_owned(),
+        problem: Some(problem),
+        log: None,
+        position: None,
+        lag: None,
+    }
+}
+
+fn pairs(status: &Status) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![("dir", status.dir.clone()), ("health", status.health.clone())];
+    if let Some(problem) = &status.problem {
+        pairs.push(("problem", problem.message.clone()));
+        pairs.extend(problem.place.clone().map(|it| ("place", it)));
+        pairs.push(("hint", problem.hint.clone()));
+    }
+    if let Some(log) = &status.log {
+        pairs.extend(log.wal_id.clone().map(|it| ("wal_id", it)));
+        pairs.extend(log.node.clone().map(|it| ("node", it)));
+        pairs.push(("entries", log.entries.to_string()));
+        pairs.push(("safe_seq", log.safe_seq.to_string()));
+        pairs.push(("bytes", log.bytes.to_string()));
+        if log.bytes_to_cut > 0 {
+            let (bytes, phantoms) = (log.bytes_to_cut, log.phantoms);
+            pairs.push(("to cut", format!("{bytes} bytes, {phantoms} phantom frames")));
+        }
+    }
+    pairs.extend(status.position.map(|it| ("position", it.to_string())));
+    pairs.extend(status.lag.map(|it| ("lag", it.to_string())));
+    pairs
+}
+
+fn inspect(args: &WalInspect, context: Context<'_>) -> Result<Exit, Failure> {
+    let dir = directory(args.dir.as_deref(), context)?;
+    let filter = filter(&args.filter);
+    let mut reader = Reader::open(&OsVfs, &dir)?;
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let mut shown = 0_u64;
+    while let Some(item) = reader.next_entry()? {
+        let seq = item.seq;
+        let entry = Entry::parse(item.payload).map_err(|error| {
+            let message = format!("entry {seq} is JSON but not an entry: {error}");
+            Failure::new(Exit::Integrity, codes::WAL_CORRUPT_INVALID_JSON, message)
+        })?;
+        if !filter.takes(&entry) {
+            continue;
+        }
+        shown += 1;
+        match args.output.output {
+            Output::Json => {
+                stdout.write_all(item.payload)?;
+                stdout.write_all(b"\n")?;
+            }
+            Output::Text => {
+                let attrs = entry.event.attrs().unwrap_or_default();
+                let (time, kind) = (&entry.written_at, entry.event.kind());
+                writeln!(stdout, "{seq:>8}  {time}  {:<10} {}", kind.short(), summary(&attrs))?;
+            }
+        }
+    }
+    stdout.flush()?;
+    if args.output.output == Output::Text {
+        writeln!(io::stderr().lock(), "{shown} entries")?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The attributes that tell entries apart, on one line; `--output json` shows them all.
+fn summary(attrs: &Map<String, Value>) -> String {
+    const SHOWN: [&str; 9] = [
+        "event",
+        "decision",
+        "kind",
+        "outcome",
+        "code",
+        "reason",
+        "error",
+        "policy_ref",
+        "audit_id",
+    ];
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let shown = SHOWN.iter().filter_map(|key| Some(format!("{key}={}", text(attrs.get(*key)?))));
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// The directory that was asked for or the default one; it must exist.
+pub(crate) fn directory(
+    asked: Option<&Path>,
+    context: Context<'_>,
+) -> Result<std::path::PathBuf, Failure> {
+    let dir = match asked {
+        Some(dir) => dir.to_owned(),
+        None => context.wal_dir()?,
+    };
+    if dir.is_dir() { Ok(dir) } else { Err(not_found(&dir)) }
+}
+
+fn not_found(dir: &Path) -> Failure {
+    let message = match std::fs::metadata(dir) {
+        Ok(it) if it.is_dir() => format!("there is no log in {}", dir.display()),
+        Ok(_) => format!("{} is not a directory", dir.display()),
+        Err(error) => format!("cannot open {}: {error}", dir.display()),
+    };
+    Failure::new(Exit::NotFound, codes::WAL_NOT_FOUND, message)
+        .hint("--dir is the --wal-dir of the runtime")
+}

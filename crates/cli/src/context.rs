@@ -1,0 +1,113 @@
+//! What a command may use of the world: environment, defaults, streams.
+
+use std::path::PathBuf;
+
+use api::{env, exit::Exit};
+
+use crate::failure::Failure;
+
+/// Looks up an environment variable.
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment, as far as commands use it.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    lookup: Lookup<'a>,
+    /// Whether stderr is a terminal.
+    pub(crate) terminal: bool,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(lookup: Lookup<'a>, terminal: bool) -> Self {
+        Self { lookup, terminal }
+    }
+
+    /// Returns a variable; an empty one counts as not set.
+    pub(crate) fn var(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|it| !it.is_empty())
+    }
+
+    /// Whether a switch is on: `1` and nothing else. Anything but `0` and `1` is refused, since a
+    /// switch that was meant to be on must not be read as off.
+    pub(crate) fn switch(&self, name: &str) -> Result<bool, Failure> {
+        match self.var(name).as_deref() {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => {
+                let message = format!("{name} is `{other}` (1 or 0)");
+                Err(Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message))
+            }
+        }
+    }
+
+    /// Default directory of the log.
+    pub(crate) fn wal_dir(&self) -> Result<PathBuf, Failure> {
+        self.base(env::XDG_STATE_HOME, ".local/state", "--wal-dir")
+            .map(|it| it.join("autonomyops/telemetry"))
+    }
+
+    /// Default directory of the policy slots.
+    pub(crate) fn policy_dir(&self) -> Result<PathBuf, Failure> {
+        self.base(env::XDG_CACHE_HOME, ".cache", "--policy-dir")
+            .map(|it| it.join("autonomyops/policy/managed"))
+    }
+
+    fn base(&self, name: &str, below_home: &str, flag: &str) -> Result<PathBuf, Failure> {
+        if let Some(base) = self.var(name) {
+            return Ok(base.into());
+        }
+        let home = self.var(env::HOME).ok_or_else(|| {
+            let message = format!("no default directory: neither {name} nor {} is set", env::HOME);
+            Failure::new(Exit::Usage, "NO_DEFAULT_DIRECTORY", message).hint(format!("pass {flag}"))
+        })?;
+        Ok(PathBuf::from(home).join(below_home))
+    }
+
+    /// How log lines look when the command line does not say.
+    pub(crate) fn log_format(&self) -> logging::Format {
+        logging::Format::detect(self.terminal, self.var(env::NO_COLOR).is_some())
+    }
+
+    /// Which log lines are wanted.
+    pub(crate) fn log_filter(&self) -> String {
+        self.var(env::RUST_LOG).unwrap_or_else(|| "info".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with<T>(vars: &[(&str, &str)], read: impl Fn(Context<'_>) -> T) -> T {
+        let lookup = |name: &str| vars.iter().find(|it| it.0 == name).map(|it| it.1.to_owned());
+        read(Context::new(&lookup, false))
+    }
+
+    #[test]
+    fn defaults_follow_the_base_directories_and_then_the_home() {
+        let dir = |vars: &[(&str, &str)]| with(vars, |it| it.wal_dir());
+        assert_eq!(
+            dir(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]).unwrap(),
+            PathBuf::from("/s/autonomyops/telemetry")
+        );
+        assert_eq!(
+            dir(&[("XDG_STATE_HOME", ""), ("HOME", "/h")]).unwrap(),
+            PathBuf::from("/h/.local/state/autonomyops/telemetry")
+        );
+        assert_eq!(dir(&[]).unwrap_err().exit, Exit::Usage);
+        assert_eq!(
+            with(&[("HOME", "/h")], |it| it.policy_dir()).unwrap(),
+            PathBuf::from("/h/.cache/autonomyops/policy/managed")
+        );
+    }
+
+    #[test]
+    fn a_switch_that_is_neither_on_nor_off_is_refused() {
+        for (value, want) in
+            [("1", Some(true)), ("0", Some(false)), ("", Some(false)), ("true", None)]
+        {
+            assert_eq!(with(&[("X", value)], |it| it.switch("X")).ok(), want, "{value}");
+        }
+        assert_eq!(with(&[], |it| it.switch("X")).ok(), Some(false));
+    }
+}

@@ -1,0 +1,152 @@
+//! What went wrong, with code, place, next step, and exit code.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+};
+
+use api::{
+    exit::Exit,
+    problem::{CommandError, CommandErrorBody},
+};
+use wal_recovery::{ReadError, RecoverError, SurveyError};
+
+use crate::args::Output;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    /// The chain of causes, outermost first.
+    pub(crate) cause: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
+        let (code, message) = (code.to_owned(), message.into());
+        Self { exit, code, message, hint: None, cause: Vec::new() }
+    }
+
+    /// Takes the message and the chain of causes from an error.
+    pub(crate) fn of(exit: Exit, code: &str, error: &dyn Error) -> Self {
+        let mut failure = Self::new(exit, code, error.to_string());
+        failure.cause = causes(error);
+        failure
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A file that could not be read or written.
+    pub(crate) fn file(action: &str, path: &std::path::Path, error: &io::Error) -> Self {
+        let exit =
+            if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
+        let mut failure = Self::new(exit, "IO", format!("cannot {action} {}", path.display()));
+        failure.cause = vec![error.to_string()];
+        failure
+    }
+
+    /// Says it: as text on stderr, or as one object on stdout.
+    pub(crate) fn report(&self, output: Output) -> io::Result<()> {
+        if output == Output::Json {
+            let error = CommandErrorBody {
+                code: self.code.clone(),
+                message: self.message.clone(),
+                hint: self.hint.clone(),
+                cause: self.cause.clone(),
+            };
+            let text = serde_json::to_string(&CommandError { error })?;
+            return writeln!(io::stdout().lock(), "{text}");
+        }
+        let mut stderr = io::stderr().lock();
+        // Messages that begin with the name of their command are interfaces and stand alone.
+        let prefix =
+            if NAMED.iter().any(|it| self.message.starts_with(it)) { "" } else { "error: " };
+        writeln!(stderr, "{prefix}{}", self.message)?;
+        for cause in &self.cause {
+            writeln!(stderr, "  caused by: {cause}")?;
+        }
+        match &self.hint {
+            Some(hint) => writeln!(stderr, "hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the texts of the errors behind an error.
+pub(crate) fn causes(error: &dyn Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(error) = source {
+        causes.push(error.to_string());
+        source = error.source();
+    }
+    causes
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let exit = match &error {
+            ReadError::NotFound { .. } => Exit::NotFound,
+            ReadError::Violation(_) => Exit::Integrity,
+            ReadError::Io { .. } => Exit::Failed,
+        };
+        let mut failure = Self::of(exit, error.code(), &error).hint(error.hint());
+        if let ReadError::Violation(violation) = &error {
+            failure.cause.extend(place(violation));
+        }
+        failure
+    }
+}
+
+impl From<RecoverError> for Failure {
+    fn from(error: RecoverError) -> Self {
+        let exit = match &error {
+            RecoverError::Violation { .. } => Exit::Integrity,
+            RecoverError::Locked { .. } => Exit::Busy,
+            RecoverError::Io { .. } | RecoverError::FirstEntry(_) => Exit::Failed,
+        };
+        let mut failure = Self::of(exit, error.code(), &error).hint(error.hint());
+        if let RecoverError::Violation { violation, .. } = &error {
+            failure.cause.extend(place(violation));
+        }
+        failure
+    }
+}
+
+impl From<SurveyError> for Failure {
+    fn from(error: SurveyError) -> Self {
+        match &error {
+            SurveyError::Violation(violation) => {
+                let mut failure = Self::of(Exit::Integrity, error.code(), &error);
+                failure.cause.extend(place(violation));
+                failure.hint(violation.hint())
+            }
+            SurveyError::Io { .. } => Self::of(Exit::Failed, error.code(), &error),
+        }
+    }
+}
+
+/// A closed pipe is the reader's wish, not a failure; see `run`.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let code = if error.kind() == io::ErrorKind::BrokenPipe { BROKEN_PIPE } else { "IO" };
+        Self::of(Exit::Failed, code, &error)
+    }
+}
+
+/// Beginnings of messages that say which command failed.
+const NAMED: [&str; 2] = ["drain failed:", "policy load:"];
+/// Code of a failure that is none.
+pub(crate) const BROKEN_PIPE: &str = "BROKEN_PIPE";
+
+/// Where in a log a violation is, as one line.
+pub(crate) fn place(violation: &wal_recovery::Violation) -> Option<String> {
+    violation.place().map(|(seq, offset)| format!("at seq {seq}, byte {offset} of telemetry.wal"))
+}

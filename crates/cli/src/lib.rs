@@ -1,0 +1,20 @@
+//! Every command of the operator.
+//!
+//! | module     | what it does                                                      |
+//! |------------|-------------------------------------------------------------------|
+//! | `args`     | the command line                                                    |
+//! | `commands` | one module a noun                                                   |
+//! | `context`  | environment, defaults, streams: what a command may use of the world |
+//! | `failure`  | what went wrong, with code, place, next step, and exit code         |
+//! | `filter`   | which entries of a log are meant                                    |
+//! | `run`      | from arguments to an exit code                                      |
+
+mod args;
+mod commands;
+mod context;
+mod failure;
+mod filter;
+mod run;
+
+pub use args::command;
+pub use run::run;

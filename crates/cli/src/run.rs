@@ -1,0 +1,59 @@
+//! From arguments to an exit code.
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal as _, Write as _},
+};
+
+use api::exit::Exit;
+use clap::{Parser as _, error::ErrorKind};
+
+use crate::{
+    args::{Cli, Command, Output},
+    commands,
+    context::Context,
+    failure::{BROKEN_PIPE, Failure},
+};
+
+/// Runs a command line with an environment and returns how the process ends.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout and ends well; everything else goes to stderr. A terminal that is
+            // gone cannot be told that it is gone.
+            error.print().ok();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+                _ => Exit::Usage,
+            };
+        }
+    };
+    let context = Context::new(&lookup, std::io::stderr().is_terminal());
+    let output = cli.command.output();
+    match dispatch(cli.command, context) {
+        Ok(exit) => exit,
+        Err(failure) if failure.code == BROKEN_PIPE => Exit::Done,
+        Err(failure) => report(&failure, output),
+    }
+}
+
+fn dispatch(command: Command, context: Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Runtime(command) => commands::runtime::run(command, context),
+        Command::Telemetry(command) => commands::telemetry::run(command, context),
+        Command::Wal(command) => commands::wal::run(command, context),
+        Command::Policy(command) => commands::policy::run(command, context),
+    }
+}
+
+fn report(failure: &Failure, output: Output) -> Exit {
+    if failure.report(output).and_then(|()| std::io::stdout().flush()).is_err() {
+        // Whoever should read it is gone; the exit code still says it.
+        return failure.exit;
+    }
+    failure.exit
+}

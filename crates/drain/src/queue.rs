@@ -1,0 +1,250 @@
+//! The backlog: what waits to be delivered, by class.
+//!
+//! # Which entry goes next
+//!
+//! The heads of the four classes are compared; the lowest rank goes first, and within a rank:
+//!
+//! | rank | the head …                                                | within the rank |
+//! |-----:|-----------------------------------------------------------|-----------------|
+//! |    0 | has waited in this queue for longer than `max_age`        | oldest first    |
+//! |    1 | was written longer ago than `max_age`                     | by class        |
+//! |    2 | is younger, or there is no `max_age`                      | by class        |
+//!
+//! Rank 1 puts an old lifecycle entry before fresh errors, and still sends the backlog of a long
+//! outage, where everything is old, in the order of the classes. Rank 0 is what keeps a class that
+//! never runs dry from starving the others: after `max_age` of running, whatever still waits goes
+//! in the order of its age.
+//!
+//! # Invariants
+//!
+//! * **Q1** Within a class, entries leave in the order of the log.
+//! * **Q2** What was pushed and not taken is counted and waits; nothing is left out.
+//! * **Q3** The memory is a few bytes an entry (see `lane`).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wal_format::Seq;
+
+use crate::{
+    Class, PerClass,
+    lane::{Lane, Slot},
+};
+
+/// An entry of the log, by its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRef {
+    /// Number in the log.
+    pub seq: Seq,
+    /// Place in the file, as it was given to the index.
+    pub offset: u64,
+    /// Length of the payload in bytes.
+    pub len: u32,
+    /// How urgent it is.
+    pub class: Class,
+}
+
+/// Bounds of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) entries: usize,
+    /// Bytes of payload; one entry is taken even when it is larger.
+    pub(crate) bytes: u64,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// The backlog.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    lanes: PerClass<Lane>,
+    /// Seconds since the epoch of the first [`Queue::take`]: since then the queue is served.
+    served_since: Option<i64>,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, class: Class, slot: Slot) {
+        self.lanes.get_mut(class).push(slot);
+    }
+
+    /// Returns how many entries wait, by class.
+    pub(crate) fn counts(&self) -> PerClass<u64> {
+        let mut counts = PerClass::default();
+        for class in Class::ALL {
+            *counts.get_mut(class) = self.lanes.get(class).len();
+        }
+        counts
+    }
+
+    /// Returns the lowest number that waits.
+    pub(crate) fn first_pending(&self) -> Option<Seq> {
+        Class::ALL.iter().filter_map(|it| self.lanes.get(*it).head()).map(|it| it.seq).min()
+    }
+
+    /// Takes the next batch; empty only when nothing waits.
+    pub(crate) fn take(&mut self, bounds: Bounds, now: Timestamp) -> Vec<EntryRef> {
+        let now = now.as_second();
+        let since = *self.served_since.get_or_insert(now);
+        let mut taken = Vec::new();
+        let mut bytes = 0_u64;
+        while taken.len() < bounds.entries.max(1)
+            && let Some((class, head)) = self.next(bounds.max_age, now, since)
+        {
+            bytes = bytes.saturating_add(u64::from(head.len));
+            if bytes > bounds.bytes && !taken.is_empty() {
+                break;
+            }
+            self.lanes.get_mut(class).pop();
+            taken.push(EntryRef { seq: head.seq, offset: head.offset, len: head.len, class });
+        }
+        taken
+    }
+
+    fn next(&self, max_age: Option<Duration>, now: i64, since: i64) -> Option<(Class, Slot)> {
+        let heads = Class::ALL.into_iter().filter_map(|it| Some((it, self.lanes.get(it).head()?)));
+        heads.min_by_key(|(class, head)| {
+            let rank = rank(head.written, max_age, now, since);
+            let age = if rank == 0 { head.written } else { 0 };
+            (rank, age, *class)
+        })
+    }
+}
+
+/// The table of the module.
+fn rank(written: i64, max_age: Option<Duration>, now: i64, since: i64) -> u8 {
+    let Some(max_age) = max_age else { return 2 };
+    let max_age = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
+    let waited = now.saturating_sub(written.max(since));
+    let age = now.saturating_sub(written);
+    match (waited > max_age, age > max_age) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const ALL: Bounds = Bounds { entries: usize::MAX, bytes: u64::MAX, max_age: None };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// Pushes entries `(class, written)` with numbers from 1.
+    fn queue(entries: &[(Class, i64)]) -> Queue {
+        let mut queue = Queue::default();
+        for (n, (class, written)) in (1..).zip(entries) {
+            let slot = Slot { seq: Seq::new(n).unwrap(), offset: n, len: 10, written: *written };
+            queue.push(*class, slot);
+        }
+        queue
+    }
+
+    fn seqs(taken: &[EntryRef]) -> Vec<u64> {
+        taken.iter().map(|it| it.seq.get()).collect()
+    }
+
+    use Class::{Action, Decision, Error, Lifecycle};
+
+    #[test]
+    fn the_whole_backlog_leaves_by_class_and_then_by_number() {
+        let mut queue =
+            queue(&[(Lifecycle, 0), (Action, 0), (Error, 0), (Decision, 0), (Error, 0)]);
+        assert_eq!(queue.first_pending(), Seq::new(1));
+        assert_eq!(seqs(&queue.take(Bounds { entries: 3, ..ALL }, at(9))), [3, 5, 4]);
+        assert_eq!(queue.first_pending(), Seq::new(1));
+        assert_eq!(seqs(&queue.take(ALL, at(9))), [2, 1]);
+        assert_eq!(queue.take(ALL, at(9)), []);
+        assert_eq!(queue.first_pending(), None);
+    }
+
+    #[test]
+    fn a_batch_ends_before_it_is_too_large_and_is_never_empty() {
+        let mut queue = queue(&[(Error, 0); 6]);
+        assert_eq!(seqs(&queue.take(Bounds { bytes: 29, ..ALL }, at(9))), [1, 2]);
+        assert_eq!(seqs(&queue.take(Bounds { bytes: 30, ..ALL }, at(9))), [3, 4, 5]);
+        assert_eq!(seqs(&queue.take(Bounds { bytes: 1, entries: 0, ..ALL }, at(9))), [6]);
+    }
+
+    #[test]
+    fn an_old_entry_goes_before_fresh_ones_of_higher_classes() {
+        let bounds = Bounds { max_age: Some(HOUR), ..ALL };
+        let mut backlog = queue(&[(Lifecycle, 0), (Lifecycle, 3000), (Error, 3500), (Action, 10)]);
+        assert_eq!(seqs(&backlog.take(bounds, at(3700))), [4, 1, 3, 2]);
+        // Without a limit on the age the class alone counts.
+        let mut backlog = queue(&[(Lifecycle, 0), (Error, 3500)]);
+        assert_eq!(seqs(&backlog.take(ALL, at(3700))), [2, 1]);
+    }
+
+    #[test]
+    fn the_backlog_of_a_long_outage_still_leaves_by_class() {
+        let bounds = Bounds { max_age: Some(HOUR), ..ALL };
+        let mut backlog = queue(&[(Lifecycle, 0), (Decision, 1), (Error, 2), (Decision, 3)]);
+        assert_eq!(seqs(&backlog.take(bounds, at(1_000_000))), [3, 2, 4, 1]);
+    }
+
+    /// A collector too slow for the errors alone: two more come for each one that is sent.
+    #[track_caller]
+    fn check_served(errors_at_the_start: u64, start: i64, served_after: i64) {
+        let bounds = Bounds { entries: 1, max_age: Some(HOUR), ..ALL };
+        let mut backlog = queue(&[(Lifecycle, -1)]);
+        let push = |backlog: &mut Queue, written| {
+            let seq = backlog.counts().total() + 2;
+            let seq = Seq::new(seq).unwrap();
+            backlog.push(Error, Slot { seq, offset: 0, len: 1, written });
+        };
+        (0..errors_at_the_start).for_each(|_| push(&mut backlog, 0));
+        for now in (start..start + 20_000).step_by(10) {
+            (0..2).for_each(|_| push(&mut backlog, now));
+            if backlog.take(bounds, at(now))[0].class == Lifecycle {
+                assert_eq!(now - start, served_after);
+                return;
+            }
+        }
+        panic!("the lifecycle entry is never served");
+    }
+
+    #[test]
+    fn a_class_that_never_runs_dry_does_not_starve_the_others() {
+        check_served(0, 0, 3_600);
+        // Where everything is old already, the hour counts from the first batch.
+        check_served(10_000, 1_000_000, 3_610);
+    }
+
+    proptest! {
+        /// Q1 and Q2: whatever the ages, each class keeps its order and nothing is left out.
+        #[test]
+        fn each_class_keeps_the_order_of_the_log(
+            entries in prop::collection::vec((0..4_usize, 0..10_000_i64), 0..60),
+            batch in 1..7_usize,
+            max_age in prop::option::of(0..5_000_u64),
+            now in 0..20_000_i64,
+        ) {
+            let entries: Vec<_> = entries.iter().map(|it| (Class::ALL[it.0], it.1)).collect();
+            let mut queue = queue(&entries);
+            let bounds = Bounds { entries: batch, max_age: max_age.map(Duration::from_secs), ..ALL };
+            let mut taken = Vec::new();
+            loop {
+                let more = queue.take(bounds, at(now));
+                if more.is_empty() {
+                    break;
+                }
+                taken.extend(more);
+                let waiting = entries.len() - taken.len();
+                prop_assert_eq!(queue.counts().total(), waiting as u64);
+            }
+            for class in Class::ALL {
+                let of = |it: &&EntryRef| it.class == class;
+                prop_assert!(taken.iter().filter(of).map(|it| it.seq).is_sorted());
+            }
+            taken.sort_by_key(|it| it.seq);
+            let want: Vec<_> = (1..=entries.len() as u64).collect();
+            prop_assert_eq!(seqs(&taken), want);
+        }
+    }
+}

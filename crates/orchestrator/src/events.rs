@@ -1,0 +1,143 @@
+//! `POST /v1/events` and `GET /v1/events`.
+//!
+//! | module    | what it holds                                                    |
+//! |-----------|------------------------------------------------------------------|
+//! | `intake`  | body → checked events, or the first thing that is wrong with it  |
+//! | `query`   | parameters → filters                                             |
+//! | `cursor`  | where a page ended, as an opaque text                            |
+//! | `rfc3339` | timestamps as a sortable number                                  |
+//!
+//! Events go out as the JSON text that came in: numbers, their precision and the order of fields
+//! are those of the node.
+
+mod cursor;
+mod intake;
+mod query;
+mod rfc3339;
+
+use api::control::Ingested;
+use axum::{
+    body::Bytes,
+    extract::{Request, State},
+    http::{HeaderMap, Uri, header},
+    response::Response,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::task;
+
+use crate::{
+    config::Limits,
+    server::{App, Refusal, json_response, read_body},
+    store::{NewEvent, Page},
+};
+use cursor::Cursor;
+pub(crate) use intake::IntakeError;
+
+/// Longer bodies are parsed on a blocking thread.
+const PARSE_INLINE_LEN_MAX: usize = 64 << 10;
+
+/// Takes in events: all of a request or none, answered when they are durable.
+pub(crate) async fn ingest(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
+    require_json(request.headers())?;
+    let body = read_body(request, &app.limits).await?;
+    let events = parse(body, &app.limits).await?;
+    let received = events.len() as u64;
+    let stored = app.store.append(events).await?;
+    let answer = Ingested { received, inserted: stored.inserted, deduped: stored.deduped };
+    json_response(&answer)
+}
+
+/// Lists events, newest first.
+pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, Refusal> {
+    let query = query::parse(&uri).map_err(|error| Refusal::InvalidQuery(error.to_string()))?;
+    let page = app.store.page(query).await?;
+    json_response(&PageBody::new(page)?)
+}
+
+/// Browsers send other types across sites without asking; JSON they do not.
+fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && encoding.as_bytes() != b"identity"
+    {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+        return Err(Refusal::UnsupportedEncoding(encoding));
+    }
+    let found = headers.get(header::CONTENT_TYPE).map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let essence = found.as_deref().unwrap_or("").split(';').next().unwrap_or("").trim();
+    let essence = essence.to_ascii_lowercase();
+    let json = essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if json { Ok(()) } else { Err(Refusal::UnsupportedMediaType(found.map(Into::into))) }
+}
+
+async fn parse(body: Bytes, limits: &Limits) -> Result<Vec<NewEvent>, Refusal> {
+    let event_len_max = limits.event_len_max;
+    let parsed = if body.len() <= PARSE_INLINE_LEN_MAX {
+        intake::parse(&body, event_len_max)
+    } else {
+        let work = task::spawn_blocking(move || intake::parse(&body, event_len_max));
+        work.await.map_err(|error| Refusal::Internal(error.to_string()))?
+    };
+    Ok(parsed?)
+}
+
+/// [`api::control::EventPage`] over stored text; a test compares the two.
+#[derive(Serialize)]
+struct PageBody {
+    events: Vec<Box<RawValue>>,
+    count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl PageBody {
+    fn new(page: Page) -> Result<Self, Refusal> {
+        let events: Result<Vec<_>, _> =
+            page.bodies.into_iter().map(RawValue::from_string).collect();
+        let events = events.map_err(|error| Refusal::Internal(format!("stored event: {error}")))?;
+        let next_cursor = page.next.map(|before| Cursor { before }.to_string());
+        Ok(Self { count: events.len() as u64, events, next_cursor })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::control::EventPage;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_the_wire_type_and_keeps_the_text_of_events() {
+        let event = r#"{"event_id":"a","event_type":"t","node_id":"n","timestamp":"2026-01-02T03:04:05Z","big":340282366920938463463374607431768211455,"b":1.0}"#;
+        let page = Page { bodies: vec![event.to_owned()], next: Some(7) };
+        let text = serde_json::to_string(&PageBody::new(page).unwrap()).unwrap();
+        assert!(text.contains(event), "{text}");
+        let read: EventPage = serde_json::from_str(&text).unwrap();
+        assert_eq!((read.count, read.events.len()), (1, 1));
+        assert_eq!(read.next_cursor.unwrap().parse(), Ok(Cursor { before: 7 }));
+        let last = serde_json::to_string(&PageBody::new(Page::default()).unwrap()).unwrap();
+        assert_eq!(last, r#"{"events":[],"count":0}"#);
+    }
+
+    #[test]
+    fn only_json_is_taken() {
+        let table = [
+            (Some("application/json"), true),
+            (Some("Application/JSON; charset=utf-8"), true),
+            (Some("application/cloudevents+json"), true),
+            (Some("text/plain"), false),
+            (Some("application/x-www-form-urlencoded"), false),
+            (Some("text/x+json"), false),
+            (Some(""), false),
+            (None, false),
+        ];
+        for (content_type, want) in table {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = content_type {
+                headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
+            }
+            assert_eq!(require_json(&headers).is_ok(), want, "{content_type:?}");
+        }
+    }
+}

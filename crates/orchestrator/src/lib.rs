@@ -1,0 +1,55 @@
+//! The control plane: durable event intake and queries over HTTP.
+//!
+//! | module     | what it holds                                                                |
+//! |------------|------------------------------------------------------------------------------|
+//! | `config`   | [`Config`] and [`Limits`]: every setting and every bound                       |
+//! | `server`   | [`run`] and [`serve`]: routes, connections, the mapping of errors to answers   |
+//! | `events`   | `POST /v1/events` and `GET /v1/events`: validation, filters, cursors           |
+//! | `store`    | events on `SQLite`: one writer that commits in groups, a few readers             |
+//! | `shutdown` | the signals that end the service                                             |
+//! | `logging`  | the log lines of the process                                                 |
+//!
+//! # Invariants
+//!
+//! * **O1** A 2xx answer to `POST /v1/events` is sent after the commit that holds its events was
+//!   synced. A kill at any time loses nothing that was answered.
+//! * **O2** A request is stored whole or not at all, whatever happens to the requests beside it.
+//! * **O3** An `event_id` is stored once. Sending again after an unknown result is always safe.
+//! * **O4** The order of events is the order of their insertion. Pages walk it without gap or
+//!   repeat while events arrive.
+//! * **O5** A store that cannot be trusted stops the service: nothing retries a failed sync, and
+//!   what is on the disk is refused by name, never repaired by guess.
+//!
+//! # Examples
+//!
+//! ```
+//! use orchestrator::{Config, Limits, serve};
+//!
+//! # let dir = std::env::temp_dir().join(format!("orchestrator-doc-{}", std::process::id()));
+//! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let config =
+//!     Config { listen: listener.local_addr()?, data_dir: dir.clone(), limits: Limits::STANDARD };
+//! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! let service = tokio::spawn(serve(config, listener, async move { _ = stopped.await }));
+//! stop.send(()).expect("the service waits for it");
+//! service.await.expect("the service does not panic")?;
+//! # std::fs::remove_dir_all(dir)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod events;
+pub mod logging;
+mod server;
+pub mod shutdown;
+mod store;
+
+pub use config::{
+    ByteLenError, Config, ConfigError, DATA_DIR_NAME, LISTEN_DEFAULT, Limits, parse_byte_len,
+};
+pub use server::{ServeError, run, serve};
+pub use store::{Failure, OpenError, names};

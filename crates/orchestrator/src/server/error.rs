@@ -1,0 +1,261 @@
+//! Why the service did not start or ended early: code, next step, exit code.
+
+use std::{io, net::SocketAddr};
+
+use api::exit::Exit;
+use serde_json::json;
+use thiserror::Error;
+
+use crate::{
+    config::ConfigError,
+    logging::{FilterError, LogFormat},
+    store::{Failure, OpenError},
+};
+
+/// Why the service did not start, or ended before it was told to.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// There is no data directory.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log filter is not one.
+    #[error(transparent)]
+    Logging(#[from] FilterError),
+    /// The operating system refused something that every program needs.
+    #[error("cannot start the process: {source}")]
+    Process {
+        /// What it says.
+        source: io::Error,
+    },
+    /// The data directory is not served.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}: {source}")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The given listener has no address.
+    #[error("cannot use the listener: {source}")]
+    Listener {
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The store stopped while it was served (O5).
+    #[error("the store stopped: {failure}")]
+    Store {
+        /// Why.
+        failure: Failure,
+    },
+    /// The store could not be closed in order.
+    #[error("the store was not closed in order: {reason}; every answered request is durable")]
+    Close {
+        /// Why.
+        reason: String,
+    },
+    /// A task of the service ended unexpectedly.
+    #[error("a task of the service ended unexpectedly: {reason}")]
+    Task {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ServeError {
+    /// Returns the stable code for programs.
+    pub fn code(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// Returns the code that the process exits with.
+    pub fn exit(&self) -> Exit {
+        self.row().1
+    }
+
+    /// Returns what to do next.
+    pub fn hint(&self) -> &'static str {
+        self.row().2
+    }
+
+    /// Returns the last words of the process: in JSON one line, in text the hint on its own line.
+    ///
+    /// Unlike a log line it does not depend on a filter.
+    pub fn last_words(&self, format: LogFormat) -> String {
+        let (code, hint) = (self.code(), self.hint());
+        match format {
+            LogFormat::Text => format!("error: {self} ({code})\nhint: {hint}"),
+            LogFormat::Json => json!({
+                "level": "ERROR",
+                "msg": "orchestrator failed",
+                "code": code,
+                "error": self.to_string(),
+                "hint": hint,
+            })
+            .to_string(),
+        }
+    }
+
+    /// The one table of codes, exit codes and next steps.
+    fn row(&self) -> (&'static str, Exit, &'static str) {
+        match self {
+            Self::Config(_) => ("NO_DATA_DIR", Exit::Usage, "name a directory with --data-dir"),
+            Self::Logging(_) => {
+                ("LOG_FILTER", Exit::Usage, "set RUST_LOG to a filter such as info, or unset it")
+            }
+            Self::Process { .. } => {
+                ("PROCESS", Exit::Failed, "check the limits of the process (ulimit -a)")
+            }
+            Self::Open(error) => of_open(error),
+            Self::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse => (
+                "ADDRESS_IN_USE",
+                Exit::Failed,
+                "stop the process that listens there, or choose another address with --listen",
+            ),
+            Self::Bind { .. } | Self::Listener { .. } => (
+                "ADDRESS_UNUSABLE",
+                Exit::Failed,
+                "choose an address of this machine with --listen, and a port from 1024",
+            ),
+            Self::Store { failure: Failure::Corrupt { .. } } => (
+                "STORE_CORRUPT",
+                Exit::Integrity,
+                "keep a copy of the data directory and restore orchestrator.db from a backup",
+            ),
+            Self::Store { failure: Failure::Moved { .. } } => (
+                "STORE_MOVED",
+                Exit::Failed,
+                "find out what removes files from the data directory, put them back, start again",
+            ),
+            Self::Store { .. } => (
+                "STORE_IO",
+                Exit::Failed,
+                "check the disk (dmesg, smartctl), then start again; answered events are kept",
+            ),
+            Self::Close { .. } => {
+                ("STORE_CLOSE", Exit::Failed, "start again; the next start finishes it")
+            }
+            Self::Task { .. } => ("INTERNAL", Exit::Failed, "start again and report this message"),
+        }
+    }
+}
+
+fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
+    match error {
+        OpenError::DirUnusable { .. } => (
+            "DATA_DIR_UNUSABLE",
+            Exit::Failed,
+            "check owner, mode and free space, or choose another directory with --data-dir",
+        ),
+        OpenError::Locked { .. } => (
+            "DATA_DIR_LOCKED",
+            Exit::Busy,
+            "stop that process, or choose another directory with --data-dir",
+        ),
+        OpenError::NotAFile { .. } => {
+            ("STORE_NOT_A_FILE", Exit::Integrity, "move the directory away and start again")
+        }
+        OpenError::ReadOnly { .. } => {
+            ("STORE_READ_ONLY", Exit::Failed, "make the file writable for this user (chmod u+w)")
+        }
+        OpenError::Missing { .. } => (
+            "STORE_MISSING",
+            Exit::Integrity,
+            "restore orchestrator.db from a backup; or remove that file to start empty on purpose",
+        ),
+        OpenError::NotADatabase { .. } => (
+            "STORE_NOT_A_DATABASE",
+            Exit::Integrity,
+            "restore orchestrator.db from a backup, or move it away and choose an empty directory",
+        ),
+        OpenError::Foreign { .. } => {
+            ("STORE_FOREIGN", Exit::Integrity, "choose another directory with --data-dir")
+        }
+        OpenError::Newer { .. } => {
+            ("STORE_NEWER", Exit::Failed, "start the newer version of autonomy-orchestrator")
+        }
+        OpenError::Corrupt { .. } => (
+            "STORE_CORRUPT",
+            Exit::Integrity,
+            "keep a copy of the data directory and restore orchestrator.db from a backup",
+        ),
+        OpenError::Migration { .. } => (
+            "STORE_MIGRATION",
+            Exit::Failed,
+            "the database is as it was before; start the older version and report this message",
+        ),
+        OpenError::Busy { .. } => (
+            "STORE_BUSY",
+            Exit::Busy,
+            "end the other program that has the database open (fuser shows it), start again",
+        ),
+        OpenError::Sqlite { .. } | OpenError::Thread { .. } => (
+            "STORE_UNAVAILABLE",
+            Exit::Failed,
+            "check owner, mode and free space of the data directory, then start again",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::ErrorKind, path::PathBuf};
+
+    use super::*;
+    use crate::LISTEN_DEFAULT;
+
+    #[track_caller]
+    fn check(error: impl Into<ServeError>, code: &str, exit: Exit) {
+        let error = error.into();
+        assert_eq!((error.code(), error.exit()), (code, exit), "{error}");
+        assert!(!error.hint().is_empty() && !error.hint().ends_with('.'), "{error}");
+    }
+
+    #[test]
+    fn every_refusal_of_a_directory_has_a_code_and_its_exit_code() {
+        let path = || PathBuf::from("/d/orchestrator.db");
+        let source = || rusqlite::Error::InvalidQuery;
+        let denied = ErrorKind::PermissionDenied;
+        let text = || "x".to_owned();
+        let (failed, integrity, busy) = (Exit::Failed, Exit::Integrity, Exit::Busy);
+        let error = OpenError::DirUnusable { path: path(), source: denied.into() };
+        check(error, "DATA_DIR_UNUSABLE", failed);
+        check(OpenError::Locked { dir: path(), holder: text() }, "DATA_DIR_LOCKED", busy);
+        check(OpenError::NotAFile { path: path() }, "STORE_NOT_A_FILE", integrity);
+        check(OpenError::ReadOnly { path: path() }, "STORE_READ_ONLY", failed);
+        check(OpenError::Missing { path: path(), evidence: path() }, "STORE_MISSING", integrity);
+        check(OpenError::NotADatabase { path: path() }, "STORE_NOT_A_DATABASE", integrity);
+        check(OpenError::Foreign { path: path(), application_id: 0 }, "STORE_FOREIGN", integrity);
+        check(OpenError::Newer { path: path(), found: 9, supported: 1 }, "STORE_NEWER", failed);
+        check(OpenError::Corrupt { path: path(), finding: text() }, "STORE_CORRUPT", integrity);
+        let error = OpenError::Migration { path: path(), version: 1, source: source() };
+        check(error, "STORE_MIGRATION", failed);
+        check(OpenError::Busy { path: path() }, "STORE_BUSY", busy);
+        check(OpenError::Sqlite { path: path(), source: source() }, "STORE_UNAVAILABLE", failed);
+        check(OpenError::Thread { source: denied.into() }, "STORE_UNAVAILABLE", failed);
+    }
+
+    #[test]
+    fn every_other_end_has_a_code_and_its_exit_code() {
+        let addr = LISTEN_DEFAULT;
+        let bind = |kind: ErrorKind| ServeError::Bind { addr, source: kind.into() };
+        let store = |failure| ServeError::Store { failure };
+        let text = || "x".to_owned();
+        check(bind(ErrorKind::AddrInUse), "ADDRESS_IN_USE", Exit::Failed);
+        check(bind(ErrorKind::PermissionDenied), "ADDRESS_UNUSABLE", Exit::Failed);
+        let source = ErrorKind::InvalidInput.into();
+        check(ServeError::Listener { source }, "ADDRESS_UNUSABLE", Exit::Failed);
+        check(store(Failure::Corrupt { detail: text() }), "STORE_CORRUPT", Exit::Integrity);
+        check(store(Failure::Io { detail: text() }), "STORE_IO", Exit::Failed);
+        check(store(Failure::Moved { path: "/d".into() }), "STORE_MOVED", Exit::Failed);
+        check(store(Failure::WriterEnded), "STORE_IO", Exit::Failed);
+        check(ConfigError::NoHome, "NO_DATA_DIR", Exit::Usage);
+        let source = ErrorKind::OutOfMemory.into();
+        check(ServeError::Process { source }, "PROCESS", Exit::Failed);
+        check(ServeError::Close { reason: text() }, "STORE_CLOSE", Exit::Failed);
+        check(ServeError::Task { reason: text() }, "INTERNAL", Exit::Failed);
+    }
+}

@@ -1,0 +1,172 @@
+//! Every error answer: status, code, text. The body is problem JSON (RFC 9457).
+
+use std::time::Duration;
+
+use api::problem::{PROBLEM_JSON, Problem};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{
+    events::IntakeError,
+    store::{AppendError, PageError},
+};
+
+/// What `Retry-After` says: the writer commits many times a second.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request is not answered with 2xx.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    Intake(#[from] IntakeError),
+    #[error("{0}")]
+    InvalidQuery(String),
+    #[error("no route {path}")]
+    NotFound { path: String },
+    #[error("{method} is not a method of {path}")]
+    MethodNotAllowed { method: String, path: String },
+    #[error("the body did not arrive within {} s", .limit.as_secs_f64())]
+    BodyTimeout { limit: Duration },
+    #[error("the body ended early: {reason}")]
+    BodyIncomplete { reason: String },
+    #[error("the body is longer than {limit} bytes; send fewer events in one request")]
+    BodyTooLarge { limit: usize },
+    #[error("content type {}; send application/json", .0.as_ref().map_or("missing".to_owned(), |it| format!("`{it}`")))]
+    UnsupportedMediaType(Option<String>),
+    #[error("content encoding `{0}`; send the body as it is")]
+    UnsupportedEncoding(String),
+    #[error("{limit} {what} already")]
+    Overloaded { what: &'static str, limit: usize },
+    #[error("not answered within {} s; the result is unknown, sending again is safe", .limit.as_secs_f64())]
+    RequestTimeout { limit: Duration },
+    #[error("{0}")]
+    Append(#[from] AppendError),
+    #[error("{0}")]
+    Page(#[from] PageError),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Refusal {
+    /// The one table of statuses, codes and titles.
+    fn row(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Intake(IntakeError::NotJson { .. } | IntakeError::NotAnObject) => {
+                (StatusCode::BAD_REQUEST, "INVALID_JSON", "The body is not a JSON object")
+            }
+            Self::Intake(_) => {
+                (StatusCode::BAD_REQUEST, "INVALID_EVENTS", "The events are not valid")
+            }
+            Self::InvalidQuery(_) => {
+                (StatusCode::BAD_REQUEST, "INVALID_QUERY", "A parameter is not valid")
+            }
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND", "Not found"),
+            Self::MethodNotAllowed { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed")
+            }
+            Self::BodyTimeout { .. } => {
+                (StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", "The body took too long")
+            }
+            Self::BodyIncomplete { .. } => {
+                (StatusCode::BAD_REQUEST, "BODY_INCOMPLETE", "The body is not whole")
+            }
+            Self::BodyTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "The body is too large")
+            }
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_MEDIA_TYPE",
+                "The body is of another type",
+            ),
+            Self::Overloaded { .. } => overloaded(),
+            Self::RequestTimeout { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "REQUEST_TIMEOUT", "The request took too long")
+            }
+            Self::Append(error) => of_append(error),
+            Self::Page(error) => of_page(error),
+            Self::Internal(_) => internal(),
+        }
+    }
+}
+
+const fn overloaded() -> (StatusCode, &'static str, &'static str) {
+    (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "Too much at once")
+}
+
+const fn busy() -> (StatusCode, &'static str, &'static str) {
+    (StatusCode::SERVICE_UNAVAILABLE, "STORE_BUSY", "The store is busy")
+}
+
+const fn stopped() -> (StatusCode, &'static str, &'static str) {
+    (StatusCode::SERVICE_UNAVAILABLE, "STORE_STOPPED", "The store is not available")
+}
+
+const fn internal() -> (StatusCode, &'static str, &'static str) {
+    (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error")
+}
+
+const fn of_append(error: &AppendError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        AppendError::Overloaded { .. } => overloaded(),
+        AppendError::Busy => busy(),
+        AppendError::Full { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, "STORE_FULL", "The disk is full")
+        }
+        AppendError::Stopped => stopped(),
+        AppendError::Other { .. } => internal(),
+    }
+}
+
+const fn of_page(error: &PageError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        PageError::Busy => busy(),
+        PageError::TimedOut { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "QUERY_TIMEOUT", "The query took too long")
+        }
+        PageError::Stopped => stopped(),
+        PageError::Failed { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "STORE_READ_FAILED", "The store could not be read")
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, code, title) = self.row();
+        let detail = self.to_string();
+        // A line for each refusal would add to the overload that they are an answer to.
+        let expected = self.row().1 == overloaded().1;
+        if status.is_server_error() && !expected {
+            tracing::warn!(status = status.as_u16(), code, %detail, "request refused");
+        } else {
+            tracing::debug!(status = status.as_u16(), code, %detail, "request refused");
+        }
+        let problem = Problem::new(status.as_u16(), code, title, detail);
+        // Strings and numbers always serialize; if they did not, the status is still told.
+        let mut response = to_json(&problem, PROBLEM_JSON).unwrap_or_default();
+        *response.status_mut() = status;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+/// Makes a 200 answer.
+pub(crate) fn json_response(body: &impl Serialize) -> Result<Response, Refusal> {
+    to_json(body, "application/json").map_err(|error| Refusal::Internal(error.to_string()))
+}
+
+fn to_json(
+    body: &impl Serialize,
+    content_type: &'static str,
+) -> Result<Response, serde_json::Error> {
+    let bytes = serde_json::to_vec(body)?;
+    let mut response = bytes.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Ok(response)
+}

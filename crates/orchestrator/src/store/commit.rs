@@ -1,0 +1,101 @@
+//! One transaction for many requests.
+//!
+//! Requests that wait are committed together, because the sync costs the same for one as for many.
+//! When such a transaction fails for a reason that can lie in one of them, each is committed alone,
+//! so that only the guilty one is refused (O2).
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Error, TransactionBehavior, named_params};
+
+use super::{
+    NewEvent, Stored,
+    failure::{Class, classify},
+    schema::EVENTS_PER_BLOCK,
+};
+
+const INSERT_EVENT: &str = "
+    INSERT INTO events (event_id, event_type, node_id, at_ns, body)
+    VALUES (:event_id, :event_type, :node_id, :at_ns, :body)
+    ON CONFLICT (event_id) DO NOTHING";
+
+const RAISE_BLOCK: &str = "
+    INSERT INTO event_blocks (block, latest_ns) VALUES (:block, :latest_ns)
+    ON CONFLICT (block) DO UPDATE SET latest_ns = max(latest_ns, excluded.latest_ns)";
+
+/// Commits `requests` and returns what became of each, in their order.
+///
+/// Everything that is `Ok` in the result is durable; everything that is `Err` left no trace.
+pub(super) fn commit_group(
+    conn: &mut Connection,
+    requests: &[&[NewEvent]],
+) -> Vec<Result<Stored, Error>> {
+    match commit(conn, requests) {
+        Ok(stored) => stored.into_iter().map(Ok).collect(),
+        Err(error) if requests.len() > 1 && may_be_one_request(&error) => {
+            requests.iter().map(|request| commit_alone(conn, request)).collect()
+        }
+        Err(error) => same_for_all(&error, requests.len()),
+    }
+}
+
+fn commit_alone(conn: &mut Connection, request: &[NewEvent]) -> Result<Stored, Error> {
+    let stored = commit(conn, &[request])?;
+    stored.into_iter().next().ok_or(Error::QueryReturnedNoRows)
+}
+
+/// A lock, damage or an IO error meets every request alike; trying again would only repeat it (S3).
+fn may_be_one_request(error: &Error) -> bool {
+    matches!(classify(error), Class::Full | Class::Other)
+}
+
+/// [`Error`] is not `Clone`; its code and message are all that is used.
+fn same_for_all(error: &Error, count: usize) -> Vec<Result<Stored, Error>> {
+    let code = error.sqlite_error().copied().unwrap_or_else(|| rusqlite::ffi::Error::new(1));
+    (0..count).map(|_| Err(Error::SqliteFailure(code, Some(error.to_string())))).collect()
+}
+
+fn commit(conn: &mut Connection, requests: &[&[NewEvent]]) -> Result<Vec<Stored>, Error> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut latest = BTreeMap::new();
+    let mut stored = Vec::with_capacity(requests.len());
+    {
+        let mut insert = transaction.prepare(INSERT_EVENT)?;
+        for request in requests {
+            stored.push(insert_all(&transaction, &mut insert, request, &mut latest)?);
+        }
+        let mut raise = transaction.prepare(RAISE_BLOCK)?;
+        for (block, latest_ns) in latest {
+            raise.execute(named_params! { ":block": block, ":latest_ns": latest_ns })?;
+        }
+    }
+    transaction.commit()?;
+    Ok(stored)
+}
+
+fn insert_all(
+    conn: &Connection,
+    insert: &mut rusqlite::Statement<'_>,
+    events: &[NewEvent],
+    latest: &mut BTreeMap<i64, i64>,
+) -> Result<Stored, Error> {
+    let mut stored = Stored::default();
+    for event in events {
+        let rows = insert.execute(named_params! {
+            ":event_id": event.event_id,
+            ":event_type": event.event_type,
+            ":node_id": event.node_id,
+            ":at_ns": event.at_ns,
+            ":body": event.body,
+        })?;
+        if rows == 0 {
+            stored.deduped += 1;
+            continue;
+        }
+        stored.inserted += 1;
+        let block = conn.last_insert_rowid() / EVENTS_PER_BLOCK;
+        let of_block = latest.entry(block).or_insert(event.at_ns);
+        *of_block = event.at_ns.max(*of_block);
+    }
+    Ok(stored)
+}

@@ -1,0 +1,12 @@
+//! The files of the data directory.
+
+/// The database.
+pub const DATABASE: &str = "orchestrator.db";
+/// Log of the database; `SQLite` gives it this name.
+pub const DATABASE_WAL: &str = "orchestrator.db-wal";
+/// Rollback journal; exists only when a start was interrupted while the database was created.
+pub const DATABASE_JOURNAL: &str = "orchestrator.db-journal";
+/// Advisory lock of the one process.
+pub const LOCK: &str = "orchestrator.lock";
+/// Evidence that a complete store was here, so that its absence is a loss and not a first start.
+pub const USED: &str = "orchestrator.used";

@@ -1,0 +1,446 @@
+//! Opening a data directory: what is served, created, or refused.
+//!
+//! # Boot table
+//!
+//! `used` is the file `orchestrator.used`, written once a complete store is durable and before the
+//! first answer. `log` is a non-empty `orchestrator.db-wal`.
+//!
+//! | row | database            | log | used | decision                              |
+//! |-----|---------------------|-----|------|---------------------------------------|
+//! | A   | absent or empty     | no  | no   | create                                |
+//! | B   | absent or empty     | yes | any  | refuse: `SQLite` would delete the log   |
+//! | C   | absent or empty     | no  | yes  | refuse: what was stored is gone       |
+//! | D   | not a file          | any | any  | refuse                                |
+//! | E   | present             | any | any  | examine                               |
+//!
+//! Row A with an empty file is a start that was interrupted before anything could be answered.
+//!
+//! Examining a database changes nothing: its first bytes, then its identity (whose it is, which
+//! version), then its pages. Only after that the journal mode is set and migrations run. A refused
+//! directory is left as it was, apart from the lock file and the index file of `SQLite`.
+//!
+//! Between the lock and the database is the place for whatever else must be recovered first.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use thiserror::Error;
+use vfs::{Lock, LockError, OpenMode, OsVfs, Vfs as _};
+
+use super::{
+    failure::{Class, classify},
+    names,
+    schema::{APPLICATION_ID, Identity, MIGRATIONS, identity, migrate},
+    writer::Watched,
+};
+use crate::config::Limits;
+
+/// The first bytes of every `SQLite` database.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Distance of interrupts of a check that does not end.
+const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
+/// What `orchestrator.used` says to whoever reads it.
+const USED_TEXT: &[u8] = b"A complete orchestrator.db was created in this directory. While this file exists, a missing or
+empty database is refused as a loss. Remove it only to start with an empty store on purpose.
+";
+
+/// Why a data directory is not served.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The directory or its lock file cannot be created, read or written.
+    #[error("cannot use {path}: {source}")]
+    DirUnusable {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Another process serves it.
+    #[error("data directory {dir} is in use by {holder}")]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// What the holder left: its process id.
+        holder: String,
+    },
+    /// A directory stands where the database should be.
+    #[error("{path} is a directory, not a database")]
+    NotAFile {
+        /// The path of the database.
+        path: PathBuf,
+    },
+    /// The database cannot be written.
+    #[error("{path} is read-only")]
+    ReadOnly {
+        /// The path of the database.
+        path: PathBuf,
+    },
+    /// Events were stored here and the database is gone or empty (rows B, C).
+    #[error("{path} is missing or empty, but {evidence} shows that events were stored here")]
+    Missing {
+        /// The path of the database.
+        path: PathBuf,
+        /// The file that shows it.
+        evidence: PathBuf,
+    },
+    /// The first bytes are not those of a database.
+    #[error("{path} is not an SQLite database")]
+    NotADatabase {
+        /// The path of the database.
+        path: PathBuf,
+    },
+    /// It is a database of some other program.
+    #[error("{path} is a database of another program (application_id {application_id})")]
+    Foreign {
+        /// The path of the database.
+        path: PathBuf,
+        /// How it marks itself; 0 when it does not.
+        application_id: i32,
+    },
+    /// A newer program wrote it.
+    #[error("{path} has schema version {found}; this program knows versions up to {supported}")]
+    Newer {
+        /// The path of the database.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The newest known version.
+        supported: u32,
+    },
+    /// Pages are damaged.
+    #[error("{path} is damaged: {finding}")]
+    Corrupt {
+        /// The path of the database.
+        path: PathBuf,
+        /// The first finding.
+        finding: String,
+    },
+    /// A migration failed and was rolled back.
+    #[error("{path} could not be migrated to schema version {version}: {source}")]
+    Migration {
+        /// The path of the database.
+        path: PathBuf,
+        /// The version that was not reached.
+        version: u32,
+        /// What `SQLite` says.
+        source: rusqlite::Error,
+    },
+    /// Another process has the database locked.
+    #[error("{path} is locked by another process")]
+    Busy {
+        /// The path of the database.
+        path: PathBuf,
+    },
+    /// `SQLite` could not open it.
+    #[error("cannot open {path}: {source}")]
+    Sqlite {
+        /// The path of the database.
+        path: PathBuf,
+        /// What `SQLite` says.
+        source: rusqlite::Error,
+    },
+    /// The writer thread could not be started.
+    #[error("cannot start the writer: {source}")]
+    Thread {
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// Gives an error of `SQLite` the name under which it is refused.
+    pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match classify(&source) {
+            Class::Busy => Self::Busy { path },
+            Class::Corrupt => Self::Corrupt { path, finding: source.to_string() },
+            _ => Self::Sqlite { path, source },
+        }
+    }
+}
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    pub(super) dir: PathBuf,
+    pub(super) database: PathBuf,
+    pub(super) wal: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) used: PathBuf,
+}
+
+impl Paths {
+    fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            database: dir.join(names::DATABASE),
+            wal: dir.join(names::DATABASE_WAL),
+            journal: dir.join(names::DATABASE_JOURNAL),
+            used: dir.join(names::USED),
+        }
+    }
+}
+
+/// An opened data directory.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) paths: Paths,
+    pub(super) conn: Connection,
+    pub(super) watched: Watched,
+    pub(super) lock: Lock,
+}
+
+/// Opens `dir` by the boot table.
+pub(super) fn open(dir: &Path, limits: &Limits) -> Result<Opened, OpenError> {
+    let paths = Paths::new(dir);
+    OsVfs.create_dir_all(dir).map_err(|source| unusable(dir, source))?;
+    let lock = lock(dir)?;
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    match decide(look(&paths)?) {
+        Decision::Create => flags |= OpenFlags::SQLITE_OPEN_CREATE,
+        Decision::Examine => check_magic(&paths)?,
+        Decision::NotAFile => return Err(OpenError::NotAFile { path: paths.database }),
+        Decision::Missing(evidence) => {
+            let evidence = match evidence {
+                Evidence::Log => paths.wal,
+                Evidence::Used => paths.used,
+            };
+            return Err(OpenError::Missing { path: paths.database, evidence });
+        }
+    }
+    let mut conn = connect(&paths, flags, limits)?;
+    let version = examine(&conn, &paths, limits.check_timeout)?;
+    prepare(&mut conn, &paths, version)?;
+    let watched = Watched::new([paths.database.clone(), log_of(&conn, &paths)])
+        .map_err(|source| unusable(&paths.database, source))?;
+    Ok(Opened { paths, conn, watched, lock })
+}
+
+/// Where `SQLite` writes its log: beside the file, which is elsewhere when the name is a link.
+fn log_of(conn: &Connection, paths: &Paths) -> PathBuf {
+    conn.path().map_or_else(|| paths.wal.clone(), |it| format!("{it}-wal").into())
+}
+
+fn unusable(path: &Path, source: io::Error) -> OpenError {
+    OpenError::DirUnusable { path: path.to_owned(), source }
+}
+
+fn lock(dir: &Path) -> Result<Lock, OpenError> {
+    let path = dir.join(names::LOCK);
+    OsVfs.lock(&path, &format!("pid {}", std::process::id())).map_err(|error| match error {
+        LockError::Held { holder } => OpenError::Locked { dir: dir.to_owned(), holder },
+        LockError::Io(source) => unusable(&path, source),
+    })
+}
+
+/// What stands in the directory.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    database: Database,
+    log: bool,
+    used: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Database {
+    AbsentOrEmpty,
+    NotAFile,
+    Present,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Create,
+    Examine,
+    NotAFile,
+    Missing(Evidence),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evidence {
+    Log,
+    Used,
+}
+
+/// Picks the row of the boot table.
+const fn decide(found: Found) -> Decision {
+    match (found.database, found.log, found.used) {
+        (Database::AbsentOrEmpty, false, false) => Decision::Create,
+        (Database::AbsentOrEmpty, true, _) => Decision::Missing(Evidence::Log),
+        (Database::AbsentOrEmpty, false, true) => Decision::Missing(Evidence::Used),
+        (Database::NotAFile, _, _) => Decision::NotAFile,
+        (Database::Present, _, _) => Decision::Examine,
+    }
+}
+
+fn look(paths: &Paths) -> Result<Found, OpenError> {
+    let stat = |path: &Path| OsVfs.stat(path).map_err(|source| unusable(path, source));
+    let database = match stat(&paths.database)? {
+        Some(it) if it.is_dir => Database::NotAFile,
+        Some(it) if it.len > 0 => Database::Present,
+        _ => Database::AbsentOrEmpty,
+    };
+    let log = stat(&paths.wal)?.is_some_and(|it| it.len > 0);
+    Ok(Found { database, log, used: stat(&paths.used)?.is_some() })
+}
+
+/// Must come before the first connection: closing any handle of a file ends the locks that the
+/// process has on it.
+fn check_magic(paths: &Paths) -> Result<(), OpenError> {
+    let failed = |source| unusable(&paths.database, source);
+    // With a journal the first page may be half written; SQLite puts the old one back.
+    if OsVfs.stat(&paths.journal).map_err(failed)?.is_some() {
+        return Ok(());
+    }
+    let file = OsVfs.open(&paths.database, OpenMode::Read).map_err(failed)?;
+    let mut start = [0; MAGIC.len()];
+    let read = file.read_at(&mut start, 0).map_err(failed)?;
+    if read < start.len() || start != *MAGIC {
+        return Err(OpenError::NotADatabase { path: paths.database.clone() });
+    }
+    Ok(())
+}
+
+fn connect(paths: &Paths, flags: OpenFlags, limits: &Limits) -> Result<Connection, OpenError> {
+    let failed = |error| OpenError::sqlite(&paths.database, error);
+    let conn = Connection::open_with_flags(&paths.database, flags).map_err(failed)?;
+    conn.busy_timeout(limits.busy_timeout).map_err(failed)?;
+    // Until the database is accepted, closing it must not touch it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    // SQLite falls back to reading when it may not write.
+    if conn.is_readonly("main").map_err(failed)? {
+        return Err(OpenError::ReadOnly { path: paths.database.clone() });
+    }
+    Ok(conn)
+}
+
+/// Returns the version of a database that is ours, known and sound. Changes nothing.
+fn examine(conn: &Connection, paths: &Paths, check_timeout: Duration) -> Result<u32, OpenError> {
+    let path = paths.database.clone();
+    let found = identity(conn).map_err(|error| OpenError::sqlite(&path, error))?;
+    let new = Identity { application_id: 0, version: 0, empty: true };
+    if found.application_id != APPLICATION_ID && found != new {
+        return Err(OpenError::Foreign { path, application_id: found.application_id });
+    }
+    let supported = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if found.version > supported {
+        return Err(OpenError::Newer { path, found: found.version, supported });
+    }
+    match quick_check(conn, check_timeout) {
+        Ok(None) => Ok(found.version),
+        Ok(Some(finding)) => Err(OpenError::Corrupt { path, finding }),
+        Err(error) if classify(&error) == Class::Interrupted => {
+            tracing::warn!(
+                path = %path.display(),
+                limit_ms = check_timeout.as_millis(),
+                integrity = "unknown",
+                "the store is too large to be checked at the start",
+            );
+            Ok(found.version)
+        }
+        Err(error) => Err(OpenError::sqlite(&path, error)),
+    }
+}
+
+/// Runs `SQLite`'s quick check for at most `limit` and returns its first finding.
+fn quick_check(conn: &Connection, limit: Duration) -> Result<Option<String>, rusqlite::Error> {
+    let handle = conn.get_interrupt_handle();
+    let (done, wait) = mpsc::channel::<()>();
+    let timer = thread::spawn(move || {
+        let mut left = limit;
+        // More than once, because an interrupt that comes before the query has no effect.
+        while wait.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout) {
+            handle.interrupt();
+            left = INTERRUPT_AGAIN;
+        }
+    });
+    let answer = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    drop(done);
+    // The timer does nothing that can panic.
+    _ = timer.join();
+    answer.map(|it| (it != "ok").then_some(it))
+}
+
+/// Sets the modes that durability needs, migrates, and leaves the evidence of a complete store.
+fn prepare(conn: &mut Connection, paths: &Paths, version: u32) -> Result<(), OpenError> {
+    set_modes(conn).map_err(|error| OpenError::sqlite(&paths.database, error))?;
+    migrate(conn, version, MIGRATIONS).map_err(|error| OpenError::Migration {
+        path: paths.database.clone(),
+        version: error.version,
+        source: error.source,
+    })?;
+    OsVfs.sync_dir(&paths.dir).map_err(|source| unusable(&paths.dir, source))?;
+    let used = OsVfs.stat(&paths.used).map_err(|source| unusable(&paths.used, source))?;
+    if used.is_none() {
+        Ok::<(), io::Error>(())
+            .map_err(|source| unusable(&paths.used, source))?;
+    }
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(|error| OpenError::sqlite(&paths.database, error))?;
+    Ok(())
+}
+
+fn set_modes(conn: &Connection) -> Result<(), rusqlite::Error> {
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        let message = format!("journal mode stayed `{mode}`");
+        return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(1), Some(message)));
+    }
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    // Checkpoints are explicit, see `checkpoint`.
+    conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    // Reading creates the log file, which is then watched.
+    identity(conn).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_boot_table_is_decided_as_written() {
+        use Database::{AbsentOrEmpty, NotAFile, Present};
+        let table = [
+            ("A", AbsentOrEmpty, Some(false), Some(false), Decision::Create),
+            ("B", AbsentOrEmpty, Some(true), None, Decision::Missing(Evidence::Log)),
+            ("C", AbsentOrEmpty, Some(false), Some(true), Decision::Missing(Evidence::Used)),
+            ("D", NotAFile, None, None, Decision::NotAFile),
+            ("E", Present, None, None, Decision::Examine),
+        ];
+        let facts = [(false, false), (false, true), (true, false), (true, true)];
+        let found = [AbsentOrEmpty, NotAFile, Present]
+            .iter()
+            .flat_map(|&database| facts.map(|(log, used)| Found { database, log, used }));
+        for found in found {
+            let fits = |row: &&(_, _, Option<bool>, Option<bool>, _)| {
+                row.1 == found.database
+                    && row.2.is_none_or(|it| it == found.log)
+                    && row.3.is_none_or(|it| it == found.used)
+            };
+            let rows: Vec<_> = table.iter().filter(fits).collect();
+            assert_eq!(rows.len(), 1, "{found:?}: {rows:?}");
+            assert_eq!(decide(found), rows[0].4, "row {}", rows[0].0);
+        }
+    }
+
+    #[test]
+    fn the_check_stops_at_its_limit_and_says_that_it_was_stopped() {
+        let conn = Connection::open_in_memory().unwrap();
+        assert_eq!(quick_check(&conn, Duration::from_mins(1)).unwrap(), None);
+        conn.execute_batch(
+            "CREATE TABLE t (x); CREATE INDEX i ON t (x);
+             INSERT INTO t WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n LIMIT 300000)
+             SELECT hex(x) FROM n",
+        )
+        .unwrap();
+        let error = quick_check(&conn, Duration::ZERO).unwrap_err();
+        assert_eq!(classify(&error), Class::Interrupted);
+    }
+}

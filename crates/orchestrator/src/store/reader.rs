@@ -1,0 +1,298 @@
+//! Pages of events.
+//!
+//! A few read-only connections on blocking threads. A page is found by key (`id < :before`), never
+//! by offset, and the rows are copied out before anything is sent, so a slow client holds no
+//! snapshot. A query that takes too long is interrupted.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rusqlite::{Connection, InterruptHandle, OpenFlags, ToSql};
+use thiserror::Error;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task,
+    time::timeout,
+};
+
+use super::{
+    Failure, OpenError, Page, PageQuery,
+    failure::{Class, classify},
+    open::Paths,
+    schema::EVENTS_PER_BLOCK,
+};
+use crate::config::Limits;
+
+/// Connections for reading.
+const READERS: usize = 4;
+/// Distance of attempts to stop a query: one can fall between its look and its beginning.
+const STOP_AGAIN: Duration = Duration::from_millis(20);
+
+/// Why a page was not read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum PageError {
+    /// Another process has the database locked.
+    #[error("another process has the database locked")]
+    Busy,
+    /// It took longer than the limit.
+    #[error("the query took longer than {} s; ask for less with `since` or `node_id`", .limit.as_secs_f64())]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The store is being closed.
+    #[error("the store is being closed")]
+    Stopped,
+    /// The database could not be read.
+    #[error("the database could not be read: {detail}")]
+    Failed {
+        /// What `SQLite` says.
+        detail: String,
+    },
+}
+
+/// The connections that are not in use.
+#[derive(Debug)]
+pub(super) struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    slots: Arc<Semaphore>,
+    query_timeout: Duration,
+    page_len_max: usize,
+    report: watch::Sender<Option<Failure>>,
+}
+
+/// A connection that goes back where it came from, whoever drops it.
+struct Lease {
+    conn: Option<Connection>,
+    home: Arc<Readers>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.home.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        }
+    }
+}
+
+/// Stops a query from outside: when its time is up, or when the one who asked goes away.
+#[derive(Clone)]
+struct Stop {
+    asked: Arc<AtomicBool>,
+    handle: Arc<InterruptHandle>,
+}
+
+impl Stop {
+    fn now(&self) {
+        // An interrupt has no effect on a query that did not begin; that one looks here first.
+        self.asked.store(true, Ordering::Release);
+        self.handle.interrupt();
+    }
+
+    fn asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+}
+
+/// Stops the query unless it was waited for.
+struct StopOnDrop(Option<Stop>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Some(stop) = &self.0 {
+            stop.now();
+        }
+    }
+}
+
+impl Readers {
+    pub(super) fn open(
+        paths: &Paths,
+        limits: &Limits,
+        report: watch::Sender<Option<Failure>>,
+    ) -> Result<Self, OpenError> {
+        let mut idle = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let conn = Connection::open_with_flags(&paths.database, flags)
+                .and_then(|conn| conn.busy_timeout(limits.busy_timeout).map(|()| conn))
+                .map_err(|error| OpenError::sqlite(&paths.database, error))?;
+            idle.push(conn);
+        }
+        Ok(Self {
+            idle: Mutex::new(idle),
+            slots: Arc::new(Semaphore::new(READERS)),
+            query_timeout: limits.query_timeout,
+            page_len_max: limits.page_len_max,
+            report,
+        })
+    }
+
+    pub(super) async fn page(self: &Arc<Self>, query: PageQuery) -> Result<Page, PageError> {
+        let (lease, stop) = self.lease().await?;
+        let page_len_max = self.page_len_max;
+        let mut guard = StopOnDrop(Some(stop.clone()));
+        // The lease comes back with the result, so that while the guard lives the connection runs
+        // this query and no other.
+        let inner = stop.clone();
+        let mut work = task::spawn_blocking(move || {
+            let page = match &lease.conn {
+                Some(conn) if !inner.asked() => Some(read(conn, &query, page_len_max)),
+                _ => None,
+            };
+            (page, lease)
+        });
+        let mut left = self.query_timeout;
+        let finished = loop {
+            match timeout(left, &mut work).await {
+                Ok(finished) => break finished,
+                Err(_) => stop.now(),
+            }
+            left = STOP_AGAIN;
+        };
+        guard.0 = None;
+        match finished {
+            Ok((Some(page), _lease)) => page.map_err(|error| self.refuse(&error)),
+            Ok((None, _lease)) => Err(PageError::TimedOut { limit: self.query_timeout }),
+            Err(_) => Err(PageError::Stopped),
+        }
+    }
+
+    async fn lease(self: &Arc<Self>) -> Result<(Lease, Stop), PageError> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let Ok(slot) = slot else { return Err(PageError::Stopped) };
+        let conn = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(conn) = conn else { return Err(PageError::Stopped) };
+        let handle = Arc::new(conn.get_interrupt_handle());
+        let stop = Stop { asked: Arc::new(AtomicBool::new(false)), handle };
+        Ok((Lease { conn: Some(conn), home: Arc::clone(self), _slot: slot }, stop))
+    }
+
+    /// Damage stops the service; everything else is an answer.
+    fn refuse(&self, error: &rusqlite::Error) -> PageError {
+        if let Some(failure @ Failure::Corrupt { .. }) = Failure::of(error) {
+            tracing::error!(error = %failure, "store stopped");
+            self.report.send_replace(Some(failure));
+        }
+        match classify(error) {
+            Class::Busy => PageError::Busy,
+            Class::Interrupted => PageError::TimedOut { limit: self.query_timeout },
+            Class::Full | Class::Corrupt | Class::Io | Class::Other => {
+                PageError::Failed { detail: error.to_string() }
+            }
+        }
+    }
+
+    /// Refuses what comes and closes the connections that are not in use.
+    pub(super) fn close(&self) {
+        self.slots.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn read(
+    conn: &Connection,
+    query: &PageQuery,
+    page_len_max: usize,
+) -> Result<Page, rusqlite::Error> {
+    let before = query.before.unwrap_or(i64::MAX);
+    // One more than asked for tells whether something follows.
+    let limit = i64::from(query.limit) + 1;
+    let mut params: Vec<(&str, &dyn ToSql)> = vec![(":before", &before), (":limit", &limit)];
+    let optional: [(&str, Option<&dyn ToSql>); 3] = [
+        (":node_id", query.node_id.as_ref().map(|it| it as &dyn ToSql)),
+        (":event_type", query.event_type.as_ref().map(|it| it as &dyn ToSql)),
+        (":since_ns", query.since_ns.as_ref().map(|it| it as &dyn ToSql)),
+    ];
+    params.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+
+    let mut statement = conn.prepare(&sql(query))?;
+    let mut rows = statement.query(params.as_slice())?;
+    let mut page = Page::default();
+    let (mut last, mut len) = (None, 0);
+    while let Some(row) = rows.next()? {
+        if page.bodies.len() >= query.limit as usize || len >= page_len_max {
+            page.next = last;
+            break;
+        }
+        last = Some(row.get(0)?);
+        let body: String = row.get(1)?;
+        len += body.len();
+        page.bodies.push(body);
+    }
+    Ok(page)
+}
+
+/// Returns the statement for this combination of filters. The index is named, so that no
+/// statistics can ever choose a plan that reads the whole table.
+fn sql(query: &PageQuery) -> String {
+    let (index, by_key) = match (&query.node_id, &query.event_type) {
+        (None, None) => ("NOT INDEXED", ""),
+        (Some(_), None) => ("INDEXED BY events_by_node", "AND e.node_id = :node_id"),
+        (None, Some(_)) => ("INDEXED BY events_by_type", "AND e.event_type = :event_type"),
+        (Some(_), Some(_)) => (
+            "INDEXED BY events_by_node_and_type",
+            "AND e.node_id = :node_id AND e.event_type = :event_type",
+        ),
+    };
+    if query.since_ns.is_none() {
+        return format!(
+            "SELECT e.id, e.body FROM events AS e {index}
+             WHERE e.id < :before {by_key} ORDER BY e.id DESC LIMIT :limit"
+        );
+    }
+    format!(
+        "SELECT e.id, e.body FROM event_blocks AS b CROSS JOIN events AS e {index}
+         ON e.id BETWEEN b.block * {EVENTS_PER_BLOCK}
+                     AND b.block * {EVENTS_PER_BLOCK} + {EVENTS_PER_BLOCK} - 1
+         WHERE b.block <= :before / {EVENTS_PER_BLOCK} AND b.latest_ns >= :since_ns
+           AND e.id < :before AND e.at_ns >= :since_ns {by_key}
+         ORDER BY b.block DESC, e.id DESC LIMIT :limit"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::{MIGRATIONS, migrate};
+
+    fn plan(query: &PageQuery) -> Vec<String> {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, 0, MIGRATIONS).unwrap();
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", sql(query))).unwrap();
+        let params = rusqlite::params_from_iter(vec![1; statement.parameter_count()]);
+        statement.query_map(params, |row| row.get(3)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn no_combination_of_filters_reads_the_whole_table_or_sorts() {
+        for bits in 0..8 {
+            let query = PageQuery {
+                node_id: (bits & 1 > 0).then(|| "n".to_owned()),
+                event_type: (bits & 2 > 0).then(|| "t".to_owned()),
+                since_ns: (bits & 4 > 0).then_some(1),
+                before: None,
+                limit: 1,
+            };
+            let plan = plan(&query);
+            let want = match bits & 3 {
+                0 => "SEARCH e USING INTEGER PRIMARY KEY (",
+                1 => "SEARCH e USING INDEX events_by_node (node_id=? AND rowid",
+                2 => "SEARCH e USING INDEX events_by_type (event_type=? AND rowid",
+                _ => {
+                    "SEARCH e USING INDEX events_by_node_and_type (node_id=? AND event_type=? AND rowid"
+                }
+            };
+            assert!(plan.last().unwrap().starts_with(want), "{bits}: {plan:?}");
+            let blocks = "SEARCH b USING INTEGER PRIMARY KEY (rowid<?)";
+            assert_eq!(plan.len(), if bits & 4 > 0 { 2 } else { 1 }, "{bits}: {plan:?}");
+            assert!(bits & 4 == 0 || plan[0] == blocks, "{bits}: {plan:?}");
+        }
+    }
+}

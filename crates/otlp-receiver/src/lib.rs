@@ -1,0 +1,1 @@
+//! Receives OTLP logs over HTTP, keeps them as JSON lines, forwards them to the control plane.

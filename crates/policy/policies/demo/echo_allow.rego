@@ -1,0 +1,3 @@
+package autonomy
+
+decision := {"allow": true, "rule": "echo_allow"} if input.kind == "tool.echo"

@@ -1,0 +1,29 @@
+//! Policy decisions: Rego evaluation, bundles, and the slots they are loaded into.
+
+pub mod demo;
+
+mod bundle;
+mod compat;
+mod decision;
+mod evaluator;
+mod rego;
+mod request;
+mod slots;
+
+pub use bundle::{
+    BUNDLE_LEN_MAX, Built, Bundle, BundleError, ENTRIES_MAX, ENTRY_LEN_MAX, NAME_LEN_MAX,
+    PATH_LEN_MAX, PathFault, Recipe, UNPACKED_LEN_MAX, build,
+};
+pub use compat::{CONSTRAINTS_MAX, Incompatible, RequirementError, RuntimeRequirement};
+pub use decision::{Allow, Decision, Deny, DenyCode, TEXT_LEN_MAX};
+pub use evaluator::{DenyAll, Evaluator};
+pub use rego::{
+    BUILTINS, EVALUATION_DEPTH_MAX, EVALUATION_TIME_MAX, EXPONENT_MAX, HOST_BITS_MAX, ModuleError,
+    NESTING_MAX, OBLIGATIONS_LEN_MAX, PARSE_VISITS_MAX, Place, RANGE_LEN_MAX, REQUEST_DEPTH_MAX,
+    REQUEST_LEN_MAX, RESULT_LEN_MAX, RegoEvaluator, SHIFT_MAX, STACK_LEFT_MIN, STATEMENTS_MAX,
+    WIDTH_MAX,
+};
+pub use request::{Context, Request};
+pub use slots::{
+    ActivateError, Activated, Loaded, Slot, SlotFault, SlotMeta, SlotWarning, Slots, Source,
+};

@@ -1,0 +1,39 @@
+//! Everything a runtime is started with.
+
+use std::{path::PathBuf, time::Duration};
+
+use wal_recovery::{Durability, Overrides};
+
+/// Configuration of a runtime. There is no default: whoever starts one says what it governs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Directory of the log; created when it does not exist.
+    pub wal_dir: PathBuf,
+    /// Directory of the policy slots.
+    pub policy_dir: PathBuf,
+    /// Node that is governed.
+    pub node: String,
+    /// Who operates it; recorded in every decision.
+    pub operator: Option<String>,
+    /// Deny everything, whatever is loaded.
+    pub strict: bool,
+    /// What the operator asked for, for this start.
+    pub overrides: Overrides,
+    /// When the safe point is synced.
+    pub durability: Durability,
+    /// Whether parameters are left out of the log; their digest stays.
+    pub redact_params: bool,
+    /// Most bytes of a request body.
+    pub max_body: usize,
+    /// Longest run of a tool.
+    pub tool_timeout: Duration,
+}
+
+impl Config {
+    /// Most bytes of a request body unless the operator says otherwise.
+    pub const MAX_BODY: usize = 1 << 20;
+    /// Longest run of a tool unless the operator says otherwise.
+    pub const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Most calls at once; one more is refused as `OVERLOADED`.
+    pub const CALLS_MAX: usize = 1024;
+}

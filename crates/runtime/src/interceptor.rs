@@ -1,0 +1,339 @@
+//! One call, in the one right order.
+//!
+//! | step | what                                     | when it fails                              |
+//! |-----:|------------------------------------------|--------------------------------------------|
+//! |    1 | parse and bound (`server`)               | recorded, denied                           |
+//! |    2 | evaluate                                 | the evaluator denies; it cannot fail       |
+//! |    3 | append the decision, durable             | denied, 503; nothing ran                   |
+//! |    4 | on allow: run the tool, with a deadline  | the outcome is a failure                   |
+//! |    5 | append the outcome, durable              | 500; the next start records `unknown`      |
+//! |    6 | answer                                   |                                            |
+//!
+//! # Invariants
+//!
+//! * **I1** No record, no effect: a tool is reached only with the receipt of its decision.
+//! * **I2** An answer is sent only after everything it says is durable.
+//! * **I3** A caller that goes away changes nothing: a call runs to its end in a task of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use api::tool::{ToolResponse, Verdict};
+use jiff::Timestamp;
+use policy::{Allow, Decision};
+use serde_json::{Map, Value};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use wal_recovery::{AppendError, Receipt};
+
+use crate::{
+    Config,
+    journal::Journal,
+    policies::PolicyInForce,
+    records::{About, Call, Outcome},
+    tools::{ToolError, ToolErrorCode, Tools},
+};
+
+/// Codes of answers that no policy and no tool has given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallCode {
+    /// The body is not a tool request.
+    BadRequest,
+    /// The body is longer than the limit.
+    BodyTooLarge,
+    /// The method is not POST.
+    MethodNotAllowed,
+    /// The log cannot be written.
+    WalUnavailable,
+    /// The disk of the log is full.
+    WalDiskFull,
+    /// Too many calls at once.
+    Overloaded,
+    /// The policy allows under an obligation that this runtime cannot meet.
+    ObligationUnknown,
+    /// The tool ran, and its outcome could not be recorded.
+    OutcomeNotRecorded,
+}
+
+impl CallCode {
+    /// Every code.
+    pub const ALL: [Self; 8] = [
+        Self::BadRequest,
+        Self::BodyTooLarge,
+        Self::MethodNotAllowed,
+        Self::WalUnavailable,
+        Self::WalDiskFull,
+        Self::Overloaded,
+        Self::ObligationUnknown,
+        Self::OutcomeNotRecorded,
+    ];
+
+    /// Returns the text used on the wire and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BAD_REQUEST",
+            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::WalUnavailable => "WAL_UNAVAILABLE",
+            Self::WalDiskFull => "WAL_DISK_FULL",
+            Self::Overloaded => "OVERLOADED",
+            Self::ObligationUnknown => "OBLIGATION_UNKNOWN",
+            Self::OutcomeNotRecorded => "OUTCOME_NOT_RECORDED",
+        }
+    }
+
+    /// HTTP status of an answer with this code.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::ObligationUnknown => 403,
+            Self::MethodNotAllowed => 405,
+            Self::BodyTooLarge => 413,
+            Self::OutcomeNotRecorded => 500,
+            Self::WalUnavailable | Self::WalDiskFull | Self::Overloaded => 503,
+        }
+    }
+
+    fn of(error: &AppendError) -> Self {
+        match error {
+            AppendError::DiskFull { .. } => Self::WalDiskFull,
+            AppendError::Overloaded { .. } => Self::Overloaded,
+            AppendError::TooLarge { .. } => Self::BodyTooLarge,
+            AppendError::Poisoned { .. } | AppendError::Closed | AppendError::SeqExhausted => {
+                Self::WalUnavailable
+            }
+        }
+    }
+}
+
+/// What was decided about a call, whoever decided it.
+#[derive(Clone, Debug)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: Verdict,
+    pub(crate) reason: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) rule: Option<String>,
+    pub(crate) policy_ref: String,
+    pub(crate) policy_digest: String,
+    pub(crate) eval_us: u64,
+}
+
+/// An answer and its HTTP status.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: ToolResponse,
+}
+
+/// Everything a call needs.
+#[derive(Debug)]
+pub(crate) struct Interceptor {
+    pub(crate) journal: Journal,
+    pub(crate) policy: PolicyInForce,
+    pub(crate) tools: Tools,
+    pub(crate) about: About,
+    pub(crate) node: String,
+    pub(crate) tool_timeout: Duration,
+    permits: Arc<Semaphore>,
+}
+
+impl Interceptor {
+    pub(crate) fn new(
+        journal: Journal,
+        policy: PolicyInForce,
+        tools: Tools,
+        config: &Config,
+    ) -> Self {
+        Self {
+            journal,
+            policy,
+            tools,
+            about: About { operator: config.operator.clone(), redact_params: config.redact_params },
+            node: config.node.clone(),
+            tool_timeout: config.tool_timeout,
+            permits: Arc::new(Semaphore::new(Config::CALLS_MAX)),
+        }
+    }
+
+    /// Carries a call through steps 2 to 6, in a task of its own (I3).
+    pub(crate) async fn call(self: &Arc<Self>, call: Call, context: Map<String, Value>) -> Answer {
+        let audit_id = call.audit_id.clone();
+        // Taken here and not in the task, so that a call is counted as soon as it exists.
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return self.unrecorded(&call, CallCode::Overloaded, "too many calls at once");
+        };
+        let this = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let answer = this.carry(&call, context).await;
+            drop(permit);
+            answer
+        });
+        match task.await {
+            Ok(answer) => answer,
+            // The task panicked or the process ends. What is in the log stands.
+            Err(error) => Answer {
+                status: CallCode::WalUnavailable.status(),
+                body: deny(&audit_id, CallCode::WalUnavailable, error.to_string()),
+            },
+        }
+    }
+
+    /// Records and denies a request that never became a call (step 1).
+    pub(crate) async fn refuse(
+        self: &Arc<Self>,
+        call: Call,
+        code: CallCode,
+        reason: String,
+    ) -> Answer {
+        let judged = Judgement {
+            verdict: Verdict::Deny,
+            reason: Some(reason),
+            code: Some(code.as_str().to_owned()),
+            rule: None,
+            policy_ref: self.policy.current().policy_ref().to_owned(),
+            policy_digest: self.policy.current().policy_digest().to_owned(),
+            eval_us: 0,
+        };
+        match self.journal.append(&call.decision(&judged, &self.about)).await {
+            Ok(receipt) => {
+                Answer { status: code.status(), body: response(&call, &judged, receipt) }
+            }
+            Err(error) => self.unrecorded(&call, CallCode::of(&error), &error.to_string()),
+        }
+    }
+
+    /// Returns when no call is running any more. No call may be started after this.
+    pub(crate) async fn drained(&self) {
+        let all = u32::try_from(Config::CALLS_MAX).unwrap_or(u32::MAX);
+        // The semaphore is never closed, so this ends only with every permit.
+        drop(self.permits.acquire_many(all).await);
+    }
+
+    async fn carry(&self, call: &Call, context: Map<String, Value>) -> Answer {
+        let judged = self.evaluate(call, context);
+        let receipt = match self.journal.append(&call.decision(&judged, &self.about)).await {
+            Ok(receipt) => receipt,
+            Err(error) => return self.unrecorded(call, CallCode::of(&error), &error.to_string()),
+        };
+        match judged.verdict {
+            Verdict::Deny => Answer { status: 403, body: response(call, &judged, receipt) },
+            Verdict::Allow => self.run(call, &judged, receipt).await,
+        }
+    }
+
+    fn evaluate(&self, call: &Call, agent: Map<String, Value>) -> Judgement {
+        let evaluator = self.policy.current();
+        let request = policy::Request {
+            kind: call.kind.clone(),
+            params: call.params.clone(),
+            context: policy::Context {
+                node: self.node.clone(),
+                operator: self.about.operator.clone().unwrap_or_default(),
+                time: Timestamp::now(),
+                mode: self.policy.mode_name().to_owned(),
+            },
+            agent_context: (!agent.is_empty()).then_some(agent),
+        };
+        let started = Instant::now();
+        let decision = evaluator.evaluate(&request);
+        let eval_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let rule = decision.rule().map(str::to_owned);
+        let (verdict, code, reason) = match decision {
+            Decision::Allow(allow) => met(&allow),
+            Decision::Deny(deny) => {
+                (Verdict::Deny, Some(deny.code().as_str()), Some(deny.reason().to_owned()))
+            }
+        };
+        Judgement {
+            verdict,
+            reason,
+            code: code.map(str::to_owned),
+            rule,
+            policy_ref: evaluator.policy_ref().to_owned(),
+            policy_digest: evaluator.policy_digest().to_owned(),
+            eval_us,
+        }
+    }
+
+    /// Steps 4 to 6. The receipt is the proof that the decision is durable (I1).
+    async fn run(&self, call: &Call, judged: &Judgement, receipt: Receipt) -> Answer {
+        let outcome = match self.tools.get(&call.kind) {
+            None => Outcome::NoExecutor,
+            Some(tool) => match timeout(self.tool_timeout, tool.run(&call.params)).await {
+                Ok(Ok(output)) => Outcome::Done(output),
+                Ok(Err(error)) => Outcome::Failed(error),
+                Err(_) => Outcome::Failed(ToolError::new(
+                    ToolErrorCode::Timeout,
+                    format!("`{}` ran over {} s", call.kind, self.tool_timeout.as_secs()),
+                )),
+            },
+        };
+        let recorded = self.journal.append(&call.outcome(&outcome)).await;
+        let mut body = response(call, judged, receipt);
+        let mut status = 200;
+        match outcome {
+            Outcome::Done(output) => body.output = Some(output),
+            Outcome::NoExecutor => body.output = Some(Value::Null),
+            Outcome::Failed(error) => {
+                status = 400;
+                body.code = Some(error.code.as_str().to_owned());
+                body.error = Some(error.message);
+                body.output = error.output;
+            }
+        }
+        if let Err(error) = recorded {
+            tracing::error!(audit_id = call.audit_id, error = %error, "outcome not recorded");
+            status = CallCode::OutcomeNotRecorded.status();
+            body.code = Some(CallCode::OutcomeNotRecorded.as_str().to_owned());
+            body.error = Some(format!("the tool ran, but its outcome is not recorded: {error}"));
+        }
+        Answer { status, body }
+    }
+
+    /// The answer when nothing could be recorded: deny, and no number.
+    fn unrecorded(&self, call: &Call, code: CallCode, reason: &str) -> Answer {
+        tracing::error!(audit_id = call.audit_id, code = code.as_str(), error = reason, "denied");
+        let mut body = deny(&call.audit_id, code, reason.to_owned());
+        body.policy_ref = self.policy.current().policy_ref().to_owned();
+        Answer { status: code.status(), body }
+    }
+}
+
+/// An allow counts only when every obligation can be met. This runtime knows none, so any is one
+/// too many.
+fn met(allow: &Allow) -> (Verdict, Option<&'static str>, Option<String>) {
+    match allow.obligations().first() {
+        None => (Verdict::Allow, None, None),
+        Some(obligation) => {
+            let reason = format!("the policy demands {obligation}, which this runtime cannot do");
+            (Verdict::Deny, Some(CallCode::ObligationUnknown.as_str()), Some(reason))
+        }
+    }
+}
+
+fn response(call: &Call, judged: &Judgement, receipt: Receipt) -> ToolResponse {
+    ToolResponse {
+        decision: judged.verdict,
+        policy_ref: judged.policy_ref.clone(),
+        audit_id: call.audit_id.clone(),
+        seq: Some(receipt.seq.get()),
+        reason: judged.reason.clone(),
+        code: judged.code.clone(),
+        output: None,
+        error: None,
+    }
+}
+
+fn deny(audit_id: &str, code: CallCode, reason: String) -> ToolResponse {
+    ToolResponse {
+        decision: Verdict::Deny,
+        policy_ref: String::new(),
+        audit_id: audit_id.to_owned(),
+        seq: None,
+        reason: Some(reason),
+        code: Some(code.as_str().to_owned()),
+        output: None,
+        error: None,
+    }
+}

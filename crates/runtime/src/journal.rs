@@ -1,0 +1,38 @@
+//! The log, for async callers.
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use wal_format::Event;
+use wal_recovery::{AppendError, Log, LogStatus, Receipt, Submission};
+
+/// Appends events and waits for their durability without blocking a thread.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    log: Log,
+}
+
+impl Journal {
+    pub(crate) fn new(log: Log) -> Self {
+        Self { log }
+    }
+
+    /// Returns when the event is durable.
+    pub(crate) async fn append(&self, event: &Event) -> Result<Receipt, AppendError> {
+        let submission = Submission::new(event, Timestamp::now())?;
+        let (sender, receiver) = oneshot::channel();
+        self.log.submit(submission, |answer| {
+            // A caller that went away does not need the answer; the entry stands.
+            sender.send(answer).ok();
+        })?;
+        receiver.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    pub(crate) fn status(&self) -> LogStatus {
+        self.log.status()
+    }
+
+    /// Commits what waits and closes the log; later appends fail.
+    pub(crate) fn close(&self) -> Result<(), AppendError> {
+        self.log.close()
+    }
+}

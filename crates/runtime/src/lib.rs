@@ -1,0 +1,40 @@
+//! The enforcement process: decide, record, run the tool, record, answer.
+//!
+//! | module        | what it does                                                              |
+//! |---------------|---------------------------------------------------------------------------|
+//! | `config`      | everything a runtime is started with                                        |
+//! | `start`       | from a configuration to a serving process, and its clean end                |
+//! | `server`      | HTTP in, HTTP out                                                           |
+//! | `interceptor` | one call, in the one right order                                            |
+//! | `records`     | what is written about a call                                                |
+//! | `journal`     | the log, for async callers                                                  |
+//! | `intents`     | calls that were allowed and never heard of again                            |
+//! | `policies`    | the evaluator in force, and its replacement                                 |
+//! | `tools`       | what an allowed call does                                                   |
+//! | `exporter`    | drives a drain: log, HTTP, files                                            |
+//! | `allow_list`  | which endpoints a tool may reach                                            |
+//! | `trace`       | W3C trace context of a request                                              |
+
+mod allow_list;
+mod config;
+mod exporter;
+mod intents;
+mod interceptor;
+mod journal;
+mod policies;
+mod records;
+mod server;
+mod start;
+mod tools;
+mod trace;
+
+pub use allow_list::{AllowList, AllowListError, Reach};
+pub use config::Config;
+pub use exporter::{
+    Collector, CollectorError, Compression, DrainError, DrainOptions, ProgressReadError,
+    drain_once, load_progress,
+};
+pub use interceptor::CallCode;
+pub use policies::{ReloadError, version};
+pub use start::{Reloader, Runtime, StartError};
+pub use tools::{Echo, HttpGet, Shell, Tool, ToolError, ToolErrorCode, ToolFuture, Tools};

@@ -1,0 +1,176 @@
+//! The evaluator in force, and its replacement.
+//!
+//! | at            | the slots give            | in force afterwards                             |
+//! |---------------|---------------------------|-------------------------------------------------|
+//! | start         | a good slot               | that policy; a fault of the other is recorded     |
+//! | start         | no good slot              | deny all: `no_policy`                             |
+//! | reload        | a good `current`          | that policy                                       |
+//! | reload        | anything else             | what was in force; `policy.bundle.rejected`       |
+//! | strict mode   | anything                  | deny all: `strict_mode`                           |
+//!
+//! **J1** There is no moment without an evaluator, and a call sees one evaluator from beginning to
+//! end: a swap replaces one shared pointer.
+
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use api::health::Mode;
+use policy::{DenyAll, Evaluator, Loaded, Slots, Source};
+use semver::Version;
+use serde::Serialize;
+use thiserror::Error;
+use vfs::OsVfs;
+
+use crate::{Config, interceptor::Interceptor, records::lifecycle};
+
+/// The policy that decides.
+#[derive(Debug)]
+pub(crate) struct PolicyInForce {
+    evaluator: RwLock<Arc<dyn Evaluator>>,
+    slots: Slots,
+    mode: Mode,
+    /// What was wrong with the slots at the start, to be recorded once the log is open.
+    faults_at_start: Vec<String>,
+}
+
+/// What a reload put in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Reloaded {
+    policy_ref: String,
+    policy_digest: String,
+}
+
+impl PolicyInForce {
+    /// Loads what the slots of a configuration give.
+    pub(crate) fn load(config: &Config) -> Self {
+        let slots = slots(&config.policy_dir);
+        if config.strict {
+            return Self::of(Arc::new(DenyAll::strict_mode()), slots, Mode::Strict, Vec::new());
+        }
+        let Loaded { evaluator, source, warnings, .. } = slots.load();
+        for warning in &warnings {
+            tracing::warn!(slot = %warning.slot, fault = %warning.fault, "policy slot is not good");
+        }
+        if source == Source::None {
+            let dir = config.policy_dir.display();
+            tracing::warn!(%dir, "no policy is loaded: every call is denied");
+        }
+        let faults = warnings.iter().map(ToString::to_string).collect();
+        Self::of(evaluator, slots, Mode::Normal, faults)
+    }
+
+    fn of(evaluator: Arc<dyn Evaluator>, slots: Slots, mode: Mode, faults: Vec<String>) -> Self {
+        Self { evaluator: RwLock::new(evaluator), slots, mode, faults_at_start: faults }
+    }
+
+    /// The evaluator in force now (J1).
+    pub(crate) fn current(&self) -> Arc<dyn Evaluator> {
+        Arc::clone(&self.evaluator.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How the runtime decides.
+    pub(crate) const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The mode as policies see it.
+    pub(crate) const fn mode_name(&self) -> &'static str {
+        match self.mode {
+            Mode::Normal => "normal",
+            Mode::Strict => "strict",
+        }
+    }
+
+    pub(crate) fn faults_at_start(&self) -> &[String] {
+        &self.faults_at_start
+    }
+
+    /// Takes the current slot, or keeps what is in force.
+    fn reload(&self) -> Result<Reloaded, ReloadError> {
+        if self.mode == Mode::Strict {
+            return Err(ReloadError::Strict);
+        }
+        let Loaded { evaluator, source, warnings, .. } = self.slots.load();
+        if source != Source::Current {
+            let fault =
+                warnings.first().map_or("nothing is loaded".to_owned(), ToString::to_string);
+            return Err(ReloadError::Rejected { fault });
+        }
+        let reloaded = Reloaded {
+            policy_ref: evaluator.policy_ref().to_owned(),
+            policy_digest: evaluator.policy_digest().to_owned(),
+        };
+        *self.evaluator.write().unwrap_or_else(PoisonError::into_inner) = evaluator;
+        Ok(reloaded)
+    }
+}
+
+/// Why what was in force stays in force.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReloadError {
+    /// The current slot is not good.
+    #[error("the current policy stays: {fault}")]
+    Rejected {
+        /// What is wrong with the slot.
+        fault: String,
+    },
+    /// The runtime denies everything, whatever is loaded.
+    #[error("strict mode denies everything, whatever is loaded")]
+    Strict,
+    /// The slots could not be looked at.
+    #[error("the slots could not be read")]
+    Unread,
+}
+
+impl ReloadError {
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Rejected { .. } => "POLICY_REJECTED",
+            Self::Strict => "STRICT_MODE",
+            Self::Unread => "POLICY_UNREAD",
+        }
+    }
+}
+
+/// Reloads and records what came of it.
+pub(crate) async fn record_reload(this: &Arc<Interceptor>) -> Result<Reloaded, ReloadError> {
+    let interceptor = Arc::clone(this);
+    // Compiling a policy takes longer than a worker should be away.
+    let reload = tokio::task::spawn_blocking(move || interceptor.policy.reload());
+    let outcome = reload.await.unwrap_or(Err(ReloadError::Unread));
+    let event = match &outcome {
+        Ok(Reloaded { policy_ref, policy_digest }) => {
+            tracing::info!(policy_ref, policy_digest, "policy loaded");
+            lifecycle("policy.bundle.loaded")
+                .with("policy_ref", policy_ref.as_str())
+                .with("policy_digest", policy_digest.as_str())
+        }
+        Err(error) => {
+            tracing::warn!(error = %error, "policy not replaced");
+            rejected(&error.to_string())
+        }
+    };
+    if let Err(error) = this.journal.append(&event).await {
+        // The swap itself is safe without the entry: every decision names its policy.
+        tracing::error!(error = %error, "reload not recorded");
+    }
+    outcome
+}
+
+/// The entry about a bundle that does not decide although it should.
+pub(crate) fn rejected(fault: &str) -> wal_format::Event {
+    lifecycle("policy.bundle.rejected").with("error", fault)
+}
+
+fn slots(dir: &Path) -> Slots {
+    Slots::new(Arc::new(OsVfs), dir, version())
+}
+
+/// The version of this runtime, which bundles name in their requirements.
+pub fn version() -> Version {
+    // Cargo has checked the text; the fallback only keeps this free of panics.
+    env!("CARGO_PKG_VERSION").parse().unwrap_or_else(|_| Version::new(0, 0, 0))
+}

@@ -1,0 +1,120 @@
+//! What is written about a call.
+//!
+//! | entry                | when                                    | carries                        |
+//! |----------------------|-----------------------------------------|--------------------------------|
+//! | `autonomy.decision`  | before the tool starts, always          | decision, kind, audit id, why  |
+//! | `autonomy.action`    | the tool succeeded, or no executor      | `outcome`: `ok`, `no_executor` |
+//! | `autonomy.error`     | the tool failed                         | `outcome`: `failed`, `refused` |
+//! | `autonomy.error`     | at the next start, nobody knows         | `outcome`: `unknown`           |
+//!
+//! * **O1** Both entries of a call carry the same `audit_id`.
+//! * **O2** With redaction the parameters never reach the log; their digest does.
+
+use api::tool::Verdict;
+use serde_json::{Map, Value};
+use wal_format::{Event, Kind, canonical_json};
+
+use crate::{
+    interceptor::Judgement,
+    tools::{ToolError, ToolErrorCode},
+    trace::TraceContext,
+};
+
+/// What is known about a call before anything is decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) audit_id: String,
+    pub(crate) kind: String,
+    pub(crate) params: Map<String, Value>,
+    pub(crate) trace: Option<TraceContext>,
+}
+
+impl Call {
+    /// The entry that must be durable before the tool starts.
+    pub(crate) fn decision(&self, judged: &Judgement, about: &About) -> Event {
+        let params = Value::Object(self.params.clone());
+        let digest = format!("blake3:{}", blake3::hash(&canonical_json(&params)).to_hex());
+        let event = Event::new(Kind::Decision)
+            .with("decision", judged.verdict.as_str())
+            .with("kind", self.kind.as_str())
+            .with("audit_id", self.audit_id.as_str())
+            .with_some("reason", judged.reason.clone())
+            .with_some("code", judged.code.clone())
+            .with_some("rule", judged.rule.clone())
+            .with("policy_ref", judged.policy_ref.as_str())
+            .with("policy_digest", judged.policy_digest.as_str())
+            .with("params_digest", digest)
+            .with_some("params", (!about.redact_params).then_some(params))
+            .with_some("operator", about.operator.clone())
+            .with("eval_us", judged.eval_us);
+        self.traced(event)
+    }
+
+    /// The entry about what came of an allowed call.
+    pub(crate) fn outcome(&self, outcome: &Outcome) -> Event {
+        let event = match outcome {
+            Outcome::Done(_) => Event::new(Kind::Action).with("outcome", "ok"),
+            Outcome::NoExecutor => Event::new(Kind::Action).with("outcome", "no_executor"),
+            Outcome::Failed(error) => Event::new(Kind::Error)
+                .with("outcome", if error.code.refused() { "refused" } else { "failed" })
+                .with("code", error.code.as_str())
+                .with("error", error.message.as_str()),
+        };
+        let event = event.with("kind", self.kind.as_str()).with("audit_id", self.audit_id.as_str());
+        self.traced(event)
+    }
+
+    fn traced(&self, mut event: Event) -> Event {
+        if let Some(trace) = &self.trace {
+            event.trace_id = Some(trace.trace_id.clone());
+            event.span_id = Some(trace.span_id.clone());
+        }
+        event
+    }
+}
+
+/// What every decision says besides the call.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) operator: Option<String>,
+    pub(crate) redact_params: bool,
+}
+
+/// What came of an allowed call.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Done(Value),
+    /// No executor is registered: the agent executes itself.
+    NoExecutor,
+    Failed(ToolError),
+}
+
+impl ToolErrorCode {
+    /// Whether the runtime refused before the tool touched anything.
+    fn refused(self) -> bool {
+        matches!(self, Self::BadParams | Self::EndpointNotAllowed)
+    }
+}
+
+/// The entry about a call that was allowed and whose outcome nobody knows.
+pub(crate) fn unknown_outcome(audit_id: &str, kind: &str, seq: u64) -> Event {
+    Event::new(Kind::Error)
+        .with("outcome", "unknown")
+        .with("audit_id", audit_id)
+        .with("kind", kind)
+        .with("decision_seq", seq)
+}
+
+/// An entry about the process itself.
+pub(crate) fn lifecycle(name: &str) -> Event {
+    Event::new(Kind::Lifecycle).with("event", name)
+}
+
+/// A verdict's entry in a map of attributes, if it is one.
+pub(crate) fn verdict_in(attrs: &Map<String, Value>) -> Option<Verdict> {
+    match attrs.get("decision").and_then(Value::as_str)? {
+        "allow" => Some(Verdict::Allow),
+        "deny" => Some(Verdict::Deny),
+        _ => None,
+    }
+}

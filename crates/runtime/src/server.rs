@@ -1,0 +1,178 @@
+//! HTTP in, HTTP out.
+//!
+//! | route                     | answer                                                          |
+//! |---------------------------|-----------------------------------------------------------------|
+//! | `POST /v1/tool`           | `api::tool::ToolResponse`, always JSON, always with a decision    |
+//! | `GET /health`             | `api::health::Health`                                             |
+//! | `GET /v1/status`          | `api::health::RuntimeStatus`                                      |
+//! | `GET /v1/tools`           | kinds and parameter schemas                                       |
+//! | `POST /v1/policy/reload`  | loopback only: swaps the policy without a restart                 |
+
+use std::{net::SocketAddr, sync::Arc};
+
+use api::{
+    health::{Health, RuntimeStatus, WalStatus},
+    problem::{PROBLEM_JSON, Problem},
+    tool::ToolRequest,
+};
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use http_body_util::LengthLimitError;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    interceptor::{Answer, CallCode, Interceptor},
+    policies::record_reload,
+    records::Call,
+    start::Wal,
+    trace::TraceContext,
+};
+
+/// What every request sees.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) interceptor: Arc<Interceptor>,
+    pub(crate) wal: Arc<Wal>,
+    pub(crate) max_body: usize,
+    pub(crate) started: Instant,
+}
+
+/// Makes the routes.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/tool", post(tool).fallback(tool_by_other_method))
+        .route("/health", get(health))
+        .route("/v1/status", get(status))
+        .route("/v1/tools", get(tools))
+        .route("/v1/policy/reload", post(reload))
+        .fallback(not_found)
+        .with_state(app)
+}
+
+async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let mut call = Call {
+        audit_id: Uuid::new_v4().to_string(),
+        kind: String::new(),
+        params: Map::new(),
+        trace: headers
+            .get("traceparent")
+            .and_then(|it| it.to_str().ok())
+            .and_then(TraceContext::parse),
+    };
+    let bytes = match to_bytes(body, app.max_body).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let too_long = std::error::Error::source(&error)
+                .is_some_and(|it| it.downcast_ref::<LengthLimitError>().is_some());
+            let (code, reason) = if too_long {
+                let limit = app.max_body;
+                (CallCode::BodyTooLarge, format!("the body is longer than {limit} bytes"))
+            } else {
+                (CallCode::BadRequest, format!("the body could not be read: {error}"))
+            };
+            return respond(app.interceptor.refuse(call, code, reason).await);
+        }
+    };
+    let answer = match serde_json::from_slice::<ToolRequest>(&bytes) {
+        Ok(request) if request.kind.is_empty() => {
+            let reason = "`kind` is empty".to_owned();
+            app.interceptor.refuse(call, CallCode::BadRequest, reason).await
+        }
+        Ok(request) => {
+            call.kind = request.kind;
+            call.params = request.params;
+            app.interceptor.call(call, request.context).await
+        }
+        Err(error) => {
+            let reason = format!("the body is not a tool request: {error}");
+            app.interceptor.refuse(call, CallCode::BadRequest, reason).await
+        }
+    };
+    respond(answer)
+}
+
+async fn tool_by_other_method(State(app): State<App>) -> Response {
+    let call = Call {
+        audit_id: Uuid::new_v4().to_string(),
+        kind: String::new(),
+        params: Map::new(),
+        trace: None,
+    };
+    let reason = "a tool is called by POST".to_owned();
+    respond(app.interceptor.refuse(call, CallCode::MethodNotAllowed, reason).await)
+}
+
+fn respond(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(answer.body)).into_response();
+    let headers = response.headers_mut();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert("retry-after", HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert("allow", HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+async fn health(State(app): State<App>) -> Json<Health> {
+    Json(Health::ok(app.interceptor.policy.mode()))
+}
+
+async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
+    let evaluator = app.interceptor.policy.current();
+    let log = app.interceptor.journal.status();
+    Json(RuntimeStatus {
+        node: app.interceptor.node.clone(),
+        mode: app.interceptor.policy.mode(),
+        policy_ref: evaluator.policy_ref().to_owned(),
+        policy_digest: evaluator.policy_digest().to_owned(),
+        wal: WalStatus {
+            wal_id: app.wal.identity.wal_id.to_string(),
+            last_seq: log.last_seq,
+            position: app.wal.position(),
+            bytes: log.bytes,
+            health: log.failure.map_or("ok".to_owned(), |it| it.code().to_owned()),
+        },
+        uptime_seconds: app.started.elapsed().as_secs(),
+    })
+}
+
+async fn tools(State(app): State<App>) -> Json<Value> {
+    let tools = app.interceptor.tools.iter();
+    let tools: Vec<_> =
+        tools.map(|it| json!({ "kind": it.kind(), "params": it.schema() })).collect();
+    Json(json!({ "tools": tools }))
+}
+
+async fn reload(State(app): State<App>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+    if !peer.ip().is_loopback() {
+        let detail = format!("{peer} is not on this machine");
+        return problem(403, "LOOPBACK_ONLY", "Only from this machine", detail);
+    }
+    match record_reload(&app.interceptor).await {
+        Ok(loaded) => Json(loaded).into_response(),
+        Err(error) => problem(409, error.code(), "The policy was not replaced", error.to_string()),
+    }
+}
+
+async fn not_found(request: Request) -> Response {
+    let detail = format!("{} {} does not exist", request.method(), request.uri().path());
+    problem(404, "NOT_FOUND", "No such route", detail)
+}
+
+fn problem(status: u16, code: &str, title: &str, detail: String) -> Response {
+    let body = Json(Problem::new(status, code, title, detail));
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    response
+}

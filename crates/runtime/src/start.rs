@@ -1,0 +1,217 @@
+//! From a configuration to a serving process, and its clean end.
+//!
+//! The order of a start: the listener is bound by the caller (a port in use costs nothing), the log
+//! is recovered, open intents are closed as `unknown`, the policy is loaded, `runtime.started` is
+//! recorded, and only then is the first request taken.
+
+use std::{
+    future::{Future, IntoFuture as _},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+use uuid::Uuid;
+use vfs::OsVfs;
+use wal_format::Birth;
+use wal_recovery::{AppendError, Log, Opening, ReadError, RecoverError, Report, codes, recover};
+
+use crate::{
+    Config, ReloadError,
+    exporter::load_progress,
+    intents::open_intents,
+    interceptor::Interceptor,
+    journal::Journal,
+    policies::{PolicyInForce, record_reload, rejected},
+    records::{lifecycle, unknown_outcome},
+    server::{App, router},
+    tools::Tools,
+};
+
+/// A runtime that is ready to serve.
+#[derive(Debug)]
+pub struct Runtime {
+    interceptor: Arc<Interceptor>,
+    wal: Arc<Wal>,
+    max_body: usize,
+    grace: Duration,
+}
+
+/// The log behind a runtime, as far as status needs it.
+#[derive(Debug)]
+pub(crate) struct Wal {
+    pub(crate) dir: PathBuf,
+    pub(crate) identity: Birth,
+}
+
+impl Wal {
+    /// Last sequence number that a consumer has accepted; `None` when it cannot be read.
+    pub(crate) fn position(&self) -> Option<u64> {
+        let progress = load_progress(&OsVfs, &self.dir, self.identity.wal_id).ok()?;
+        Some(progress.position().get())
+    }
+}
+
+impl Runtime {
+    /// Recovers the log, closes open intents, loads the policy.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]. A log that is refused is unchanged.
+    pub async fn open(config: &Config, tools: Tools) -> Result<Self, StartError> {
+        let recovered = recover(&OsVfs, &opening(config))?;
+        report(config, &recovered.report);
+        let open = open_intents(&OsVfs, &config.wal_dir)?;
+        let policy = PolicyInForce::load(config);
+        let log = Log::start(recovered.writer).map_err(StartError::Thread)?;
+        let wal = Wal { dir: config.wal_dir.clone(), identity: recovered.report.identity };
+        let journal = Journal::new(log);
+        for intent in open {
+            tracing::warn!(audit_id = intent.audit_id, seq = intent.seq, "outcome unknown");
+            let event = unknown_outcome(&intent.audit_id, &intent.kind, intent.seq);
+            journal.append(&event).await?;
+        }
+        for fault in policy.faults_at_start() {
+            journal.append(&rejected(fault)).await?;
+        }
+        let interceptor = Interceptor::new(journal, policy, tools, config);
+        Ok(Self {
+            interceptor: Arc::new(interceptor),
+            wal: Arc::new(wal),
+            max_body: config.max_body,
+            grace: config.tool_timeout,
+        })
+    }
+
+    /// A handle that swaps the policy while the runtime serves.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.interceptor))
+    }
+
+    /// Serves until `shutdown` completes, then finishes what runs and closes the log.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when the first entry cannot be recorded, the listener fails, or the log does
+    /// not close cleanly.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let addr = listener.local_addr().map_err(StartError::Listener)?;
+        let policy_ref = self.interceptor.policy.current().policy_ref().to_owned();
+        let event = lifecycle("runtime.started")
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("listen", addr.to_string())
+            .with("mode", self.interceptor.policy.mode_name())
+            .with("policy_ref", policy_ref.as_str());
+        self.interceptor.journal.append(&event).await?;
+        tracing::info!(%addr, policy_ref, "runtime listening");
+        let app = App {
+            interceptor: Arc::clone(&self.interceptor),
+            wal: self.wal,
+            max_body: self.max_body,
+            started: Instant::now(),
+        };
+        let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+        let (ending, ended) = oneshot::channel();
+        let shutdown = async move {
+            shutdown.await;
+            tracing::info!("runtime stopping");
+            // Nobody listens any more when serving has ended for another reason.
+            ending.send(()).ok();
+        };
+        let serve = axum::serve(listener, service).with_graceful_shutdown(shutdown);
+        // A peer that never finishes its request must not keep the process alive.
+        let grace = async {
+            ended.await.ok();
+            sleep(self.grace).await;
+        };
+        tokio::select! {
+            served = serve.into_future() => served.map_err(StartError::Listener)?,
+            () = grace => tracing::warn!("connections left open at the end of the grace period"),
+        }
+        self.interceptor.drained().await;
+        self.interceptor.journal.append(&lifecycle("runtime.stopped")).await?;
+        self.interceptor.journal.close()?;
+        tracing::info!("runtime stopped");
+        Ok(())
+    }
+}
+
+/// Swaps the policy of a serving runtime, for example on SIGHUP.
+#[derive(Clone, Debug)]
+pub struct Reloader(Arc<Interceptor>);
+
+impl Reloader {
+    /// Takes what the slots hold now.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`]; what was in force stays in force. Either outcome is logged and recorded.
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        record_reload(&self.0).await.map(drop)
+    }
+}
+
+fn opening(config: &Config) -> Opening {
+    let now = Timestamp::now();
+    Opening {
+        dir: config.wal_dir.clone(),
+        node: config.node.clone(),
+        random: *Uuid::new_v4().as_bytes(),
+        now,
+        overrides: config.overrides,
+        durability: config.durability,
+        holder: format!("pid {} since {now:.0}", std::process::id()),
+    }
+}
+
+/// Says what recovery did. The operator reset is a mandatory audit marker.
+fn report(config: &Config, report: &Report) {
+    let dir = config.wal_dir.display();
+    if report.decision == wal_recovery::Decision::InitializeAudited {
+        tracing::warn!(%dir, "{}", codes::WAL_RESET_BY_OPERATOR);
+    }
+    if report.phantoms > 0 {
+        let (frames, bytes) = (report.phantoms, report.bytes_cut);
+        tracing::warn!(%dir, frames, bytes, "{}", codes::WAL_PHANTOM_DISCARDED);
+    }
+    if report.identity.node != config.node {
+        let (node, log_node) = (&config.node, &report.identity.node);
+        tracing::warn!(%dir, node, log_node, "the log began on another node; its event ids stay");
+    }
+    let last_seq = report.last.map_or(0, wal_format::Seq::get);
+    let wal_id = report.identity.wal_id;
+    tracing::info!(%dir, %wal_id, last_seq, bytes_cut = report.bytes_cut, "log recovered");
+}
+
+/// Why a runtime did not start or did not end well.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The log was not opened.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The log could not be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An entry about the process itself could not be recorded.
+    #[error("telemetry/wal: {0}")]
+    Append(#[from] AppendError),
+    /// The thread that commits could not be started.
+    #[error("cannot start the commit thread")]
+    Thread(#[source] io::Error),
+    /// The listener failed.
+    #[error("cannot serve")]
+    Listener(#[source] io::Error),
+}

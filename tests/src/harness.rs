@@ -1,0 +1,40 @@
+//! Real processes, real sockets, conditions with deadlines.
+
+mod bins;
+mod client;
+mod process;
+mod stack;
+mod workspace;
+
+pub use bins::{Bin, build};
+pub use client::Client;
+pub use process::{Finished, Process, run_to_end};
+pub use stack::{Ports, RuntimeOptions, Stack};
+pub use workspace::{demo_dir, demo_policies};
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// Longest wait for anything that should happen soon. Generous: a loaded machine is no failure.
+pub const SOON: Duration = Duration::from_secs(60);
+/// Pause between two looks at a condition that cannot be waited for otherwise.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Waits until `look` returns a value.
+///
+/// # Errors
+///
+/// When it has not within [`SOON`].
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            bail!("waited {SOON:?} in vain until {what}");
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+}

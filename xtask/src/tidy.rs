@@ -1,0 +1,154 @@
+//! Rules about files that no compiler checks.
+//!
+//! | rule                                                                    | why                      |
+//! |-------------------------------------------------------------------------|--------------------------|
+//! | every Rust file begins with a module header (`//!`)                       | a stranger reads it first |
+//! | no file has more than [`LINES_MAX`] lines of code before its tests        | smaller rooms read better |
+//! | no trailing space, no tab in Rust files                                   | quiet diffs               |
+//! | no module named after nothing (`common`, `util`, `types`, …)              | names say what is inside  |
+//! | `lints.workspace = true` and a level in every member                      | one wall for all          |
+//! | dependencies come from `[workspace.dependencies]`                         | one version of each       |
+//! | pure crates share one `clippy.toml`                                       | one boundary for all      |
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Most lines of a Rust file before `#[cfg(test)]`.
+const LINES_MAX: usize = 420;
+/// Names that say nothing.
+const EMPTY_NAMES: [&str; 8] =
+    ["common", "core", "util", "utils", "types", "helpers", "manager", "handler"];
+
+/// Returns the files below `dir` with this extension, build output left out.
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                todo.push(path);
+            } else if path.extension().is_some_and(|it| it == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    }
+
+    /// One line per broken rule in a Rust file.
+    fn broken(path: &Path, text: &str) -> Vec<String> {
+        let mut broken = Vec::new();
+        let place = path.display();
+        // A file of tests beside its module is introduced by that module.
+        let is_tests = path.file_stem().is_some_and(|it| it == "tests");
+        if !is_tests && !text.starts_with("//!") {
+            broken.push(format!("{place}: no module header"));
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let is_test_file = path.components().any(|it| it.as_os_str() == "tests") || is_tests;
+        let lines = code.lines().count();
+        if lines > LINES_MAX && !is_test_file {
+            broken.push(format!("{place}: {lines} lines of code (at most {LINES_MAX})"));
+        }
+        for (number, line) in text.lines().enumerate() {
+            if line.ends_with(' ') || line.contains('\t') {
+                broken.push(format!("{place}:{}: trailing space or tab", number + 1));
+            }
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if EMPTY_NAMES.contains(&stem.as_str()) {
+            broken.push(format!("{place}: a module named `{stem}` says nothing"));
+        }
+        broken
+    }
+
+    #[test]
+    fn rust_files_are_tidy() {
+        let mut all = Vec::new();
+        for path in files(root(), "rs") {
+            all.extend(broken(&path, &fs::read_to_string(&path).unwrap()));
+        }
+        assert_eq!(all, Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_rule_finds_its_breach() {
+        let long = format!("//! Header.\n{}", "x\n".repeat(LINES_MAX + 1));
+        for (name, text, want) in [
+            ("a.rs", "fn main() {}\n", "no module header"),
+            ("a.rs", "//! Header. \n", "trailing space"),
+            ("util.rs", "//! Header.\n", "says nothing"),
+            ("a.rs", long.as_str(), "lines of code"),
+        ] {
+            let found = broken(Path::new(name), text);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains(want), "{found:?}");
+        }
+        assert!(broken(Path::new("a.rs"), "//! Header.\n").is_empty());
+    }
+
+    #[test]
+    fn manifests_share_lints_and_versions() {
+        for path in files(root(), "toml").into_iter().filter(|it| it.ends_with("Cargo.toml")) {
+            let text = fs::read_to_string(&path).unwrap();
+            if text.contains("[workspace]") {
+                continue;
+            }
+            let place = path.display();
+            assert!(text.contains("[lints]\nworkspace = true"), "{place}: no workspace lints");
+            assert!(text.contains("[package.metadata.layer]\nlevel = "), "{place}: no level");
+            let mut in_dependencies = false;
+            for line in text.lines() {
+                if line.starts_with('[') {
+                    in_dependencies = line.ends_with("dependencies]");
+                } else if in_dependencies && line.contains('=') {
+                    let shared =
+                        line.contains(".workspace = true") || line.contains("workspace = true");
+                    assert!(shared, "{place}: `{line}` has a version of its own");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pure_crates_share_one_boundary() {
+        let mut texts = Vec::new();
+        for path in files(&root().join("crates"), "toml") {
+            let text = fs::read_to_string(&path).unwrap();
+            if path.ends_with("Cargo.toml") && text.contains("pure = true") {
+                let boundary = path.with_file_name("clippy.toml");
+                texts.push(fs::read_to_string(&boundary).unwrap_or_else(|_| {
+                    panic!("{} is pure and has no clippy.toml", path.display())
+                }));
+            }
+        }
+        assert!(texts.len() >= 2);
+        assert!(texts.windows(2).all(|it| it[0] == it[1]));
+    }
+
+    /// The repository speaks of the product only: no path of the machine that it was made on.
+    #[test]
+    fn no_file_names_a_machine() {
+        let outside = root().parent().unwrap().display().to_string();
+        for extension in ["rs", "md", "toml", "sh", "rego"] {
+            for path in files(root(), extension) {
+                let text = fs::read_to_string(&path).unwrap();
+                let hit = outside.len() > 1 && text.contains(&format!("{outside}/"));
+                assert!(!hit, "{} contains {outside}/", path.display());
+            }
+        }
+    }
+}
