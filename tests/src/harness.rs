@@ -9,7 +9,7 @@ mod workspace;
 pub use bins::{Bin, build};
 pub use client::Client;
 pub use process::{Finished, Process, run_to_end};
-pub use stack::{Ports, RuntimeOptions, Stack};
+pub use stack::{Ports, RuntimeOptions, Stack, autonomy, program};
 pub use workspace::{demo_dir, demo_policies};
 
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// Longest wait for anything that should happen soon. Generous: a loaded machine is no failure.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 /// Pause between two looks at a condition that cannot be waited for otherwise.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 

@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum};
-use orchestrator::{LISTEN_DEFAULT, logging::LogFormat, parse_byte_len};
+use clap::{Parser, Subcommand};
+use orchestrator::{LISTEN_DEFAULT, parse_byte_len};
 
 /// The control plane: takes events of nodes, keeps them, answers queries over HTTP.
 #[derive(Debug, Parser)]
@@ -37,24 +37,7 @@ pub(crate) struct Serve {
     pub(crate) max_body: usize,
     /// How log lines on stderr look [default: text on a terminal, json otherwise].
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) log_format: Option<Format>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl From<Format> for LogFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Text => Self::Text,
-            Format::Json => Self::Json,
-        }
-    }
+    pub(crate) log_format: Option<logging::Format>,
 }
 
 #[cfg(test)]

@@ -8,28 +8,27 @@ use std::{
     process::ExitCode,
 };
 
+use api::env as names;
 use args::{Args, Command, Serve};
 use clap::Parser as _;
-use orchestrator::{
-    Config, ServeError,
-    logging::{self, LogFormat},
-    shutdown,
-};
+use logging::Format;
+use orchestrator::{Config, ServeError, shutdown};
 
 fn main() -> ExitCode {
-    let terminal = io::stderr().is_terminal();
+    let plain = env::var_os(names::NO_COLOR).is_some_and(|it| !it.is_empty());
+    let detected = Format::detect(io::stderr().is_terminal(), plain);
     let (format, outcome) = match Args::parse().command {
-        Command::Version => (LogFormat::Text, version()),
+        Command::Version => (Format::Text { ansi: false }, version()),
         Command::Serve(args) => {
-            let format = args.log_format.map_or(LogFormat::for_stderr(terminal), Into::into);
-            (format, serve(args, format, terminal))
+            let format = args.log_format.unwrap_or(detected);
+            (format, serve(args, format))
         }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when stderr is closed.
-            _ = writeln!(io::stderr(), "{}", error.last_words(format));
+            _ = writeln!(io::stderr(), "{}", error.last_words(format == Format::Json));
             ExitCode::from(error.exit().code())
         }
     }
@@ -40,14 +39,13 @@ fn version() -> Result<(), ServeError> {
         .map_err(|source| ServeError::Process { source })
 }
 
-fn serve(args: Serve, format: LogFormat, terminal: bool) -> Result<(), ServeError> {
+fn serve(args: Serve, format: Format) -> Result<(), ServeError> {
     let process = |source| ServeError::Process { source };
-    let lookup = |name: &str| env::var_os(name);
-    let subscriber = logging::subscriber(format, terminal, &lookup, io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber)
-        .map_err(|it| process(io::Error::other(it)))?;
+    let filter = env::var(names::RUST_LOG).ok().filter(|it| !it.is_empty());
+    logging::init(format, filter.as_deref().unwrap_or(logging::FILTER_DEFAULT))
+        .map_err(|error| ServeError::LogFilter { reason: error.to_string() })?;
 
-    let mut config = Config::from_lookup(args.data_dir, &lookup)?;
+    let mut config = Config::from_lookup(args.data_dir, &|name| env::var_os(name))?;
     config.listen = args.listen;
     config.limits.body_len_max = args.max_body;
     let runtime = tokio::runtime::Runtime::new().map_err(process)?;

@@ -1,4 +1,5 @@
 //! The command line.
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -70,7 +70,7 @@ impl<'a> Context<'a> {
 
     /// Which log lines are wanted.
     pub(crate) fn log_filter(&self) -> String {
-        self.var(env::RUST_LOG).unwrap_or_else(|| "info".to_owned())
+        self.var(env::RUST_LOG).unwrap_or_else(|| logging::FILTER_DEFAULT.to_owned())
     }
 }
 

@@ -7,7 +7,6 @@
 //! | `events`   | `POST /v1/events` and `GET /v1/events`: validation, filters, cursors           |
 //! | `store`    | events on `SQLite`: one writer that commits in groups, a few readers             |
 //! | `shutdown` | the signals that end the service                                             |
-//! | `logging`  | the log lines of the process                                                 |
 //!
 //! # Invariants
 //!
@@ -43,7 +42,6 @@
 
 mod config;
 mod events;
-pub mod logging;
 mod server;
 pub mod shutdown;
 mod store;

@@ -10,7 +10,7 @@
 //!
 //! # Order
 //!
-//! Start: lock, store, listener, log line `orchestrator listening`. Stop: listener, requests in
+//! Start: lock of the data directory, store, listener, log line `orchestrator listening`. Stop: listener, requests in
 //! work, store. The service ends by itself when the store cannot be trusted (O5).
 
 mod body;
@@ -35,7 +35,7 @@ use tokio::{net::TcpListener, sync::Semaphore, task, time::timeout};
 use crate::{
     config::{Config, Limits},
     events,
-    store::Store,
+    store::{DataDir, Store},
 };
 pub(crate) use body::read_body;
 pub use error::ServeError;
@@ -84,7 +84,9 @@ pub async fn serve(
 
 async fn open(config: &Config) -> Result<Arc<Store>, ServeError> {
     let (dir, limits) = (config.data_dir.clone(), config.limits.clone());
-    let opened = task::spawn_blocking(move || Store::open(&dir, &limits)).await;
+    // Whatever else lives in the directory is recovered between its lock and the store.
+    let work = move || Store::open(DataDir::take(&dir)?, &limits);
+    let opened = task::spawn_blocking(work).await;
     let store = opened.map_err(|error| ServeError::Task { reason: error.to_string() })??;
     Ok(Arc::new(store))
 }

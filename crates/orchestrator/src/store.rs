@@ -33,13 +33,14 @@ mod reader;
 mod schema;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::config::Limits;
 pub use failure::Failure;
+pub(crate) use open::DataDir;
 pub use open::OpenError;
 pub(crate) use reader::PageError;
 use reader::Readers;
@@ -97,17 +98,17 @@ pub(crate) struct Store {
     writer: Writer,
     readers: Arc<Readers>,
     failed: watch::Receiver<Option<Failure>>,
-    _lock: vfs::Lock,
+    _dir: DataDir,
 }
 
 impl Store {
     /// Opens or creates the store in `dir`. Blocks.
-    pub(crate) fn open(dir: &Path, limits: &Limits) -> Result<Self, OpenError> {
-        let opened = open::open(dir, limits)?;
+    pub(crate) fn open(dir: DataDir, limits: &Limits) -> Result<Self, OpenError> {
+        let opened = open::open(&dir, limits)?;
         let (report, failed) = watch::channel(None);
         let readers = Readers::open(&opened.paths, limits, report.clone())?;
         let writer = Writer::start(opened.conn, opened.watched, limits, report)?;
-        Ok(Self { writer, readers: Arc::new(readers), failed, _lock: opened.lock })
+        Ok(Self { writer, readers: Arc::new(readers), failed, _dir: dir })
     }
 
     /// Stores the events of one request; returns after they are durable (O1).

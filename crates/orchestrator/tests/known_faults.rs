@@ -207,6 +207,20 @@ async fn a_database_of_a_newer_program_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_refused_database_keeps_the_log_that_a_kill_left() {
+    let from = used(3).await;
+    let conn = Connection::open(from.path().join(names::DATABASE)).unwrap();
+    conn.pragma_update(None, "user_version", 2).unwrap();
+    // What a kill would leave: the change is in the log only.
+    let temp = tempfile::tempdir().unwrap();
+    for name in [names::DATABASE, names::DATABASE_WAL] {
+        fs::copy(from.path().join(name), temp.path().join(name)).unwrap();
+    }
+    assert!(fs::metadata(temp.path().join(names::DATABASE_WAL)).unwrap().len() > 0);
+    refused(temp.path(), "STORE_NEWER").await;
+}
+
+#[tokio::test]
 async fn a_second_service_on_the_same_directory_learns_who_has_it() {
     let temp = tempfile::tempdir().unwrap();
     let first = Service::start_in(temp.path(), Limits::STANDARD).await;

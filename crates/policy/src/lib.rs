@@ -1,4 +1,18 @@
 //! Policy decisions: Rego evaluation, bundles, and the slots they are loaded into.
+//!
+//! | module      | what it holds                                                          |
+//! |-------------|------------------------------------------------------------------------|
+//! | `request`   | [`Request`]: what is asked; the input document of a policy             |
+//! | `decision`  | [`Decision`]: what is answered; [`DenyCode`]: every reason to deny     |
+//! | `evaluator` | [`Evaluator`]: the port; [`DenyAll`]: the answer without a policy      |
+//! | `rego`      | [`RegoEvaluator`]: Rego v1 in the process, bounded and without effects |
+//! | `bundle`    | [`Bundle`], [`build`]: a policy as one file, reproducible and checked  |
+//! | `compat`    | [`RuntimeRequirement`]: which runtimes a bundle is made for            |
+//! | `slots`     | [`Slots`]: the current bundle and the last known good one              |
+//! | [`demo`]    | a small policy, as sources                                             |
+//!
+//! The way of a policy: files → [`build`] → bytes → [`Slots::activate`] → [`Slots::load`] →
+//! [`Evaluator::evaluate`]. Every step refuses by name, and the last one answers every request.
 
 pub mod demo;
 
@@ -27,3 +41,7 @@ pub use request::{Context, Request};
 pub use slots::{
     ActivateError, Activated, Loaded, Slot, SlotFault, SlotMeta, SlotWarning, Slots, Source,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

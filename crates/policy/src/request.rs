@@ -16,7 +16,7 @@
 //!
 //! `input.context.time` is RFC 3339 in UTC with exactly three digits of a second,
 //! `2026-03-01T09:30:00.000Z`: texts of equal length, so comparing them compares the times, and
-//! `substring(input.context.time, 11, 2)` is the hour.
+//! `substring(input.context.time, 11, 2)` is the hour, from `"00"` to `"23"`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};

@@ -23,6 +23,7 @@ use policy::{Allow, Decision};
 use serde_json::{Map, Value};
 use tokio::{
     sync::Semaphore,
+    task::JoinHandle,
     time::{Instant, timeout},
 };
 use wal_recovery::{AppendError, Receipt};
@@ -258,17 +259,7 @@ impl Interceptor {
 
     /// Steps 4 to 6. The receipt is the proof that the decision is durable (I1).
     async fn run(&self, call: &Call, judged: &Judgement, receipt: Receipt) -> Answer {
-        let outcome = match self.tools.get(&call.kind) {
-            None => Outcome::NoExecutor,
-            Some(tool) => match timeout(self.tool_timeout, tool.run(&call.params)).await {
-                Ok(Ok(output)) => Outcome::Done(output),
-                Ok(Err(error)) => Outcome::Failed(error),
-                Err(_) => Outcome::Failed(ToolError::new(
-                    ToolErrorCode::Timeout,
-                    format!("`{}` ran over {} s", call.kind, self.tool_timeout.as_secs()),
-                )),
-            },
-        };
+        let outcome = self.execute(call).await;
         let recorded = self.journal.append(&call.outcome(&outcome)).await;
         let mut body = response(call, judged, receipt);
         let mut status = 200;
@@ -291,12 +282,39 @@ impl Interceptor {
         Answer { status, body }
     }
 
+    /// Step 4. The tool has a task of its own, so that a panic in it is an outcome like any other,
+    /// and the deadline drops it.
+    async fn execute(&self, call: &Call) -> Outcome {
+        let Some(tool) = self.tools.get(&call.kind).cloned() else { return Outcome::NoExecutor };
+        let params = call.params.clone();
+        let mut task = AbortOnDrop(tokio::spawn(async move { tool.run(&params).await }));
+        let failed = |code, message| Outcome::Failed(ToolError::new(code, message));
+        match timeout(self.tool_timeout, &mut task.0).await {
+            Ok(Ok(Ok(output))) => Outcome::Done(output),
+            Ok(Ok(Err(error))) => Outcome::Failed(error),
+            Ok(Err(error)) => failed(ToolErrorCode::Failed, format!("`{}`: {error}", call.kind)),
+            Err(_) => {
+                let seconds = self.tool_timeout.as_secs_f64();
+                failed(ToolErrorCode::Timeout, format!("`{}` ran over {seconds} s", call.kind))
+            }
+        }
+    }
+
     /// The answer when nothing could be recorded: deny, and no number.
     fn unrecorded(&self, call: &Call, code: CallCode, reason: &str) -> Answer {
         tracing::error!(audit_id = call.audit_id, code = code.as_str(), error = reason, "denied");
-        let mut body = deny(&call.audit_id, code, reason.to_owned());
-        body.policy_ref = self.policy.current().policy_ref().to_owned();
-        Answer { status: code.status(), body }
+        let policy_ref = self.policy.current().policy_ref().to_owned();
+        let denied = deny(&call.audit_id, code, reason.to_owned());
+        Answer { status: code.status(), body: ToolResponse { policy_ref, ..denied } }
+    }
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -337,3 +355,6 @@ fn deny(audit_id: &str, code: CallCode, reason: String) -> ToolResponse {
         error: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

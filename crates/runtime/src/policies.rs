@@ -61,6 +61,12 @@ impl PolicyInForce {
         Self::of(evaluator, slots, Mode::Normal, faults)
     }
 
+    /// A policy of the caller's own, over slots that do not matter.
+    #[cfg(test)]
+    pub(crate) fn fixed(evaluator: Arc<dyn Evaluator>) -> Self {
+        Self::of(evaluator, slots(Path::new("/nonexistent")), Mode::Normal, Vec::new())
+    }
+
     fn of(evaluator: Arc<dyn Evaluator>, slots: Slots, mode: Mode, faults: Vec<String>) -> Self {
         Self { evaluator: RwLock::new(evaluator), slots, mode, faults_at_start: faults }
     }

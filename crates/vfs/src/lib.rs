@@ -26,3 +26,8 @@ pub use mem::{CrashPolicy, MemVfs};
 pub use os::OsVfs;
 pub use port::{File, FileId, OpenMode, Stat, Vfs, write_all_at};
 pub use replace::{TEMP_SUFFIX, read_whole, replace};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

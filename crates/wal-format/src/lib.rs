@@ -35,3 +35,8 @@ pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN}
 pub use position::{Position, PositionError};
 pub use safe_point::{SafePoint, SafePointError};
 pub use seq::{Seq, event_id};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

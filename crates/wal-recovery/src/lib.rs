@@ -34,3 +34,8 @@ pub use scan::{Identity, Scanned, Tail};
 pub use survey::{Survey, SurveyError, survey};
 pub use violation::Violation;
 pub use writer::{AppendError, Durability, GROUP_BYTES_MAX, Receipt, Submission, Writer};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use api::tool::ToolResponse;
 use serde_json::{Value, json};
 
 /// Longest wait for one answer.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A client that waits for its answers.
 #[derive(Debug)]

@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{SOON, eventually};
 
+/// How long the output of a process that has ended may stay in the pipe.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// A running program.
 #[derive(Debug)]
 pub struct Process {
@@ -94,11 +97,7 @@ impl Process {
                 return Ok(line);
             }
             if let Some(status) = self.child.try_wait()? {
-                // The last lines may still be in the pipe.
-                let seen = self.settle(text);
-                return seen.with_context(|| {
-                    format!("{} ended ({status}) without `{text}`:\n{}", self.name, self.output())
-                });
+                return self.last_words(text, status);
             }
             if Instant::now() > deadline {
                 bail!("{} did not say `{text}`:\n{}", self.name, self.output());
@@ -108,8 +107,16 @@ impl Process {
         }
     }
 
-    fn settle(&self, text: &str) -> Option<String> {
-        eventually("the output is read", || self.find(text)).ok()
+    /// The last lines may still be in the pipe when the process is gone.
+    fn last_words(&self, text: &str, status: ExitStatus) -> Result<String> {
+        let deadline = Instant::now() + LAST_WORDS;
+        while Instant::now() < deadline {
+            if let Some(line) = self.find(text) {
+                return Ok(line);
+            }
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        bail!("{} ended ({status}) without `{text}`:\n{}", self.name, self.output())
     }
 
     fn find(&self, text: &str) -> Option<String> {

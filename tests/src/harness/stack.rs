@@ -179,15 +179,6 @@ impl Stack {
         started("runtime", self.runtime_command(options)?, "runtime listening")
     }
 
-    /// Runs `autonomy` with these arguments to its end.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started.
-    pub fn autonomy(&self, args: &[&str]) -> Result<Finished> {
-        run_to_end(program(Bin::Autonomy)?.args(args))
-    }
-
     /// Exports the log and returns its lines.
     ///
     /// # Errors
@@ -196,7 +187,7 @@ impl Stack {
     pub fn export(&self) -> Result<Vec<String>> {
         let wal_dir = self.wal_dir();
         let dir = wal_dir.to_str().context("the directory has a UTF-8 name")?;
-        let exported = self.autonomy(&["telemetry", "export", "--dir", dir, "--out", "-"])?;
+        let exported = autonomy(&["telemetry", "export", "--dir", dir, "--out", "-"])?;
         anyhow::ensure!(exported.code() == Some(0), "export failed: {exported:?}");
         Ok(exported.stdout.lines().map(str::to_owned).collect())
     }
@@ -210,7 +201,7 @@ impl Stack {
         let wal_dir = self.wal_dir();
         let dir = wal_dir.to_str().context("the directory has a UTF-8 name")?;
         let sink = self.sink_url();
-        self.autonomy(&["telemetry", "drain", "--dir", dir, "--endpoint", &sink])
+        autonomy(&["telemetry", "drain", "--dir", dir, "--endpoint", &sink])
     }
 
     /// Builds the demo policy and loads it into the slots.
@@ -221,18 +212,27 @@ impl Stack {
     pub fn load_demo_policy(&self) -> Result<String> {
         std::fs::create_dir_all(&self.dir)?;
         let bundle = self.dir.join("bundle.tar.gz");
-        let mut build = program(Bin::Autonomy)?;
-        build.args(["policy", "build", "--version", "1.0.0", "--name", "demo", "--in"]);
-        build.arg(demo_policies()).arg("--out").arg(&bundle);
-        let built = run_to_end(&mut build)?;
+        let mut builder = program(Bin::Autonomy)?;
+        builder.args(["policy", "build", "--version", "1.0.0", "--name", "demo", "--in"]);
+        builder.arg(demo_policies()).arg("--out").arg(&bundle);
+        let built = run_to_end(&mut builder)?;
         anyhow::ensure!(built.code() == Some(0), "policy build failed: {built:?}");
-        let mut load = program(Bin::Autonomy)?;
-        load.args(["policy", "load", "--bundle"]).arg(&bundle);
-        load.arg("--policy-dir").arg(self.policy_dir());
-        let loaded = run_to_end(&mut load)?;
+        let mut activate = program(Bin::Autonomy)?;
+        activate.args(["policy", "load", "--bundle"]).arg(&bundle);
+        activate.arg("--policy-dir").arg(self.policy_dir());
+        let loaded = run_to_end(&mut activate)?;
         anyhow::ensure!(loaded.code() == Some(0), "policy load failed: {loaded:?}");
         Ok(format!("{}{}", built.stdout, loaded.stdout))
     }
+}
+
+/// Runs `autonomy` with these arguments to its end.
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub fn autonomy(args: &[&str]) -> Result<Finished> {
+    run_to_end(program(Bin::Autonomy)?.args(args))
 }
 
 fn started(name: &str, mut command: Command, ready: &str) -> Result<Process> {
@@ -242,7 +242,11 @@ fn started(name: &str, mut command: Command, ready: &str) -> Result<Process> {
 }
 
 /// A program with an environment of its own: what the developer has set must not leak in.
-fn program(bin: Bin) -> Result<Command> {
+///
+/// # Errors
+///
+/// When it cannot be built.
+pub fn program(bin: Bin) -> Result<Command> {
     let mut command = Command::new(bin.path()?);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
     Ok(command)

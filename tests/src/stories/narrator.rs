@@ -87,14 +87,11 @@ impl Verdicts {
 
     /// The table of verdicts.
     pub fn table(&self) -> String {
-        let mut table = String::new();
-        for (what, verdict) in &self.0 {
-            let word = if verdict.is_ok() { "PASS" } else { "FAIL" };
-            table.push_str(&format!("{word}  {what}\n"));
-        }
+        let word = |verdict: &Result<()>| if verdict.is_ok() { "PASS" } else { "FAIL" };
+        let rows = self.0.iter().map(|(what, verdict)| format!("{}  {what}\n", word(verdict)));
+        let rows: String = rows.collect();
         let failed = self.0.len() - self.passed();
-        table.push_str(&format!("{} passed, {failed} failed", self.passed()));
-        table
+        format!("{rows}{} passed, {failed} failed", self.passed())
     }
 
     /// Turns a failed story into an error that shows its first failure.

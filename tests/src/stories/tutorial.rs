@@ -34,7 +34,7 @@ pub fn tell(stack: &Stack, narrator: &mut Narrator) -> Result<()> {
     cast.start_and_load(narrator);
     cast.accumulate(narrator);
     let before = cast.failed_drain(narrator);
-    cast.drain_in_order(narrator, before);
+    cast.drain_in_order(narrator, &before);
     cast.kill_and_recover(narrator);
     cast.refuse_without_safe_point(narrator);
     cast.strict_mode(narrator);
@@ -110,7 +110,7 @@ impl Cast<'_> {
         before
     }
 
-    fn drain_in_order(&mut self, narrator: &mut Narrator, before: Vec<String>) {
+    fn drain_in_order(&mut self, narrator: &mut Narrator, before: &[String]) {
         narrator.part("Step 3: the collector is back; drain in priority order");
         narrator.check("the sink starts", || {
             self.sink = Some(self.stack.sink()?);
@@ -144,7 +144,7 @@ impl Cast<'_> {
             let page = self.client.get_json(&query)?;
             ensure!(page["count"] == 5, "{page}");
             let all = self.client.get_json(&format!("{url}/v1/events?limit=1000"))?;
-            same_ids(&before, &all)?;
+            same_ids(before, &all)?;
             Ok(json!({ "count": page["count"] }))
         });
         narrator.show(&page.map(|it| it.to_string()).unwrap_or_default());
@@ -289,7 +289,7 @@ fn decisions(lines: &[String]) -> Result<Vec<String>> {
 
 fn first_two_decisions(lines: &[String]) -> String {
     let decisions = lines.iter().filter(|it| it.contains("autonomy.decision"));
-    decisions.take(2).map(|it| format!("{it}\n")).collect()
+    decisions.take(2).map(String::as_str).collect::<Vec<_>>().join("\n")
 }
 
 /// The ids of the log and those of the control plane are the same, once each.

@@ -26,7 +26,7 @@ fn start(args: &RuntimeStart, context: Context<'_>) -> Result<Exit, Failure> {
     let config = config(args, context)?;
     let format = args.log_format.unwrap_or_else(|| context.log_format());
     logging::init(format, &context.log_filter())
-        .map_err(|error| Failure::of(Exit::Failed, "LOGGING", &error))?;
+        .map_err(|error| Failure::of(Exit::Usage, "LOG_FILTER", &error).hint(error.hint()))?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     executor.block_on(serve(args, &config))
 }

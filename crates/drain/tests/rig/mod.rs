@@ -14,7 +14,7 @@ use wal_format::{Event, Kind, Position, Seq, WalId};
 
 pub(crate) const NODE: &str = "edge-1";
 /// More steps than any drain of a test needs.
-pub(crate) const STEPS_MAX: usize = 10_000;
+pub(crate) const STEPS_MAX: usize = 2_000;
 pub(crate) const WRITTEN_AT: &str = "2026-01-02T03:04:05Z";
 pub(crate) const KINDS: [&str; 5] =
     ["autonomy.error", "autonomy.decision", "autonomy.action", "autonomy.lifecycle", "robot.pose"];

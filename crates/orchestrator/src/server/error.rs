@@ -8,7 +8,6 @@ use thiserror::Error;
 
 use crate::{
     config::ConfigError,
-    logging::{FilterError, LogFormat},
     store::{Failure, OpenError},
 };
 
@@ -20,8 +19,11 @@ pub enum ServeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The log filter is not one.
-    #[error(transparent)]
-    Logging(#[from] FilterError),
+    #[error("{reason}")]
+    LogFilter {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The operating system refused something that every program needs.
     #[error("cannot start the process: {source}")]
     Process {
@@ -84,26 +86,22 @@ impl ServeError {
     /// Returns the last words of the process: in JSON one line, in text the hint on its own line.
     ///
     /// Unlike a log line it does not depend on a filter.
-    pub fn last_words(&self, format: LogFormat) -> String {
+    pub fn last_words(&self, as_json: bool) -> String {
         let (code, hint) = (self.code(), self.hint());
-        match format {
-            LogFormat::Text => format!("error: {self} ({code})\nhint: {hint}"),
-            LogFormat::Json => json!({
-                "level": "ERROR",
-                "msg": "orchestrator failed",
-                "code": code,
-                "error": self.to_string(),
-                "hint": hint,
-            })
-            .to_string(),
+        if !as_json {
+            return format!("error: {self} ({code})\nhint: {hint}");
         }
+        let error = self.to_string();
+        let msg = "orchestrator failed";
+        json!({ "level": "ERROR", "msg": msg, "code": code, "error": error, "hint": hint })
+            .to_string()
     }
 
     /// The one table of codes, exit codes and next steps.
     fn row(&self) -> (&'static str, Exit, &'static str) {
         match self {
             Self::Config(_) => ("NO_DATA_DIR", Exit::Usage, "name a directory with --data-dir"),
-            Self::Logging(_) => {
+            Self::LogFilter { .. } => {
                 ("LOG_FILTER", Exit::Usage, "set RUST_LOG to a filter such as info, or unset it")
             }
             Self::Process { .. } => {

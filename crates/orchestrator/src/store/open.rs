@@ -18,8 +18,6 @@
 //! Examining a database changes nothing: its first bytes, then its identity (whose it is, which
 //! version), then its pages. Only after that the journal mode is set and migrations run. A refused
 //! directory is left as it was, apart from the lock file and the index file of `SQLite`.
-//!
-//! Between the lock and the database is the place for whatever else must be recovered first.
 
 use std::{
     io,
@@ -188,20 +186,40 @@ impl Paths {
     }
 }
 
-/// An opened data directory.
+/// A data directory that no other process of ours uses while this value lives.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl DataDir {
+    /// Creates the directory when it is not there, and takes its lock.
+    pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
+        OsVfs.create_dir_all(path).map_err(|source| unusable(path, source))?;
+        let lock_path = path.join(names::LOCK);
+        let holder = format!("pid {}", std::process::id());
+        match OsVfs.lock(&lock_path, &holder) {
+            Ok(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(LockError::Held { holder }) => {
+                Err(OpenError::Locked { dir: path.to_owned(), holder })
+            }
+            Err(LockError::Io(source)) => Err(unusable(&lock_path, source)),
+        }
+    }
+}
+
+/// An opened database.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) paths: Paths,
     pub(super) conn: Connection,
     pub(super) watched: Watched,
-    pub(super) lock: Lock,
 }
 
-/// Opens `dir` by the boot table.
-pub(super) fn open(dir: &Path, limits: &Limits) -> Result<Opened, OpenError> {
-    let paths = Paths::new(dir);
-    OsVfs.create_dir_all(dir).map_err(|source| unusable(dir, source))?;
-    let lock = lock(dir)?;
+/// Opens the database of `dir` by the boot table.
+pub(super) fn open(dir: &DataDir, limits: &Limits) -> Result<Opened, OpenError> {
+    let paths = Paths::new(&dir.path);
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     match decide(look(&paths)?) {
         Decision::Create => flags |= OpenFlags::SQLITE_OPEN_CREATE,
@@ -220,7 +238,7 @@ pub(super) fn open(dir: &Path, limits: &Limits) -> Result<Opened, OpenError> {
     prepare(&mut conn, &paths, version)?;
     let watched = Watched::new([paths.database.clone(), log_of(&conn, &paths)])
         .map_err(|source| unusable(&paths.database, source))?;
-    Ok(Opened { paths, conn, watched, lock })
+    Ok(Opened { paths, conn, watched })
 }
 
 /// Where `SQLite` writes its log: beside the file, which is elsewhere when the name is a link.
@@ -230,14 +248,6 @@ fn log_of(conn: &Connection, paths: &Paths) -> PathBuf {
 
 fn unusable(path: &Path, source: io::Error) -> OpenError {
     OpenError::DirUnusable { path: path.to_owned(), source }
-}
-
-fn lock(dir: &Path) -> Result<Lock, OpenError> {
-    let path = dir.join(names::LOCK);
-    OsVfs.lock(&path, &format!("pid {}", std::process::id())).map_err(|error| match error {
-        LockError::Held { holder } => OpenError::Locked { dir: dir.to_owned(), holder },
-        LockError::Io(source) => unusable(&path, source),
-    })
 }
 
 /// What stands in the directory.
@@ -379,7 +389,7 @@ fn prepare(conn: &mut Connection, paths: &Paths, version: u32) -> Result<(), Ope
     OsVfs.sync_dir(&paths.dir).map_err(|source| unusable(&paths.dir, source))?;
     let used = OsVfs.stat(&paths.used).map_err(|source| unusable(&paths.used, source))?;
     if used.is_none() {
-        Ok::<(), io::Error>(())
+        vfs::replace(&OsVfs, &paths.used, USED_TEXT)
             .map_err(|source| unusable(&paths.used, source))?;
     }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)

@@ -1,4 +1,5 @@
 use std::{
+    path::Path,
     sync::mpsc,
     time::{Duration, Instant},
 };
@@ -15,6 +16,10 @@ const PAGE_LEN: u64 = 4096;
 
 fn limits() -> Limits {
     Limits { check_timeout: DEADLINE, ..Limits::STANDARD }
+}
+
+fn open(dir: &Path, limits: &Limits) -> Result<Store, OpenError> {
+    Store::open(DataDir::take(dir)?, limits)
 }
 
 fn event(number: u64, filler: usize) -> NewEvent {
@@ -47,7 +52,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn the_writer_syncs_every_commit_and_checkpoints_only_when_told() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), &limits()).unwrap();
+    let store = open(dir.path(), &limits()).unwrap();
     let (send, modes) = mpsc::channel();
     store.with_writer(move |conn| {
         let read = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
@@ -62,7 +67,7 @@ fn the_writer_syncs_every_commit_and_checkpoints_only_when_told() {
 #[tokio::test]
 async fn a_request_that_does_not_fit_hurts_no_other_and_space_brings_the_store_back() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(dir.path(), &limits()).unwrap());
+    let store = Arc::new(open(dir.path(), &limits()).unwrap());
     store.append(vec![event(0, 10)]).await.unwrap();
     // Room for about 40 pages more. The thread is held until the whole group waits.
     let (release, held) = mpsc::channel::<()>();
@@ -97,7 +102,7 @@ async fn a_request_that_does_not_fit_hurts_no_other_and_space_brings_the_store_b
     assert_eq!(store.append(vec![event(5, 400_000)]).await.unwrap().inserted, 1);
     store.close().unwrap();
     drop(store);
-    let store = Store::open(dir.path(), &limits()).unwrap();
+    let store = open(dir.path(), &limits()).unwrap();
     assert_eq!(store.page(all(100)).await.unwrap().bodies.len(), 10);
 }
 
@@ -105,7 +110,7 @@ async fn a_request_that_does_not_fit_hurts_no_other_and_space_brings_the_store_b
 async fn a_locked_database_is_busy_and_serves_again_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits { busy_timeout: Duration::from_millis(50), queue_len_max: 1, ..limits() };
-    let store = Arc::new(Store::open(dir.path(), &limits).unwrap());
+    let store = Arc::new(open(dir.path(), &limits).unwrap());
     let other = Connection::open(dir.path().join(names::DATABASE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(store.append(vec![event(1, 1)]).await, Err(AppendError::Busy));
@@ -117,8 +122,7 @@ async fn a_locked_database_is_busy_and_serves_again_afterwards() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_loses_nothing_that_waited() {
     let dir = tempfile::tempdir().unwrap();
-    let store =
-        Arc::new(Store::open(dir.path(), &Limits { queue_len_max: 2, ..limits() }).unwrap());
+    let store = Arc::new(open(dir.path(), &Limits { queue_len_max: 2, ..limits() }).unwrap());
     let (release, held) = mpsc::channel::<()>();
     let (holding, held_now) = mpsc::channel();
     store.with_writer(move |_| {
@@ -146,7 +150,7 @@ async fn a_full_queue_refuses_at_once_and_loses_nothing_that_waited() {
 #[tokio::test]
 async fn what_waits_when_the_store_is_closed_is_still_stored() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(dir.path(), &limits()).unwrap());
+    let store = Arc::new(open(dir.path(), &limits()).unwrap());
     let (release, held) = mpsc::channel::<()>();
     store.with_writer(move |_| _ = held.recv());
     let waiting = tokio::spawn({
@@ -169,7 +173,7 @@ async fn what_waits_when_the_store_is_closed_is_still_stored() {
 #[tokio::test]
 async fn the_log_of_sqlite_stays_small_and_is_emptied_when_nothing_comes() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), &limits()).unwrap();
+    let store = open(dir.path(), &limits()).unwrap();
     let group = |n: u64| (n * 50..n * 50 + 50).map(|it| event(it, 20_000)).collect::<Vec<_>>();
     // 50 events of 20 kB are about 300 pages.
     let bound = (u64::try_from(LOG_PAGES_MAX).unwrap() + 1000) * PAGE_LEN;
@@ -195,10 +199,22 @@ async fn the_log_of_sqlite_stays_small_and_is_emptied_when_nothing_comes() {
 }
 
 #[tokio::test]
+async fn a_late_report_hides_nothing_that_happened_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), &limits()).unwrap();
+    for at in [2000, 10, 1500, 20] {
+        store.append(vec![event(at, 1)]).await.unwrap();
+    }
+    let since = PageQuery { since_ns: Some(1500), ..all(9) };
+    let found = store.page(since).await.unwrap().bodies;
+    assert_eq!(found, [event(1500, 1).body, event(2000, 1).body]);
+}
+
+#[tokio::test]
 async fn a_store_whose_file_was_removed_takes_nothing_more() {
     for name in [names::DATABASE, names::DATABASE_WAL] {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), &limits()).unwrap();
+        let store = open(dir.path(), &limits()).unwrap();
         store.append(vec![event(1, 1)]).await.unwrap();
         let path = dir.path().join(name);
         OsVfs.remove(&path).unwrap();
@@ -212,7 +228,7 @@ async fn a_store_whose_file_was_removed_takes_nothing_more() {
 #[tokio::test]
 async fn damage_found_while_reading_stops_the_store() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), &limits()).unwrap();
+    let store = open(dir.path(), &limits()).unwrap();
     store.append((0..2000).map(|it| event(it, 100)).collect()).await.unwrap();
     wait_until("the idle checkpoint", || log_len(dir.path()) == 0);
     let path = dir.path().join(names::DATABASE);
@@ -231,7 +247,7 @@ async fn damage_found_while_reading_stops_the_store() {
 async fn a_query_that_takes_too_long_is_stopped_and_the_connection_is_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits { query_timeout: Duration::ZERO, ..limits() };
-    let store = Store::open(dir.path(), &limits).unwrap();
+    let store = open(dir.path(), &limits).unwrap();
     // Every block holds one event of the future and none of `n9`, so all events are looked at.
     for start in (0..200_000).step_by(10_000) {
         let mut events: Vec<_> = (start..start + 10_000).map(|it| event(it, 1)).collect();
@@ -310,7 +326,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let store = Store::open(dir.path(), &limits()).unwrap();
+            let store = open(dir.path(), &limits()).unwrap();
             let events: Vec<_> = rows.iter().enumerate().map(|(n, row)| row.event(n)).collect();
             let ids: Vec<_> = (1_i64..).take(events.len()).collect();
             for chunk in events.chunks(700) {

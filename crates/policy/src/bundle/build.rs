@@ -48,7 +48,7 @@ pub fn build(files: &BTreeMap<String, Vec<u8>>, recipe: &Recipe) -> Result<Built
     check_version(recipe.version)?;
     recipe.name.map_or(Ok(()), check_name)?;
     for name in files.keys() {
-        EntryName::read(name.as_bytes(), false)?;
+        EntryName::read(name.as_bytes(), false)?.map_or(Ok(()), |it| it.check_plain())?;
         if !content::may_be_built(name) {
             return Err(BundleError::Unexpected { name: name.clone() });
         }
@@ -60,8 +60,9 @@ pub fn build(files: &BTreeMap<String, Vec<u8>>, recipe: &Recipe) -> Result<Built
         name: recipe.name.map(str::to_owned),
         created_at: recipe.created_at,
     };
-    let manifest = serde_json::to_vec_pretty(&manifest)
+    let mut manifest = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| BundleError::BadManifest { name: MANIFEST, message: error.to_string() })?;
+    manifest.push(b'\n');
     let entries = files.iter().map(|(name, content)| (name.as_str(), content.as_slice()));
     let entries = std::iter::once((MANIFEST, manifest.as_slice())).chain(entries);
     let bytes = archive::pack(entries)?;

@@ -88,13 +88,15 @@ pub(super) fn limit_of(path: &str) -> u64 {
 pub(super) fn sort_out(entries: Vec<Entry>) -> Result<Content, BundleError> {
     check_duplicates(&entries)?;
     let find = |kind| entries.iter().find(|entry| kind_of(&entry.name.path) == kind);
-    let (manifest, is_opa) = match (find(Kind::Manifest), find(Kind::OpaManifest)) {
-        (Some(entry), None) => (Manifest::read(&entry.content)?, false),
-        (None, Some(entry)) => (Manifest::read_opa(&entry.content)?, true),
+    let (entry, is_opa) = match (find(Kind::Manifest), find(Kind::OpaManifest)) {
+        (Some(entry), None) => (entry, false),
+        (None, Some(entry)) => (entry, true),
         (None, None) => return Err(BundleError::NoManifest),
         (Some(_), Some(_)) => return Err(BundleError::TwoManifests),
     };
     check_names(&entries, is_opa)?;
+    let manifest =
+        if is_opa { Manifest::read_opa(&entry.content)? } else { Manifest::read(&entry.content)? };
     let mut files = BTreeMap::new();
     for entry in entries {
         let nested = entry.name.path.contains('/');
@@ -130,11 +132,10 @@ fn check_duplicates(entries: &[Entry]) -> Result<(), BundleError> {
 fn check_names(entries: &[Entry], is_opa: bool) -> Result<(), BundleError> {
     let all_absolute = entries.iter().all(|entry| entry.name.absolute);
     for Entry { name, .. } in entries {
-        if name.absolute && !(is_opa && all_absolute) {
-            return Err(name.fault(PathFault::Absolute));
-        }
-        if name.dotted && !is_opa {
-            return Err(name.fault(PathFault::Dotted));
+        match is_opa {
+            true if name.absolute && !all_absolute => return Err(name.fault(PathFault::Absolute)),
+            true => {}
+            false => name.check_plain()?,
         }
     }
     Ok(())

@@ -67,6 +67,15 @@ impl EntryName {
         }
     }
 
+    /// Refuses a name from which something was taken off.
+    pub(super) fn check_plain(&self) -> Result<(), BundleError> {
+        match (self.absolute, self.dotted) {
+            (true, _) => Err(self.fault(PathFault::Absolute)),
+            (false, true) => Err(self.fault(PathFault::Dotted)),
+            (false, false) => Ok(()),
+        }
+    }
+
     /// What is equal for equal names (N2).
     pub(super) fn folded(&self) -> String {
         self.path.to_lowercase()

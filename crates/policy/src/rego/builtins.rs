@@ -124,9 +124,10 @@ pub(super) fn is_allowed(name: &str) -> bool {
     BUILTINS.binary_search(&name).is_ok()
 }
 
-/// Whether the engine would run the function if it came to it.
+/// Whether the name is that of a function outside of the policy, here or elsewhere.
 pub(super) fn is_known(name: &str) -> bool {
-    name == "print" || regorus::unstable::BUILTINS.contains_key(name)
+    let refused = REFUSED.iter().any(|(refused, _)| *refused == name);
+    refused || regorus::unstable::BUILTINS.contains_key(name)
 }
 
 /// Why a function is not available.

@@ -1,0 +1,128 @@
+//! SIGKILL at any moment under load: every answered call is in the log.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use e2e::harness::{Client, Ports, RuntimeOptions, Stack, eventually};
+use serde_json::{Value, json};
+
+/// Rounds of kill and recovery.
+const ROUNDS: usize = 100;
+/// Callers at once.
+const CALLERS: usize = 64;
+/// Rounds on one log before a new one: recovery reads the whole log, and this is no test of that.
+const ROUNDS_PER_LOG: usize = 20;
+
+/// What was answered: entry number by audit id, and whether the tool ran.
+type Answered = Arc<Mutex<BTreeMap<String, (u64, bool)>>>;
+
+#[test]
+fn a_hundred_kills_under_64_callers_lose_no_answered_call() {
+    let client = Client::new().unwrap();
+    let mut total = 0;
+    for log in 0..ROUNDS / ROUNDS_PER_LOG {
+        let dir = tempfile::tempdir().unwrap();
+        let stack = Stack::new(dir.path(), Ports::free().unwrap());
+        stack.load_demo_policy().unwrap();
+        let answered = Answered::default();
+        for round in 0..ROUNDS_PER_LOG {
+            kill_under_load(&stack, &client, &answered, (log * 31 + round * 17) % 150);
+        }
+        // The last start closes what the last kill left open.
+        stack.runtime(&RuntimeOptions::default()).unwrap().stop().unwrap();
+        let answered = answered.lock().unwrap();
+        audit(&stack.export().unwrap(), &answered);
+        total += answered.len();
+    }
+    assert!(total > ROUNDS * 20, "only {total} calls were answered: the rounds showed nothing");
+}
+
+/// Lets all callers call until `more` calls are answered beyond the first 30, then kills.
+fn kill_under_load(stack: &Stack, client: &Client, answered: &Answered, more: usize) {
+    let runtime = stack.runtime(&RuntimeOptions::default()).unwrap();
+    let url = format!("{}/v1/tool", stack.runtime_url());
+    let fresh = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (http, url) = (client.http().clone(), url.clone());
+            let (answered, fresh) = (Arc::clone(answered), Arc::clone(&fresh));
+            client.block_on(async move {
+                tokio::spawn(async move {
+                    let body = if caller % 4 == 0 {
+                        json!({ "kind": "tool.shell", "params": { "command": "id" } })
+                    } else {
+                        json!({ "kind": "tool.echo", "params": { "message": "x" } })
+                    };
+                    let body = body.to_string();
+                    // The first error is the kill.
+                    while let Ok(answer) = call(&http, &url, &body).await {
+                        let id = answer["audit_id"].as_str().unwrap().to_owned();
+                        let ran = answer["decision"] == "allow";
+                        let seq = answer["seq"].as_u64().unwrap();
+                        answered.lock().unwrap().insert(id, (seq, ran));
+                        fresh.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+        })
+        .collect();
+    let enough = 30 + more;
+    eventually("enough calls are answered", || {
+        (fresh.load(Ordering::Relaxed) >= enough).then_some(())
+    })
+    .unwrap();
+    runtime.kill().unwrap();
+    for caller in callers {
+        client.block_on(caller).unwrap();
+    }
+}
+
+async fn call(http: &reqwest::Client, url: &str, body: &str) -> reqwest::Result<Value> {
+    let text = http.post(url).body(body.to_owned()).send().await?.text().await?;
+    // An answer that was cut is no answer; the client reports that as an error above.
+    Ok(serde_json::from_str(&text).unwrap())
+}
+
+/// Every answered call has its decision where the answer said, every call that ran its outcome, and
+/// every other allowed call exactly one outcome `unknown`.
+fn audit(lines: &[String], answered: &BTreeMap<String, (u64, bool)>) {
+    let mut decisions = BTreeMap::new();
+    let mut outcomes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut allowed = BTreeSet::new();
+    for (index, line) in lines.iter().enumerate() {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(entry["seq"].as_u64(), Some(index as u64 + 1));
+        let attrs = &entry["event"]["attrs"];
+        let Some(id) = attrs["audit_id"].as_str().map(str::to_owned) else { continue };
+        if entry["event"]["kind"] == "autonomy.decision" {
+            if attrs["decision"] == "allow" {
+                allowed.insert(id.clone());
+            }
+            assert_eq!(decisions.insert(id, index as u64 + 1), None, "two decisions of one call");
+        } else {
+            let outcome = attrs["outcome"].as_str().unwrap().to_owned();
+            outcomes.entry(id).or_default().push(outcome);
+        }
+    }
+    for (id, (seq, ran)) in answered {
+        assert_eq!(decisions.get(id), Some(seq), "answered call {id} is not where it was");
+        if *ran {
+            assert_eq!(outcomes.get(id).map(Vec::as_slice), Some(&["ok".to_owned()][..]), "{id}");
+        }
+    }
+    for id in &allowed {
+        let found = outcomes.get(id).map_or(0, Vec::len);
+        assert_eq!(found, 1, "allowed call {id} has {found} outcomes");
+    }
+    assert!(outcomes.keys().all(|it| allowed.contains(it)), "an outcome without an allow");
+}
