@@ -311,3 +311,43 @@ fn one_log_has_one_writer() {
     assert!(second.stderr.contains("WAL_LOCKED") && second.stderr.contains(&want), "{second:?}");
     runtime.stop().unwrap();
 }
+
+/// The control plane keeps a log of its own life, opened by the same code under the same rules.
+#[test]
+fn the_control_plane_honours_both_overrides_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = |env: &[(&str, &str)]| {
+        let mut command = program(Bin::Orchestrator).unwrap();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]);
+        command.arg(dir.path()).envs(env.iter().copied());
+        command
+    };
+    let serve = |env: &[(&str, &str)]| {
+        let mut process = Process::start("orchestrator", &mut command(env)).unwrap();
+        process.wait_for("orchestrator listening").unwrap();
+        process
+    };
+    serve(&[]).stop().unwrap();
+    let wal = dir.path().join("telemetry");
+    let log = fs::read(wal.join("telemetry.wal")).unwrap();
+
+    fs::remove_file(wal.join("telemetry.safe_seq")).unwrap();
+    let before = files(&wal);
+    let refused = run_to_end(&mut command(&[])).unwrap();
+    assert_eq!(refused.code(), Some(8), "{refused:?}");
+    let fatal = "FATAL wal recovery failed: SAFESEQ_NOT_FOUND: telemetry.safe_seq missing and \
+                 AUTONOMYOPS_WAL_LEGACY_UPGRADE not set";
+    assert!(refused.stderr.lines().any(|it| it == fatal), "{}", refused.stderr);
+    assert!(refused.stderr.contains("WAL_RECOVERY_FAIL_HARD"), "{}", refused.stderr);
+    assert_eq!(files(&wal), before);
+    serve(&[LEGACY]).stop().unwrap();
+    assert!(fs::read(wal.join("telemetry.wal")).unwrap().starts_with(&log));
+
+    fs::write(wal.join("telemetry.pos"), 1_u64.to_le_bytes()).unwrap();
+    fs::remove_file(wal.join("telemetry.wal")).unwrap();
+    fs::remove_file(wal.join("telemetry.safe_seq")).unwrap();
+    assert_eq!(run_to_end(&mut command(&[])).unwrap().code(), Some(8));
+    let mut reset = serve(&[RESET]);
+    assert!(reset.wait_for("WAL_RESET_BY_OPERATOR").unwrap().contains(r#""level":"WARN""#));
+    reset.stop().unwrap();
+}

@@ -12,7 +12,7 @@
 //! | dead letters | written      | –                                              | *cursors*           |
 //! | *cursors*    | written      | the part is settled and counted                | *position* or *next*|
 //! | *position*   | written      | –                                              | *next*              |
-//! | reading, any file | failed  | nothing is settled                             | idle, stopped       |
+//! | reading, sending, any file | failed | nothing is settled                     | idle, stopped       |
 //! | any          | other        | nothing is settled                             | idle, stopped: misuse |
 //!
 //! *Next* is: the rest of the batch → sending; else a new batch from the queue → reading; else
@@ -155,7 +155,7 @@ impl Drain {
             (State::Recording(file, settlement), Input::Written) => {
                 self.recorded(file, settlement, now)
             }
-            (State::Reading | State::Recording(..), Input::Failed(text)) => {
+            (State::Reading | State::Sending(_) | State::Recording(..), Input::Failed(text)) => {
                 self.stop(Failure::Local { text })
             }
             (state, input) => {

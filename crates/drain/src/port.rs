@@ -75,7 +75,7 @@ pub enum Input {
     Written,
     /// The time is over.
     Waited,
-    /// Reading the log or writing a file failed. The text says which and how.
+    /// Reading the log, preparing a request or writing a file failed. The text says which and how.
     Failed(String),
 }
 
@@ -84,7 +84,8 @@ pub enum Input {
 pub enum Effect {
     /// Read these payloads → [`Input::Read`] or [`Input::Failed`].
     Read(Vec<EntryRef>),
-    /// Send this request → [`Input::Answered`] or [`Input::Unanswered`].
+    /// Send this request → [`Input::Answered`] or [`Input::Unanswered`]; [`Input::Failed`] when it
+    /// could not even be prepared.
     Send(Request),
     /// Append these lines to `telemetry.deadletter.jsonl`, durably → [`Input::Written`] or
     /// [`Input::Failed`]. A file that does not end with a line feed was torn by a crash and gets

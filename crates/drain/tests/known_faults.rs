@@ -39,7 +39,7 @@ fn a_position_that_runs_ahead_of_a_lower_class() {
     let mut collector = Collector::default();
     let mut input = Input::Indexed;
     let mut positions = Vec::new();
-    loop {
+    for _ in 0..rig::STEPS_MAX {
         input = match drain.step(input, rig::now()).effect {
             Effect::Finished(_) => break,
             Effect::Read(entries) => Input::Read(log.read(&entries)),

@@ -86,7 +86,9 @@ fn process(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig {
+        cases: 1_000, max_shrink_iters: 2_000, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn nothing_is_skipped_whatever_the_collector_does_and_wherever_the_process_ends(

@@ -11,6 +11,7 @@ use std::{
 
 use api::env;
 use thiserror::Error;
+use wal_recovery::Overrides;
 
 /// Where the service listens when nobody says.
 pub const LISTEN_DEFAULT: SocketAddr =
@@ -31,6 +32,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Bounds.
     pub limits: Limits,
+    /// What the operator asked for about the log of the service's own life, for this start.
+    pub overrides: Overrides,
 }
 
 /// Bounds on what clients, the disk and other processes can make the service do.
@@ -112,7 +115,23 @@ impl Config {
             Some(dir) => dir,
             None => cache_home(lookup).ok_or(ConfigError::NoHome)?.join(DATA_DIR_NAME),
         };
-        Ok(Self { listen: LISTEN_DEFAULT, data_dir, limits: Limits::STANDARD })
+        let overrides = Overrides {
+            legacy_upgrade: switch(lookup, env::WAL_LEGACY_UPGRADE)?,
+            operator_reset: switch(lookup, env::WAL_OPERATOR_RESET)?,
+        };
+        Ok(Self { listen: LISTEN_DEFAULT, data_dir, limits: Limits::STANDARD, overrides })
+    }
+}
+
+/// Reads a switch: `1` is on, `0` or nothing is off, and a guess at anything else would be one.
+fn switch(
+    lookup: &dyn Fn(&str) -> Option<OsString>,
+    name: &'static str,
+) -> Result<bool, ConfigError> {
+    match lookup(name).unwrap_or_default().to_str() {
+        Some("" | "0") => Ok(false),
+        Some("1") => Ok(true),
+        _ => Err(ConfigError::BadSwitch { name }),
     }
 }
 
@@ -129,6 +148,12 @@ pub enum ConfigError {
     /// Neither of the two variables is an absolute path.
     #[error("no data directory: neither XDG_CACHE_HOME nor HOME is an absolute path")]
     NoHome,
+    /// A switch is neither on nor off.
+    #[error("{name} is neither 1 nor 0")]
+    BadSwitch {
+        /// The variable.
+        name: &'static str,
+    },
     /// The directory was given as an empty string.
     #[error("the data directory is an empty path")]
     EmptyDataDir,

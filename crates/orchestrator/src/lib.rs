@@ -6,6 +6,7 @@
 //! | `server`   | [`run`] and [`serve`]: routes, connections, the mapping of errors to answers   |
 //! | `events`   | `POST /v1/events` and `GET /v1/events`: validation, filters, cursors           |
 //! | `store`    | events on `SQLite`: one writer that commits in groups, a few readers             |
+//! | `lifecycle`| the write-ahead log of the service's own starts and stops                    |
 //! | `shutdown` | the signals that end the service                                             |
 //!
 //! # Invariants
@@ -22,14 +23,13 @@
 //! # Examples
 //!
 //! ```
-//! use orchestrator::{Config, Limits, serve};
+//! use orchestrator::{Config, serve};
 //!
 //! # let dir = std::env::temp_dir().join(format!("orchestrator-doc-{}", std::process::id()));
 //! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
 //! # runtime.block_on(async {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//! let config =
-//!     Config { listen: listener.local_addr()?, data_dir: dir.clone(), limits: Limits::STANDARD };
+//! let config = Config::from_lookup(Some(dir.clone()), &|_| None)?;
 //! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
 //! let service = tokio::spawn(serve(config, listener, async move { _ = stopped.await }));
 //! stop.send(()).expect("the service waits for it");
@@ -42,6 +42,7 @@
 
 mod config;
 mod events;
+mod lifecycle;
 mod server;
 pub mod shutdown;
 mod store;

@@ -10,7 +10,7 @@
 //!
 //! # Order
 //!
-//! Start: lock of the data directory, store, listener, log line `orchestrator listening`. Stop: listener, requests in
+//! Start: lock of the data directory, store, lifecycle log, listener, log line `orchestrator listening`. Stop: listener, requests in
 //! work, store. The service ends by itself when the store cannot be trusted (O5).
 
 mod body;
@@ -35,6 +35,7 @@ use tokio::{net::TcpListener, sync::Semaphore, task, time::timeout};
 use crate::{
     config::{Config, Limits},
     events,
+    lifecycle::Lifecycle,
     store::{DataDir, Store},
 };
 pub(crate) use body::read_body;
@@ -58,13 +59,13 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let store = open(&config).await?;
+    let opened = open(&config).await?;
     let bound = TcpListener::bind(config.listen).await;
     let served = match bound {
-        Ok(listener) => serve_store(&config, &store, listener, shutdown).await,
+        Ok(listener) => serve_store(&config, &opened.store, listener, shutdown).await,
         Err(source) => Err(ServeError::Bind { addr: config.listen, source }),
     };
-    close(store, served).await
+    close(opened, served).await
 }
 
 /// Opens the store and serves on `listener` until `shutdown` ends; `config.listen` is not used.
@@ -77,25 +78,47 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let store = open(&config).await?;
-    let served = serve_store(&config, &store, listener, shutdown).await;
-    close(store, served).await
+    let opened = open(&config).await?;
+    let served = serve_store(&config, &opened.store, listener, shutdown).await;
+    close(opened, served).await
 }
 
-async fn open(config: &Config) -> Result<Arc<Store>, ServeError> {
-    let (dir, limits) = (config.data_dir.clone(), config.limits.clone());
-    // Whatever else lives in the directory is recovered between its lock and the store.
-    let work = move || Store::open(DataDir::take(&dir)?, &limits);
+/// What is open while the service runs.
+struct Opened {
+    store: Arc<Store>,
+    lifecycle: Lifecycle,
+}
+
+async fn open(config: &Config) -> Result<Opened, ServeError> {
+    let config = config.clone();
+    let work = move || -> Result<Opened, ServeError> {
+        let store = Store::open(DataDir::take(&config.data_dir)?, &config.limits)?;
+        let lifecycle = Lifecycle::open(&config.data_dir, config.overrides);
+        let begun = lifecycle.map_err(ServeError::from).and_then(|it| {
+            it.started()?;
+            Ok(it)
+        });
+        match begun {
+            Ok(lifecycle) => Ok(Opened { store: Arc::new(store), lifecycle }),
+            Err(error) => {
+                // The refusal is what the operator must see; the store is sound either way.
+                store.close().ok();
+                Err(error)
+            }
+        }
+    };
     let opened = task::spawn_blocking(work).await;
-    let store = opened.map_err(|error| ServeError::Task { reason: error.to_string() })??;
-    Ok(Arc::new(store))
+    opened.map_err(|error| ServeError::Task { reason: error.to_string() })?
 }
 
-async fn close(store: Arc<Store>, served: Result<(), ServeError>) -> Result<(), ServeError> {
-    let closed = task::spawn_blocking(move || store.close()).await;
-    let closed = closed.map_err(|error| ServeError::Task { reason: error.to_string() })?;
+async fn close(opened: Opened, served: Result<(), ServeError>) -> Result<(), ServeError> {
+    let work = move || (opened.store.close(), opened.lifecycle.close());
+    let closed = task::spawn_blocking(work).await;
+    let (store, lifecycle) =
+        closed.map_err(|error| ServeError::Task { reason: error.to_string() })?;
     served?;
-    closed.map_err(|error| ServeError::Close { reason: error.to_string() })?;
+    store.map_err(|error| ServeError::Close { reason: error.to_string() })?;
+    lifecycle?;
     tracing::info!("orchestrator stopped");
     Ok(())
 }

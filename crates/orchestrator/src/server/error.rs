@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr};
 use api::exit::Exit;
 use serde_json::json;
 use thiserror::Error;
+use wal_recovery::{AppendError, RecoverError, codes};
 
 use crate::{
     config::ConfigError,
@@ -33,6 +34,12 @@ pub enum ServeError {
     /// The data directory is not served.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The log of the service's own life is not opened. The text is an interface.
+    #[error(transparent)]
+    Wal(#[from] RecoverError),
+    /// The log of the service's own life cannot be written.
+    #[error("telemetry/wal: {0}")]
+    Append(#[from] AppendError),
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}: {source}")]
     Bind {
@@ -88,6 +95,14 @@ impl ServeError {
     /// Unlike a log line it does not depend on a filter.
     pub fn last_words(&self, as_json: bool) -> String {
         let (code, hint) = (self.code(), self.hint());
+        // A log that is refused has the same lines in every process: for machines and for people.
+        if let Self::Wal(RecoverError::Violation { violation, dir }) = self {
+            let (msg, dir) = (codes::WAL_RECOVERY_FAIL_HARD, dir.display().to_string());
+            let error = self.to_string();
+            let line =
+                json!({ "level": "ERROR", "msg": msg, "cause": code, "dir": dir, "error": error });
+            return format!("{line}\n{}\nhint: {hint}", violation.fatal_line());
+        }
         if !as_json {
             return format!("error: {self} ({code})\nhint: {hint}");
         }
@@ -100,6 +115,9 @@ impl ServeError {
     /// The one table of codes, exit codes and next steps.
     fn row(&self) -> (&'static str, Exit, &'static str) {
         match self {
+            Self::Config(ConfigError::BadSwitch { .. }) => {
+                ("BAD_ENVIRONMENT", Exit::Usage, "set it to 1 or 0, or unset it")
+            }
             Self::Config(_) => ("NO_DATA_DIR", Exit::Usage, "name a directory with --data-dir"),
             Self::LogFilter { .. } => {
                 ("LOG_FILTER", Exit::Usage, "set RUST_LOG to a filter such as info, or unset it")
@@ -108,6 +126,19 @@ impl ServeError {
                 ("PROCESS", Exit::Failed, "check the limits of the process (ulimit -a)")
             }
             Self::Open(error) => of_open(error),
+            Self::Wal(error) => {
+                let exit = match error {
+                    RecoverError::Violation { .. } => Exit::Integrity,
+                    RecoverError::Locked { .. } => Exit::Busy,
+                    RecoverError::Io { .. } | RecoverError::FirstEntry(_) => Exit::Failed,
+                };
+                (error.code(), exit, error.hint())
+            }
+            Self::Append(error) => (
+                error.code(),
+                Exit::Failed,
+                "check the disk and its free space, then start again; answered events are kept",
+            ),
             Self::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse => (
                 "ADDRESS_IN_USE",
                 Exit::Failed,

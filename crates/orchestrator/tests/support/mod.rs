@@ -61,7 +61,8 @@ impl Service {
     pub(crate) async fn start_in(dir: &Path, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let config = Config { listen: addr, data_dir: dir.to_owned(), limits };
+        let overrides = wal_recovery::Overrides::default();
+        let config = Config { listen: addr, data_dir: dir.to_owned(), limits, overrides };
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(serve(config, listener, async {
             // A dropped sender stops the service as well.
