@@ -76,7 +76,7 @@ pub async fn drain_once(
             Effect::Read(entries) => read(&reader, &entries),
             Effect::Send(request) => collector.send(&request).await,
             Effect::AppendDeadLetters(lines) => {
-                written(files::append(vfs, &dir.join(names::DEADLETTER), &lines))
+                written(vfs::append_lines(vfs, &dir.join(names::DEADLETTER), &lines))
             }
             Effect::WriteCursors(bytes) => {
                 written(vfs::replace(vfs, &dir.join(names::CURSORS), &bytes))

@@ -5,10 +5,12 @@
 //! | `port`    | the traits [`Vfs`] and [`File`]: what a log needs of a file system           |
 //! | `os`      | [`OsVfs`]: the real one                                                      |
 //! | `replace` | the one routine that replaces a file as a whole, and its reading counterpart |
+//! | `append`  | the one routine that appends lines                                           |
 //! | `lock`    | advisory locks that name their holder                                        |
 //! | `mem`     | `MemVfs` (feature `testing`): written and synced state kept apart            |
 //! | `fault`   | `FaultPlan` (feature `testing`): which operation fails, and how              |
 
+mod append;
 #[cfg(feature = "testing")]
 mod fault;
 mod lock;
@@ -18,6 +20,7 @@ mod os;
 mod port;
 mod replace;
 
+pub use append::append_lines;
 #[cfg(feature = "testing")]
 pub use fault::{Fault, FaultPlan, Op};
 pub use lock::{Lock, LockError};

@@ -54,7 +54,7 @@ impl Bin {
 pub fn build() -> Result<PathBuf> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(workspace::root()).args(["build", "--quiet", "--message-format=short"]);
-    for bin in [Bin::Autonomy, Bin::Orchestrator] {
+    for bin in [Bin::Autonomy, Bin::Orchestrator, Bin::Sink] {
         command.args(["-p", bin.name()]);
     }
     let status = command.status().context("cannot start cargo")?;

@@ -7,7 +7,7 @@ use std::{
 
 use drain::{Progress, ProgressError};
 use thiserror::Error;
-use vfs::{OpenMode, Vfs, read_whole, write_all_at};
+use vfs::{Vfs, read_whole};
 use wal_format::{WalId, names};
 
 /// Most bytes of a progress file; ours have a few hundred. A longer one is not ours.
@@ -32,28 +32,6 @@ pub fn load_progress(
     Ok(Progress::load(wal_id, cursors.as_deref(), position.as_deref())?)
 }
 
-/// Appends lines to a file and syncs them. A file whose last line was torn by a crash gets a line
-/// feed first, so that the torn line spoils no other.
-pub(super) fn append(vfs: &dyn Vfs, path: &Path, lines: &[u8]) -> io::Result<()> {
-    let new = vfs.stat(path)?.is_none();
-    let file = vfs.open(path, OpenMode::Create)?;
-    let mut end = file.stat()?.len;
-    let mut last = [b'\n'];
-    if end > 0 {
-        file.read_at(&mut last, end - 1)?;
-    }
-    if last != [b'\n'] {
-        write_all_at(&*file, b"\n", end)?;
-        end += 1;
-    }
-    write_all_at(&*file, lines, end)?;
-    file.sync_data()?;
-    match path.parent() {
-        Some(dir) if new => vfs.sync_dir(dir),
-        _ => Ok(()),
-    }
-}
-
 /// Why the progress of a log is not known.
 #[derive(Debug, Error)]
 pub enum ProgressReadError {
@@ -68,21 +46,4 @@ pub enum ProgressReadError {
         /// What the file system said.
         source: io::Error,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use vfs::OsVfs;
-
-    use super::*;
-
-    #[test]
-    fn a_torn_line_spoils_no_other() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.jsonl");
-        append(&OsVfs, &path, b"{\"a\":1}\n").unwrap();
-        append(&OsVfs, &path, b"{\"b\":").unwrap();
-        append(&OsVfs, &path, b"{\"c\":3}\n").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"{\"a\":1}\n{\"b\":\n{\"c\":3}\n");
-    }
 }

@@ -1,0 +1,62 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Parser;
+use otlp_receiver::{Config, Keep};
+
+/// Receives OTLP logs over HTTP, keeps them as JSON lines, forwards them to the control plane.
+#[derive(Debug, Parser)]
+#[command(name = "otel-sink", version, max_term_width = 100)]
+#[command(after_help = "Examples:
+  otel-sink --out events.jsonl
+  otel-sink --listen 127.0.0.1:4318 --forward-url http://127.0.0.1:8888/v1/events
+
+Exit codes: 0 stopped in order, 1 failed, 2 usage.")]
+pub(crate) struct Args {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318")]
+    pub(crate) listen: SocketAddr,
+    /// File that gets one JSON line a record, or `-` for stdout.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Full URL that events are forwarded to.
+    #[arg(long, value_name = "URL")]
+    forward_url: Option<String>,
+    /// Answer success although the control plane has not taken the events; they are then lost.
+    #[arg(long, requires = "forward_url")]
+    lossy: bool,
+    /// Most bytes of a body, before and after decompression.
+    #[arg(long, value_name = "BYTES", default_value_t = Config::MAX_BODY)]
+    max_body: usize,
+    /// How log lines look [default: text on a terminal, JSON otherwise].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<logging::Format>,
+}
+
+impl Args {
+    pub(crate) fn config(&self) -> Config {
+        let keep = match &self.out {
+            None => Keep::Nowhere,
+            Some(out) if out.as_os_str() == "-" => Keep::Stdout,
+            Some(out) => Keep::File(out.clone()),
+        };
+        let (forward_url, lossy) = (self.forward_url.clone(), self.lossy);
+        Config { keep, forward_url, lossy, max_body: self.max_body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+        assert!(Args::try_parse_from(["otel-sink", "--lossy"]).is_err());
+        let args = Args::try_parse_from(["otel-sink", "--out", "-"]).unwrap();
+        assert_eq!(args.config().keep, Keep::Stdout);
+    }
+}

@@ -1,0 +1,59 @@
+//! The sink as a program. Everything it does is in the crate `otlp-receiver`.
+
+mod args;
+
+use std::{
+    env,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use api::{env as names, exit::Exit};
+use args::Args;
+use clap::Parser as _;
+use logging::Format;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((exit, text, hint)) => {
+            // Nobody is left to tell when stderr is closed.
+            writeln!(io::stderr(), "error: {text}\nhint: {hint}").ok();
+            ExitCode::from(exit.code())
+        }
+    }
+}
+
+type Failure = (Exit, String, &'static str);
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let var = |name| env::var(name).ok().filter(|it| !it.is_empty());
+    let detected = Format::detect(io::stderr().is_terminal(), var(names::NO_COLOR).is_some());
+    let filter = var(names::RUST_LOG).unwrap_or_else(|| logging::FILTER_DEFAULT.to_owned());
+    logging::init(args.log_format.unwrap_or(detected), &filter)
+        .map_err(|error| (Exit::Usage, error.to_string(), error.hint()))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| process(&error))?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(|it| process(&it))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| process(&it))?;
+        let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+            let text = format!("cannot listen on {}: {error}", args.listen);
+            (Exit::Failed, text, "stop the process that listens there, or pass another --listen")
+        })?;
+        let stop = async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        let served = otlp_receiver::serve(listener, args.config(), stop).await;
+        served.map_err(|it| (Exit::Failed, it.to_string(), "check --out and --forward-url"))
+    })
+}
+
+fn process(error: &io::Error) -> Failure {
+    let text = format!("cannot start the process: {error}");
+    (Exit::Failed, text, "check the limits of the process (ulimit -a)")
+}
