@@ -8,3 +8,8 @@
 
 pub mod harness;
 pub mod stories;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use e2e::stories::demo;
+use e2e::{harness::demo_dir, stories::demo};
 
 /// Stories of autonomy, told with real processes.
 #[derive(Debug, Parser)]
@@ -40,11 +40,11 @@ fn main() -> Result<ExitCode> {
     let Story::Demo { part } = Cli::parse().story;
     let passed = match part {
         None => demo::whole()?,
-        Some(Demo::Up) => demo::up()?,
-        Some(Demo::Down) => demo::down()?,
-        Some(Demo::Status) => demo::status()?,
-        Some(Demo::RunUnsigned) => demo::run_unsigned()?,
-        Some(Demo::OfflineDrain) => demo::offline_drain()?,
+        Some(Demo::Up) => demo::up(&demo_dir())?,
+        Some(Demo::Down) => demo::down(&demo_dir())?,
+        Some(Demo::Status) => demo::status(&demo_dir())?,
+        Some(Demo::RunUnsigned) => demo::run_unsigned(&demo_dir())?,
+        Some(Demo::OfflineDrain) => demo::offline_drain(&demo_dir())?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -53,27 +53,15 @@ fn kill_under_load(stack: &Stack, client: &Client, answered: &Answered, more: us
     let url = format!("{}/v1/tool", stack.runtime_url());
     let fresh = Arc::new(AtomicUsize::new(0));
     let callers: Vec<_> = (0..CALLERS)
-        .map(|caller| {
-            let (http, url) = (client.http().clone(), url.clone());
-            let (answered, fresh) = (Arc::clone(answered), Arc::clone(&fresh));
-            client.block_on(async move {
-                tokio::spawn(async move {
-                    let body = if caller % 4 == 0 {
-                        json!({ "kind": "tool.shell", "params": { "command": "id" } })
-                    } else {
-                        json!({ "kind": "tool.echo", "params": { "message": "x" } })
-                    };
-                    let body = body.to_string();
-                    // The first error is the kill.
-                    while let Ok(answer) = call(&http, &url, &body).await {
-                        let id = answer["audit_id"].as_str().unwrap().to_owned();
-                        let ran = answer["decision"] == "allow";
-                        let seq = answer["seq"].as_u64().unwrap();
-                        answered.lock().unwrap().insert(id, (seq, ran));
-                        fresh.fetch_add(1, Ordering::Relaxed);
-                    }
-                })
-            })
+        .map(|number| {
+            let caller = Caller {
+                http: client.http().clone(),
+                url: url.clone(),
+                body: body(number).to_string(),
+                answered: Arc::clone(answered),
+                fresh: Arc::clone(&fresh),
+            };
+            client.spawn(caller.call_until_the_kill())
         })
         .collect();
     let enough = 30 + more;
@@ -87,10 +75,41 @@ fn kill_under_load(stack: &Stack, client: &Client, answered: &Answered, more: us
     }
 }
 
-async fn call(http: &reqwest::Client, url: &str, body: &str) -> reqwest::Result<Value> {
-    let text = http.post(url).body(body.to_owned()).send().await?.text().await?;
-    // An answer that was cut is no answer; the client reports that as an error above.
-    Ok(serde_json::from_str(&text).unwrap())
+struct Caller {
+    http: reqwest::Client,
+    url: String,
+    body: String,
+    answered: Answered,
+    fresh: Arc<AtomicUsize>,
+}
+
+impl Caller {
+    /// Calls until there is no answer; the first error is the kill.
+    async fn call_until_the_kill(self) {
+        while let Ok(answer) = self.call().await {
+            let id = answer["audit_id"].as_str().unwrap().to_owned();
+            let ran = answer["decision"] == "allow";
+            let seq = answer["seq"].as_u64().unwrap();
+            self.answered.lock().unwrap().insert(id, (seq, ran));
+            self.fresh.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn call(&self) -> reqwest::Result<Value> {
+        let request = self.http.post(&self.url).body(self.body.clone());
+        let text = request.send().await?.text().await?;
+        // An answer that was cut is no answer; the client reports that as an error above.
+        Ok(serde_json::from_str(&text).unwrap())
+    }
+}
+
+/// A quarter of the callers ask for what is denied.
+fn body(number: usize) -> Value {
+    if number.is_multiple_of(4) {
+        json!({ "kind": "tool.shell", "params": { "command": "id" } })
+    } else {
+        json!({ "kind": "tool.echo", "params": { "message": "x" } })
+    }
 }
 
 /// Every answered call has its decision where the answer said, every call that ran its outcome, and

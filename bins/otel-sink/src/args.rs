@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
-use otlp_receiver::{Config, Keep};
+use otlp_receiver::{Config, Forward, Keep, Limits, Loss};
 
 /// Receives OTLP logs over HTTP, keeps them as JSON lines, forwards them to the control plane.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "forward_url")]
     lossy: bool,
     /// Most bytes of a body, before and after decompression.
-    #[arg(long, value_name = "BYTES", default_value_t = Config::MAX_BODY)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::STANDARD.request.bytes)]
     max_body: usize,
     /// How log lines look [default: text on a terminal, JSON otherwise].
     #[arg(long, value_name = "FORMAT")]
@@ -35,14 +35,19 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn config(&self) -> Config {
+    /// The settings that the command line asks for; `holder` is who we are.
+    pub(crate) fn config(&self, holder: String) -> Config {
         let keep = match &self.out {
-            None => Keep::Nowhere,
-            Some(out) if out.as_os_str() == "-" => Keep::Stdout,
-            Some(out) => Keep::File(out.clone()),
+            None => Keep::Nothing,
+            Some(out) if out.as_os_str() == "-" => Keep::Stream(Box::new(std::io::stdout())),
+            Some(out) => Keep::file(out.clone(), holder),
         };
-        let (forward_url, lossy) = (self.forward_url.clone(), self.lossy);
-        Config { keep, forward_url, lossy, max_body: self.max_body }
+        let loss = if self.lossy { Loss::Accepted } else { Loss::Never };
+        let timeout = Forward::TIMEOUT_DEFAULT;
+        let forward = self.forward_url.clone().map(|url| Forward { url, timeout, loss });
+        let mut limits = Limits::STANDARD;
+        limits.request.bytes = self.max_body;
+        Config { keep, forward, limits }
     }
 }
 
@@ -57,6 +62,6 @@ mod tests {
         Args::command().debug_assert();
         assert!(Args::try_parse_from(["otel-sink", "--lossy"]).is_err());
         let args = Args::try_parse_from(["otel-sink", "--out", "-"]).unwrap();
-        assert_eq!(args.config().keep, Keep::Stdout);
+        assert!(matches!(args.config(String::new()).keep, Keep::Stream(_)));
     }
 }

@@ -12,10 +12,7 @@ use api::{env as names, exit::Exit};
 use args::Args;
 use clap::Parser as _;
 use logging::Format;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -41,15 +38,14 @@ fn run(args: &Args) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|it| process(&it))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| process(&it))?;
-        let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-            let text = format!("cannot listen on {}: {error}", args.listen);
-            (Exit::Failed, text, "stop the process that listens there, or pass another --listen")
-        })?;
+        let listener = otlp_receiver::bind(args.listen).await;
+        let listener = listener.map_err(|it| (Exit::Failed, it.to_string(), it.hint()))?;
         let stop = async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };
-        let served = otlp_receiver::serve(listener, args.config(), stop).await;
-        served.map_err(|it| (Exit::Failed, it.to_string(), "check --out and --forward-url"))
+        let config = args.config(format!("pid {}", std::process::id()));
+        let served = otlp_receiver::serve(listener, config, stop).await;
+        served.map_err(|it| (Exit::Failed, it.to_string(), it.hint()))
     })
 }
 

@@ -1,180 +1,347 @@
-//! The control plane, as a receiver of events.
+//! The way to the control plane: `POST /v1/events`.
 //!
-//! | answer of the control plane   | what it means for the events                                |
-//! |-------------------------------|-------------------------------------------------------------|
-//! | 2xx                           | taken                                                         |
-//! | 400, 413, 422                 | something in the request: halves, down to the one at fault    |
-//! | the same, a single event      | refused for good                                              |
-//! | anything else, or none        | not taken; the sender keeps them                              |
+//! Its answer holds for a whole request: all events of it are stored, or none.
+//!
+//! | answer                                        | what it means here                            |
+//! |-----------------------------------------------|-----------------------------------------------|
+//! | 2xx with a count of all events sent           | stored                                        |
+//! | 2xx with anything else                        | unavailable: that was no control plane        |
+//! | 400, 413, 422 with problem JSON               | an event is refused: halve to find it         |
+//! | everything else, no answer                    | unavailable                                   |
+//!
+//! # Invariants
+//!
+//! * **F1** An event counts as refused only when it was sent alone and refused in the words of a
+//!   control plane: a proxy that answers 400 to everything loses nothing.
+//! * **F2** More than [`REFUSED_MAX`] refused events in one request are no accident of single events:
+//!   the search ends and the sender is told to stop.
 
-use std::{error::Error as _, time::Duration};
+use std::{fmt::Write as _, ops::Range};
 
-use api::control::{ControlEvent, EVENTS_PER_REQUEST_MAX};
-use reqwest::{Client, header::CONTENT_TYPE, redirect::Policy};
-use serde_json::Value;
+use api::{
+    control::{EVENTS_PER_REQUEST_MAX, Ingested},
+    problem::Problem,
+};
+use reqwest::{Client, StatusCode, Url, header, redirect};
 use thiserror::Error;
-use url::Url;
 
-/// Most bytes of events in one request. A control plane takes 8 MiB unless it is told otherwise.
+use crate::{Forward, event::to_event, received::Received};
+
+/// Most bytes of events in one request, within what the control plane takes by default.
 const REQUEST_LEN_MAX: usize = 4 << 20;
-/// Longest wait for one answer.
-const TIMEOUT: Duration = Duration::from_secs(15);
-/// Most characters of an answer that are repeated to the sender.
-const TEXT_CHARS_MAX: usize = 500;
+/// Most refused events that are looked for in one request (F2).
+const REFUSED_MAX: usize = 16;
+/// Refused events whose texts stand in an answer.
+const REFUSED_SHOWN_MAX: usize = 3;
+/// Largest answer that is worth reading, in bytes.
+const ANSWER_LEN_MAX: usize = 64 << 10;
 
-/// Sends events to a control plane.
+/// An event as it is sent.
+struct Outgoing {
+    id: String,
+    json: Vec<u8>,
+}
+
+/// An event that the control plane refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) event_id: String,
+    pub(crate) reason: String,
+}
+
+/// Why forwarding ended early.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// Try again later.
+    Unavailable { reason: String },
+    /// F2.
+    TooManyRefused { limit: usize, reason: String },
+}
+
+/// What one request came to.
+enum Sent {
+    Stored,
+    Refused { reason: String },
+    Unavailable { reason: String },
+}
+
+/// The client.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     client: Client,
     url: Url,
 }
 
-/// What the control plane did with events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
-    /// Events that it refused for good.
-    pub(crate) refused: u64,
-    /// Why, for the first of them.
-    pub(crate) text: String,
-}
-
-/// The control plane has not taken the events.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("control plane {url}: {text}")]
-pub(crate) struct NotTaken {
-    url: String,
-    text: String,
-}
-
-/// The address of the control plane is none.
-#[derive(Debug, Error)]
-#[error("forward URL `{url}` cannot be used: {why}")]
-pub struct ForwardUrlError {
-    /// What was given.
-    url: String,
-    /// What is wrong with it.
-    why: String,
-}
-
 impl Forwarder {
-    pub(crate) fn new(url: &str) -> Result<Self, ForwardUrlError> {
-        let bad = |why: String| ForwardUrlError { url: url.to_owned(), why };
-        let parsed = Url::parse(url).map_err(|error| bad(error.to_string()))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            return Err(bad("it is neither http nor https".to_owned()));
+    pub(crate) fn new(forward: &Forward) -> Result<Self, ForwardError> {
+        let bad = |reason: String| ForwardError::Url { url: forward.url.clone(), reason };
+        let url = Url::parse(&forward.url).map_err(|error| bad(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad(format!("`{}` is not http or https", url.scheme())));
+        }
+        let trust = tls::client_config();
+        if let Some(problem) = trust.problem {
+            tracing::warn!(error = problem, "no trust store; https will fail");
         }
         let client = Client::builder()
-            .tls_backend_preconfigured(tls::client_config().config)
-            .redirect(Policy::none())
-            .timeout(TIMEOUT)
+            .tls_backend_preconfigured(trust.config)
+            // A redirected POST may lose its body.
+            .redirect(redirect::Policy::none())
+            .timeout(forward.timeout)
             .build()
-            .map_err(|error| bad(error.to_string()))?;
-        Ok(Self { client, url: parsed })
+            .map_err(ForwardError::Client)?;
+        Ok(Self { client, url })
     }
 
-    /// Sends events in as few requests as the bounds allow, in their order.
-    pub(crate) async fn send(&self, events: &[ControlEvent]) -> Result<Taken, NotTaken> {
-        let encoded: Vec<String> =
-            events.iter().map(|it| serde_json::to_string(it).unwrap_or_default()).collect();
-        let mut taken = Taken::default();
-        // Parts still to be sent, the next one last.
-        let mut parts = portions(&encoded);
+    /// Sends the events of one request. Returns those that are refused; the others are stored.
+    pub(crate) async fn send(&self, received: &[Received]) -> Result<Vec<Refused>, Stopped> {
+        let outgoing: Vec<_> = received.iter().map(outgoing).collect();
+        // The parts that are left, the next one on top.
+        let mut parts: Vec<_> = split(&outgoing);
         parts.reverse();
+        let mut refused = Vec::new();
         while let Some(part) = parts.pop() {
-            let Some(fault) = self.post(part).await? else { continue };
-            if part.len() > 1 {
-                let (first, second) = part.split_at(part.len() / 2);
-                parts.push(second);
-                parts.push(first);
-                continue;
+            let events = outgoing.get(part.clone()).unwrap_or_default();
+            match (self.post(events).await, events) {
+                (Sent::Stored, _) => {}
+                (Sent::Unavailable { reason }, _) => return Err(Stopped::Unavailable { reason }),
+                (Sent::Refused { reason }, [event]) => {
+                    if refused.len() == REFUSED_MAX {
+                        return Err(Stopped::TooManyRefused { limit: REFUSED_MAX, reason });
+                    }
+                    refused.push(Refused { event_id: event.id.clone(), reason });
+                }
+                (Sent::Refused { .. }, _) => {
+                    let middle = part.start + events.len() / 2;
+                    parts.push(middle..part.end);
+                    parts.push(part.start..middle);
+                }
             }
-            if taken.refused == 0 {
-                taken.text = fault;
-            }
-            taken.refused += 1;
         }
-        Ok(taken)
+        Ok(refused)
     }
 
-    /// Sends one request; `Some` when the control plane finds fault with its content.
-    async fn post(&self, events: &[String]) -> Result<Option<String>, NotTaken> {
-        let body = format!(r#"{{"events":[{}]}}"#, events.join(","));
-        let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
-        let response = request.body(body).send().await.map_err(|error| self.not_taken(&error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(None);
+    async fn post(&self, events: &[Outgoing]) -> Sent {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body(events));
+        let unavailable = |error: &reqwest::Error| Sent::Unavailable {
+            reason: format!("{}: {}", self.url, chain(error)),
+        };
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return unavailable(&error),
+        };
+        let mut answer = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if answer.len() + chunk.len() <= ANSWER_LEN_MAX => {
+                    answer.extend_from_slice(&chunk);
+                }
+                Ok(_) => break,
+                Err(error) => return unavailable(&error),
+            }
         }
-        // The words matter less than the status: without them the status stands alone.
-        let text = explain(&response.text().await.unwrap_or_default());
-        let text = format!("HTTP {}: {text}", status.as_u16());
-        if matches!(status.as_u16(), 400 | 413 | 422) {
-            return Ok(Some(text));
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let sent = judge(response.status(), content_type, &answer, events.len() as u64);
+        match sent {
+            Sent::Unavailable { reason } => {
+                Sent::Unavailable { reason: format!("{}: {reason}", self.url) }
+            }
+            sent => sent,
         }
-        Err(NotTaken { url: self.url.to_string(), text })
-    }
-
-    fn not_taken(&self, error: &reqwest::Error) -> NotTaken {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text = cause.to_string();
-            source = cause.source();
-        }
-        NotTaken { url: self.url.to_string(), text }
     }
 }
 
-/// Cuts events into requests within both bounds; one event alone may be larger.
-fn portions(events: &[String]) -> Vec<&[String]> {
-    let mut portions = Vec::new();
-    let mut rest = events;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = rest.iter().take(EVENTS_PER_REQUEST_MAX).take_while(|it| {
-            bytes += it.len() + 1;
-            bytes <= REQUEST_LEN_MAX
-        });
-        let (portion, after) = rest.split_at(fits.count().max(1));
-        portions.push(portion);
-        rest = after;
+/// The table of the module.
+fn judge(status: StatusCode, content_type: &str, answer: &[u8], sent: u64) -> Sent {
+    if status.is_success() {
+        return match serde_json::from_slice::<Ingested>(answer) {
+            Ok(it) if it.received == sent && it.inserted.checked_add(it.deduped) == Some(sent) => {
+                Sent::Stored
+            }
+            Ok(it) => Sent::Unavailable {
+                reason: format!(
+                    "{status}, but {} of {sent} events received, {} inserted, {} deduped",
+                    it.received, it.inserted, it.deduped
+                ),
+            },
+            Err(error) => {
+                Sent::Unavailable { reason: format!("{status} without a count: {error}") }
+            }
+        };
     }
-    portions
+    let refuses = matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
+    );
+    match serde_json::from_slice::<Problem>(answer) {
+        Ok(problem) if refuses => {
+            let text = otlp::error_text(problem.detail.as_bytes(), "text/plain");
+            Sent::Refused { reason: format!("{} {text}", problem.code) }
+        }
+        _ => {
+            let text = otlp::error_text(answer, content_type);
+            Sent::Unavailable { reason: format!("{status} {text}") }
+        }
+    }
 }
 
-/// The detail of a problem body, or the beginning of any other.
-fn explain(body: &str) -> String {
-    let problem = serde_json::from_str::<Value>(body).ok();
-    let detail = problem.as_ref().and_then(|it| it.get("detail")).and_then(Value::as_str);
-    detail.unwrap_or(body).chars().take(TEXT_CHARS_MAX).collect()
+fn outgoing(received: &Received) -> Outgoing {
+    let event = to_event(received);
+    // Strings, numbers and maps with string keys always serialize.
+    Outgoing { json: serde_json::to_vec(&event).unwrap_or_default(), id: event.event_id }
+}
+
+/// Cuts events into parts that fit a request; an event that alone does not fit is tried alone.
+fn split(events: &[Outgoing]) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut start, mut len) = (0, 0);
+    for (index, event) in events.iter().enumerate() {
+        let full =
+            index - start == EVENTS_PER_REQUEST_MAX || len + event.json.len() > REQUEST_LEN_MAX;
+        if full && index > start {
+            parts.push(start..index);
+            (start, len) = (index, 0);
+        }
+        len += event.json.len() + 1;
+    }
+    if start < events.len() {
+        parts.push(start..events.len());
+    }
+    parts
+}
+
+/// The JSON of [`api::control::EventBatch`].
+fn body(events: &[Outgoing]) -> Vec<u8> {
+    let mut body = br#"{"events":["#.to_vec();
+    for (index, event) in events.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&event.json);
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// The error and its causes: `connection refused` stands at the bottom.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        // Writing to a string cannot fail.
+        _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Returns one line about refused events.
+pub(crate) fn summary(refused: &[Refused]) -> String {
+    let shown: Vec<_> = refused
+        .iter()
+        .take(REFUSED_SHOWN_MAX)
+        .map(|it| format!("event {}: {}", it.event_id, it.reason))
+        .collect();
+    let mut text = shown.join("; ");
+    if refused.len() > REFUSED_SHOWN_MAX {
+        // Writing to a string cannot fail.
+        _ = write!(text, "; and {} more", refused.len() - REFUSED_SHOWN_MAX);
+    }
+    text
+}
+
+/// Why nothing can be forwarded.
+#[derive(Debug, Error)]
+pub enum ForwardError {
+    /// The URL cannot be used.
+    #[error("forward URL `{url}` cannot be used: {reason}")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot set up an HTTP client")]
+    Client(#[source] reqwest::Error),
 }
 
 #[cfg(test)]
 mod tests {
+    use api::control::{ControlEvent, EventBatch};
+
     use super::*;
 
-    #[test]
-    fn portions_keep_order_and_both_bounds() {
-        let many: Vec<_> = (0..25_000).map(|it| it.to_string()).collect();
-        let lens: Vec<_> = portions(&many).iter().map(|it| it.len()).collect();
-        assert_eq!(lens, [10_000, 10_000, 5_000]);
-        assert_eq!(portions(&many).concat(), many);
-        let large = vec!["x".repeat(3 << 20), "y".repeat(9 << 20), "z".to_owned(), "z".to_owned()];
-        let lens: Vec<_> = portions(&large).iter().map(|it| it.len()).collect();
-        assert_eq!(lens, [1, 1, 2]);
-        assert!(portions(&[]).is_empty());
+    fn event(len: usize) -> Outgoing {
+        Outgoing { id: "x".to_owned(), json: vec![b'1'; len] }
     }
 
     #[test]
-    fn an_address_that_is_none_is_named() {
-        for bad in ["", "nowhere", "ftp://h/x", "http://"] {
-            assert!(Forwarder::new(bad).unwrap_err().to_string().contains(bad));
+    fn requests_hold_no_more_than_the_control_plane_takes() {
+        let small: Vec<_> = (0..25_000).map(|_| event(10)).collect();
+        assert_eq!(split(&small), [0..10_000, 10_000..20_000, 20_000..25_000]);
+        let big = [event(10), event(REQUEST_LEN_MAX + 1), event(10), event(REQUEST_LEN_MAX - 20)];
+        assert_eq!(split(&big), [0..1, 1..2, 2..4]);
+        assert_eq!(split(&[]), []);
+    }
+
+    #[test]
+    fn the_body_is_the_wire_type() {
+        let event = ControlEvent {
+            event_id: "a".to_owned(),
+            event_type: "t".to_owned(),
+            node_id: "n".to_owned(),
+            timestamp: "2026-01-02T03:04:05Z".to_owned(),
+            rest: serde_json::Map::new(),
+        };
+        let json = serde_json::to_vec(&event).unwrap();
+        let outgoing = || Outgoing { id: "a".to_owned(), json: json.clone() };
+        let batch = EventBatch { events: vec![event.clone(), event] };
+        assert_eq!(body(&[outgoing(), outgoing()]), serde_json::to_vec(&batch).unwrap());
+    }
+
+    #[test]
+    fn answers_are_judged_by_the_table() {
+        let problem = br#"{"type":"t","title":"t","status":400,"detail":"events[0].node_id: missing","code":"INVALID_EVENTS"}"#;
+        let json = "application/json";
+        let good = |it: &str| judge(StatusCode::OK, json, it.as_bytes(), 3);
+        assert!(matches!(good(r#"{"received":3,"inserted":2,"deduped":1}"#), Sent::Stored));
+        for bad in [
+            r#"{"received":2,"inserted":2,"deduped":0}"#,
+            r#"{"received":3,"inserted":1,"deduped":1}"#,
+            r#"{"received":3,"inserted":18446744073709551615,"deduped":4}"#,
+            "{}",
+            "",
+            "<html>",
+        ] {
+            assert!(matches!(good(bad), Sent::Unavailable { .. }), "{bad}");
+        }
+        for status in [400, 413, 422] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let Sent::Refused { reason } = judge(status, "application/problem+json", problem, 3)
+            else {
+                panic!("{status}")
+            };
+            assert_eq!(reason, "INVALID_EVENTS events[0].node_id: missing");
+            let unavailable = judge(status, "text/html", b"<html>bad gateway</html>", 3);
+            assert!(matches!(unavailable, Sent::Unavailable { .. }), "F1 {status}");
+        }
+        for status in [301, 401, 403, 404, 408, 409, 429, 500, 502, 503] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let sent = judge(status, "application/problem+json", problem, 3);
+            assert!(matches!(sent, Sent::Unavailable { .. }), "{status}");
         }
     }
 
     #[test]
-    fn a_problem_is_explained_by_its_detail() {
-        assert_eq!(explain(r#"{"detail":"events[3].timestamp: bad"}"#), "events[3].timestamp: bad");
-        assert_eq!(explain("plain"), "plain");
+    fn a_summary_shows_a_few_and_counts_the_rest() {
+        let refused = |n| vec![Refused { event_id: "a".to_owned(), reason: "no".to_owned() }; n];
+        assert_eq!(summary(&refused(1)), "event a: no");
+        assert_eq!(summary(&refused(5)), "event a: no; event a: no; event a: no; and 2 more");
     }
 }

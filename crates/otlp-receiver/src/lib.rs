@@ -1,31 +1,40 @@
 //! Receives OTLP logs over HTTP, keeps them as JSON lines, forwards them to the control plane.
 //!
-//! | module    | what it does                                                           |
-//! |-----------|------------------------------------------------------------------------|
-//! | `server`  | `POST /v1/logs` and `GET /health`; start and end                          |
-//! | `body`    | a request body within its bounds                                         |
-//! | `mapping` | one log record as an event of the control plane                          |
-//! | `keep`    | the file, or stdout                                                      |
-//! | `forward` | the control plane                                                        |
+//! | module        | what it holds                                                          |
+//! |---------------|------------------------------------------------------------------------|
+//! | `config`      | what is kept, where it is forwarded, and the limits                    |
+//! | `server`      | routes, start, stop                                                    |
+//! | `connections` | accepting, bounds on slow clients, ending in order                     |
+//! | `intake`      | a request body, from bytes to records, within its limits               |
+//! | `refusal`     | every error answer                                                     |
+//! | `received`    | a record with its stable id and kind                                   |
+//! | `line`        | a received record as a line of JSON                                    |
+//! | `event`       | a received record as an event of the control plane                     |
+//! | `keep`        | the file or stream that the lines go to                                |
+//! | `forward`     | the way to the control plane                                           |
 //!
-//! # Invariants
+//! # The promise
 //!
-//! * **V1** A success is answered only after the records are in the file, durably, and the control
-//!   plane has confirmed them. Anything else is an answer after which the sender keeps them.
-//! * **V2** A record has one event id however often it is sent: its own, or one derived from its
-//!   content.
-//! * **V3** Only `lossy` answers success for what the control plane has not taken, and says so.
+//! **S1** A request is answered with success only when every record of it is kept (lines written
+//! and synced) and forwarded (stored by the control plane), or counted as refused in the answer.
+//! Otherwise the answer is 503 with `Retry-After`, and the sender keeps the records. Only `lossy`
+//! forwarding gives that up.
 
-mod body;
+mod config;
+mod connections;
+mod event;
 mod forward;
+mod intake;
 mod keep;
-mod mapping;
+mod line;
+mod received;
+mod refusal;
 mod server;
 
-pub use forward::ForwardUrlError;
-pub use keep::Keep;
-pub use mapping::control_event;
-pub use server::{Config, ServeError, serve};
+pub use config::{Config, Forward, Keep, Limits, Loss};
+pub use forward::ForwardError;
+pub use keep::KeepError;
+pub use server::{BindError, ServeError, bind, serve};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

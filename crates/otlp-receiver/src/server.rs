@@ -1,247 +1,263 @@
-//! `POST /v1/logs` and `GET /health`; start and end.
+//! Routes, start, stop.
 //!
-//! | what happened                                 | answer                                         |
-//! |-----------------------------------------------|------------------------------------------------|
-//! | kept, and taken by the control plane            | 200                                              |
-//! | some events refused by it for good              | 200, partial success with their count             |
-//! | not taken by it                                 | 503, `Retry-After`                                |
-//! | not kept                                        | 503, `Retry-After`                                |
-//! | too many requests at once                       | 503, `Retry-After`                                |
-//! | body too long                                   | 413                                              |
-//! | content type or encoding not known              | 415                                              |
-//! | body is not an export request                   | 400                                              |
-//! | another method                                  | 405                                              |
-//!
-//! Every error carries a `Status` in the encoding of the request (OTLP/HTTP, "Failures").
+//! | route          | answer                                                                      |
+//! |----------------|-----------------------------------------------------------------------------|
+//! | `POST /v1/logs`| `ExportLogsServiceResponse` in the encoding of the request                    |
+//! | `GET /health`  | `{"status":"ok"}`; 503 with the cause when records cannot be kept any more    |
 
 use std::{
-    future::{Future, IntoFuture as _},
+    future::Future,
     io,
-    sync::Arc,
-    time::Duration,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use api::control::ControlEvent;
 use axum::{
-    Router,
-    body::Body,
-    extract::State,
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER},
-    },
+    Json, Router,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use otlp::{
-    Encoding, Limits, PartialSuccess, StatusCode as RpcCode, decode, encode_response, encode_status,
-};
+use jiff::Timestamp;
+use otlp::{Encoding, PartialSuccess};
+use serde_json::json;
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, oneshot},
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::Semaphore, task};
 
 use crate::{
-    body::{self, BodyError},
-    control_event,
-    forward::{ForwardUrlError, Forwarder},
-    keep::{Keep, Keeper},
+    Config, KeepError, Limits, Loss, connections,
+    forward::{ForwardError, Forwarder, Refused, Stopped, summary},
+    intake::{self, Compression},
+    keep::Keeper,
+    line,
+    received::{Received, receive},
+    refusal::Refusal,
 };
 
-/// Requests at once; one more is answered with 503. Bounds the memory for bodies.
-const REQUESTS_MAX: usize = 16;
-/// Seconds after which a sender may try again.
-const RETRY_AFTER_SECONDS: &str = "2";
-/// Time for requests in work after the end was asked for.
-const GRACE: Duration = Duration::from_secs(20);
-
-/// What a receiver does with records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Where records are kept.
-    pub keep: Keep,
-    /// Where events are forwarded to: the full URL of `POST /v1/events`.
-    pub forward_url: Option<String>,
-    /// Answer success although the control plane has not taken the events.
-    pub lossy: bool,
-    /// Most bytes of a body, before and after decompression.
-    pub max_body: usize,
-}
-
-impl Config {
-    /// Most bytes of a body unless the operator says otherwise.
-    pub const MAX_BODY: usize = Limits::STANDARD.bytes;
-}
-
-/// Why a receiver did not start or ended early.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    /// The control plane cannot be addressed.
-    #[error(transparent)]
-    ForwardUrl(#[from] ForwardUrlError),
-    /// The file cannot be written.
-    #[error("{0}")]
-    Keep(String),
-    /// The listener failed.
-    #[error("cannot serve: {0}")]
-    Listener(#[source] io::Error),
-}
-
-#[derive(Clone, Debug)]
+/// What every handler can reach.
 struct App {
-    keeper: Arc<Keeper>,
-    forwarder: Option<Arc<Forwarder>>,
-    lossy: bool,
+    keeper: Mutex<Keeper>,
+    forward: Option<(Forwarder, Loss)>,
+    /// Whether the last request could not be forwarded: only the first failure is worth a warning.
+    cut_off: AtomicBool,
+    slots: Semaphore,
     limits: Limits,
-    permits: Arc<Semaphore>,
 }
 
-/// Serves until `shutdown` completes, then finishes the requests in work.
+/// Listens on an address; port 0 lets the system choose.
 ///
 /// # Errors
 ///
-/// [`ServeError`]; a file that cannot be written is noticed before the first request.
+/// [`BindError`] when the address cannot be had.
+pub async fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(addr).await.map_err(|source| BindError { addr, source })
+}
+
+/// Serves on `listener` until `shutdown` ends, then finishes what runs.
+///
+/// # Errors
+///
+/// [`ServeError`] when the receiver does not start.
 pub async fn serve(
     listener: TcpListener,
     config: Config,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let keeper = Arc::new(Keeper::new(config.keep));
-    // An empty append creates the file and shows that it can be written.
-    keep(&keeper, Vec::new()).await.map_err(ServeError::Keep)?;
-    let forwarder = config.forward_url.as_deref().map(Forwarder::new).transpose()?;
-    let app = App {
-        keeper,
-        forwarder: forwarder.map(Arc::new),
-        lossy: config.lossy,
-        limits: Limits { bytes: config.max_body, ..Limits::STANDARD },
-        permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
-    };
-    let router = Router::new()
-        .route("/v1/logs", post(logs).fallback(other_method))
-        .route("/health", get(health))
-        .with_state(app);
     let addr = listener.local_addr().map_err(ServeError::Listener)?;
-    tracing::info!(%addr, forward_url = config.forward_url, "otel-sink listening");
-    let (ending, ended) = oneshot::channel::<()>();
-    let shutdown = async move {
-        shutdown.await;
-        // Nobody listens any more when serving has ended for another reason.
-        ending.send(()).ok();
+    let forward = match &config.forward {
+        Some(forward) => Some((Forwarder::new(forward)?, forward.loss)),
+        None => None,
     };
-    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown).into_future();
-    // A peer that never finishes its request must not keep the process alive.
-    let grace = async {
-        ended.await.ok();
-        sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = served => served.map_err(ServeError::Listener)?,
-        () = grace => tracing::warn!("connections left open at the end of the grace period"),
-    }
-    tracing::info!("otel-sink stopped");
+    let app = Arc::new(App {
+        keeper: Mutex::new(Keeper::open(config.keep)?),
+        forward,
+        cut_off: AtomicBool::new(false),
+        slots: Semaphore::new(config.limits.requests),
+        limits: config.limits.clone(),
+    });
+    tracing::info!(%addr, "otel-sink listening");
+    connections::serve(listener, router(app), &config.limits, shutdown).await;
+    tracing::info!(%addr, "otel-sink stopped");
     Ok(())
 }
 
-async fn health() -> &'static str {
-    r#"{"status":"ok"}"#
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/logs", post(logs))
+        .route("/health", get(health))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(app)
 }
 
-async fn other_method() -> Response {
-    let text = "logs are exported by POST";
-    let mut response =
-        failure(StatusCode::METHOD_NOT_ALLOWED, RpcCode::Unimplemented, text, Encoding::Json);
-    response.headers_mut().insert("allow", HeaderValue::from_static("POST"));
-    response
+async fn not_found(uri: Uri) -> Response {
+    Refusal::NotFound { path: uri.path().to_owned() }.into_response(None)
 }
 
-async fn logs(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
-    let Some(encoding) = content_type.and_then(Encoding::from_content_type) else {
-        let found = content_type.unwrap_or("none");
-        let text = format!(
-            "content type `{found}` is not known (application/x-protobuf or application/json)"
-        );
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return failure(status, RpcCode::InvalidArgument, &text, Encoding::Json);
-    };
-    let Ok(_permit) = app.permits.try_acquire() else {
-        return busy("too many requests at once", encoding);
-    };
-    match body::read(&headers, body, app.limits.bytes).await {
-        Ok(body) => export(&app, &body, encoding).await,
-        Err(error) => {
-            let status = match &error {
-                BodyError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                BodyError::UnknownEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                BodyError::Unreadable { .. } => StatusCode::BAD_REQUEST,
-            };
-            failure(status, RpcCode::InvalidArgument, &error.to_string(), encoding)
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let (method, path) = (method.to_string(), uri.path().to_owned());
+    Refusal::MethodNotAllowed { method, path }.into_response(None)
+}
+
+async fn health(State(app): State<Arc<App>>) -> Response {
+    let broken =
+        app.keeper.lock().unwrap_or_else(PoisonError::into_inner).broken().map(str::to_owned);
+    match broken {
+        None => Json(json!({"status": "ok"})).into_response(),
+        Some(error) => {
+            let body = Json(json!({"status": "failed", "error": error}));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
         }
     }
 }
 
-async fn export(app: &App, body: &[u8], encoding: Encoding) -> Response {
-    let groups = match decode(body, encoding, &app.limits) {
-        Ok(groups) => groups,
-        Err(error) => {
-            let text = error.to_string();
-            return failure(StatusCode::BAD_REQUEST, RpcCode::InvalidArgument, &text, encoding);
-        }
+async fn logs(State(app): State<Arc<App>>, request: Request) -> Response {
+    let encoding = match intake::encoding(request.headers()) {
+        Ok(encoding) => encoding,
+        Err(refusal) => return refusal.into_response(None),
     };
-    let events: Vec<ControlEvent> = groups
-        .iter()
-        .flat_map(|group| group.records.iter().map(|it| control_event(&group.resource, it)))
-        .collect();
-    if let Err(text) = keep(&app.keeper, events.clone()).await {
-        tracing::error!(error = text, "records not kept");
-        return busy(&text, encoding);
-    }
-    let Some(forwarder) = &app.forwarder else { return success(None, encoding) };
-    match forwarder.send(&events).await {
-        Ok(taken) if taken.refused == 0 => success(None, encoding),
-        Ok(taken) => {
-            tracing::warn!(refused = taken.refused, error = taken.text, "events refused");
-            let partial = PartialSuccess { rejected: taken.refused, message: taken.text };
-            success(Some(&partial), encoding)
-        }
-        Err(error) if app.lossy => {
-            let lost = events.len();
-            tracing::warn!(lost, error = %error, "events lost, as --lossy allows");
-            success(None, encoding)
-        }
-        Err(error) => {
-            tracing::warn!(events = events.len(), error = %error, "events not forwarded");
-            busy(&error.to_string(), encoding)
-        }
+    match take(&app, request, encoding).await {
+        Ok(refused) => accepted(&refused, encoding),
+        Err(refusal) => refusal.into_response(Some(encoding)),
     }
 }
 
-/// Writing waits for the disk, so it has a thread of its own.
-async fn keep(keeper: &Arc<Keeper>, events: Vec<ControlEvent>) -> Result<(), String> {
-    let keeper = Arc::clone(keeper);
-    let written = tokio::task::spawn_blocking(move || keeper.write(&events)).await;
-    written.unwrap_or_else(|error| Err(error.to_string()))
+/// Takes in one request (S1); returns the events that the control plane refuses.
+async fn take(
+    app: &Arc<App>,
+    request: Request,
+    encoding: Encoding,
+) -> Result<Vec<Refused>, Refusal> {
+    let Ok(_slot) = app.slots.try_acquire() else {
+        return Err(Refusal::Overloaded { limit: app.limits.requests });
+    };
+    let compression = intake::compression(request.headers())?;
+    let (parts, body) = request.into_parts();
+    let body = intake::read(&parts.headers, body, &app.limits).await?;
+    let work = {
+        let app = Arc::clone(app);
+        move || app.decode_and_keep(body, compression, encoding)
+    };
+    let received = task::spawn_blocking(work)
+        .await
+        .map_err(|error| Refusal::Internal { reason: error.to_string() })??;
+    app.forward(&received).await
 }
 
-fn success(partial: Option<&PartialSuccess>, encoding: Encoding) -> Response {
-    typed(StatusCode::OK, encode_response(partial, encoding), encoding)
+impl App {
+    fn decode_and_keep(
+        &self,
+        body: Vec<u8>,
+        compression: Compression,
+        encoding: Encoding,
+    ) -> Result<Vec<Received>, Refusal> {
+        let groups = intake::decode(body, compression, encoding, &self.limits.request)?;
+        let received = receive(groups, Timestamp::now());
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.is_needed() && !received.is_empty() {
+            let mut lines = Vec::new();
+            received.iter().for_each(|it| line::write(it, &mut lines));
+            keeper.append(&lines).map_err(|reason| {
+                tracing::error!(error = reason, records = received.len(), "records not kept");
+                Refusal::NotKept { reason }
+            })?;
+        }
+        Ok(received)
+    }
+
+    async fn forward(&self, received: &[Received]) -> Result<Vec<Refused>, Refusal> {
+        let Some((forwarder, loss)) = &self.forward else { return Ok(Vec::new()) };
+        let stopped = match forwarder.send(received).await {
+            Ok(refused) => {
+                if self.cut_off.swap(false, Ordering::Relaxed) {
+                    tracing::info!("control plane takes events again");
+                }
+                if !refused.is_empty() {
+                    let (count, error) = (refused.len(), summary(&refused));
+                    tracing::warn!(count, error, "control plane refused events");
+                }
+                return Ok(if *loss == Loss::Accepted { Vec::new() } else { refused });
+            }
+            Err(stopped) => stopped,
+        };
+        let (reason, refusal) = match stopped {
+            Stopped::Unavailable { reason } => (reason.clone(), Refusal::NotForwarded { reason }),
+            Stopped::TooManyRefused { limit, reason } => {
+                (reason.clone(), Refusal::TooManyRefused { limit, reason })
+            }
+        };
+        let events = received.len();
+        if *loss == Loss::Accepted {
+            tracing::error!(events, error = reason, "events lost: not forwarded");
+            return Ok(Vec::new());
+        }
+        // Senders come back every second or so; one line says it until it is over.
+        if self.cut_off.swap(true, Ordering::Relaxed) {
+            tracing::debug!(events, error = reason, "events not forwarded");
+        } else {
+            tracing::error!(events, error = reason, "events not forwarded; senders keep them");
+        }
+        Err(refusal)
+    }
 }
 
-fn busy(text: &str, encoding: Encoding) -> Response {
-    let mut response =
-        failure(StatusCode::SERVICE_UNAVAILABLE, RpcCode::Unavailable, text, encoding);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-    response
-}
-
-fn failure(status: StatusCode, code: RpcCode, text: &str, encoding: Encoding) -> Response {
-    typed(status, encode_status(code, text, encoding), encoding)
-}
-
-fn typed(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Response {
+fn accepted(refused: &[Refused], encoding: Encoding) -> Response {
+    let partial = (!refused.is_empty())
+        .then(|| PartialSuccess { rejected: refused.len() as u64, message: summary(refused) });
+    let body = otlp::encode_response(partial.as_ref(), encoding);
     let content_type = HeaderValue::from_static(encoding.content_type());
-    (status, [(CONTENT_TYPE, content_type)], body).into_response()
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+/// The address cannot be listened on.
+#[derive(Debug, Error)]
+#[error("cannot listen on {addr}: {source}")]
+pub struct BindError {
+    /// The address.
+    pub addr: SocketAddr,
+    /// What the operating system reports.
+    pub source: io::Error,
+}
+
+impl BindError {
+    /// Returns what to do next.
+    pub fn hint(&self) -> &'static str {
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there: stop it, or choose another port (0 lets the system choose)"
+            }
+            io::ErrorKind::AddrNotAvailable => "choose an address of this machine",
+            io::ErrorKind::PermissionDenied => "choose a port above 1023",
+            _ => "choose another address",
+        }
+    }
+}
+
+/// Why the receiver did not start.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The listener does not know its address.
+    #[error("listener: {0}")]
+    Listener(#[source] io::Error),
+    /// Records cannot be kept.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// Records cannot be forwarded.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+}
+
+impl ServeError {
+    /// Returns what to do next.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Listener(_) => "start again",
+            Self::Keep(error) => error.hint(),
+            Self::Forward(_) => "give the whole URL, for example http://127.0.0.1:8888/v1/events",
+        }
+    }
 }

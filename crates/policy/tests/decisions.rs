@@ -10,6 +10,7 @@ use kit::{ask, denial, echo, evaluator, request, word};
 use policy::{
     Bundle, Decision, DenyAll, DenyCode, Evaluator, Recipe, RuntimeRequirement, build, demo,
 };
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn demo() -> Bundle {
@@ -273,4 +274,37 @@ fn eight_threads_ask_one_evaluator_and_each_gets_its_own_answer() {
             scope.spawn(move || (thread..100).chain(0..thread).for_each(check));
         }
     });
+}
+
+/// Policies with everything that leaves traces in an engine while it evaluates.
+const BUSY: [&str; 4] = [
+    "allow if { some x in input.params.list; x > 2; every y in input.params.list { y < x + 3 } }\n\
+     deny contains sprintf(\"%v\", [x]) if { some i; x := input.params.list[i]; x == 0 }",
+    "allow if size(input.params.list) > 1\n\
+     deny contains \"like the other\" if { size([1]) == 3 with input as {\"params\": {}} }\n\
+     size(l) := n if { n := count(l); n < 4 } else := 3",
+    "allow if other == 3\nother := v if { v := base with input.params.list as [1, 2, 3] }\n\
+     base := count(input.params.list)\ndeny contains \"short\" if base < 2",
+    "allow if walk_in(input.params.list)\nwalk_in(l) if { c := [x | some x in l; not x in {0}]; c == l }\n\
+     deny contains \"none\" if { m := {k: v | some k, v in input.params.list}; m == {} }\n\
+     deny contains \"error\" if { to_number(input.kind) > 3 }",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn an_engine_that_is_used_again_answers_like_a_new_one(
+        rules in prop::sample::select(&BUSY[..]),
+        asked in prop::collection::vec(
+            (prop::collection::vec(0..5_u8, 0..5), prop::sample::select(&["1", "7", "x"][..])), 1..12,
+        ),
+    ) {
+        let old = evaluator(rules, &json!({}));
+        for (list, kind) in asked {
+            let asked = request(kind, &json!({"list": list}));
+            let new = evaluator(rules, &json!({}));
+            prop_assert_eq!(old.evaluate(&asked), new.evaluate(&asked));
+        }
+    }
 }

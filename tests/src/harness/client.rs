@@ -38,6 +38,14 @@ impl Client {
         self.executor.block_on(future)
     }
 
+    /// Runs a future beside everything else.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.executor.spawn(future)
+    }
+
     /// The client underneath, for many requests at once.
     pub fn http(&self) -> &reqwest::Client {
         &self.http

@@ -1,6 +1,6 @@
 //! The demo: the tutorial in one go, or a standing stack to play with.
 //!
-//! A standing stack lives in `target/demo`: logs, data, and `demo.json` with ports and process ids.
+//! A standing stack lives in a directory, `target/demo` for `cargo xtask`: logs, data, and `demo.json` with ports and process ids.
 //! A process is signalled only when the id still belongs to the program that was started.
 
 use std::{
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Bin, Client, Ports, RuntimeOptions, Stack, demo_dir, eventually},
+    harness::{Bin, Client, Ports, RuntimeOptions, Stack, eventually},
     stories::{Narrator, tutorial},
 };
 
@@ -45,16 +45,15 @@ pub fn whole() -> Result<bool> {
 /// # Errors
 ///
 /// When a process does not start; those that did are stopped again.
-pub fn up() -> Result<bool> {
-    if let Some(standing) = Standing::load()? {
+pub fn up(dir: &Path) -> Result<bool> {
+    if let Some(standing) = Standing::load(dir)? {
         println("the demo is up already")?;
         standing.print()?;
         return Ok(true);
     }
-    let dir = demo_dir();
-    fs::create_dir_all(&dir)?;
+    fs::create_dir_all(dir)?;
     let standing =
-        Standing { stack: Stack::new(&dir, Ports::documented_or_free()?), pids: BTreeMap::new() };
+        Standing { stack: Stack::new(dir, Ports::documented_or_free()?), pids: BTreeMap::new() };
     let started = standing.start_all();
     match started {
         Ok(standing) => {
@@ -75,13 +74,13 @@ pub fn up() -> Result<bool> {
 /// # Errors
 ///
 /// When a process does not end.
-pub fn down() -> Result<bool> {
-    let Some(standing) = Standing::load()? else {
+pub fn down(dir: &Path) -> Result<bool> {
+    let Some(standing) = Standing::load(dir)? else {
         println("the demo is not up")?;
         return Ok(true);
     };
     standing.stop_all()?;
-    fs::remove_file(state_file())?;
+    fs::remove_file(state_file(dir))?;
     println(&format!("the demo is down; its data are in {}", standing.stack.dir.display()))?;
     Ok(true)
 }
@@ -91,8 +90,8 @@ pub fn down() -> Result<bool> {
 /// # Errors
 ///
 /// When the state cannot be read.
-pub fn status() -> Result<bool> {
-    let Some(standing) = Standing::load()? else {
+pub fn status(dir: &Path) -> Result<bool> {
+    let Some(standing) = Standing::load(dir)? else {
         println("the demo is not up; start it with: cargo xtask demo up")?;
         return Ok(false);
     };
@@ -105,8 +104,8 @@ pub fn status() -> Result<bool> {
 /// # Errors
 ///
 /// When the demo is not up or a step fails.
-pub fn run_unsigned() -> Result<bool> {
-    let standing = Standing::required()?;
+pub fn run_unsigned(dir: &Path) -> Result<bool> {
+    let standing = Standing::required(dir)?;
     print_text(&standing.stack.load_demo_policy()?)?;
     let client = Client::new()?;
     let url = standing.stack.runtime_url();
@@ -126,8 +125,8 @@ pub fn run_unsigned() -> Result<bool> {
 /// # Errors
 ///
 /// When the demo is not up or a process does not do as told.
-pub fn offline_drain() -> Result<bool> {
-    let mut standing = Standing::required()?;
+pub fn offline_drain(dir: &Path) -> Result<bool> {
+    let mut standing = Standing::required(dir)?;
     let client = Client::new()?;
     let mut narrator = Narrator::loud();
     narrator.part("The collector goes away, the log fills");
@@ -208,15 +207,15 @@ struct Standing {
     pids: BTreeMap<Role, u32>,
 }
 
-fn state_file() -> PathBuf {
-    demo_dir().join("demo.json")
+fn state_file(dir: &Path) -> PathBuf {
+    dir.join("demo.json")
 }
 
 impl Standing {
     /// The standing stack, if there is one with a process alive.
-    fn load() -> Result<Option<Self>> {
-        let Ok(text) = fs::read_to_string(state_file()) else { return Ok(None) };
-        let state: Value = serde_json::from_str(&text).context("target/demo/demo.json")?;
+    fn load(dir: &Path) -> Result<Option<Self>> {
+        let Ok(text) = fs::read_to_string(state_file(dir)) else { return Ok(None) };
+        let state: Value = serde_json::from_str(&text).context("demo.json")?;
         let port = |role: Role| -> Result<u16> {
             let port = state[role.name()]["port"].as_u64().context("no port in demo.json")?;
             Ok(u16::try_from(port)?)
@@ -230,12 +229,12 @@ impl Standing {
             let pid = state[role.name()]["pid"].as_u64()?;
             Some((role, u32::try_from(pid).ok()?))
         });
-        let standing = Self { stack: Stack::new(&demo_dir(), ports), pids: pids.collect() };
+        let standing = Self { stack: Stack::new(dir, ports), pids: pids.collect() };
         Ok(ROLES.iter().any(|it| standing.alive(*it)).then_some(standing))
     }
 
-    fn required() -> Result<Self> {
-        Self::load()?.context("the demo is not up; start it with: cargo xtask demo up")
+    fn required(dir: &Path) -> Result<Self> {
+        Self::load(dir)?.context("the demo is not up; start it with: cargo xtask demo up")
     }
 
     fn save(&self) -> Result<()> {
@@ -244,7 +243,7 @@ impl Standing {
             (role.name().to_owned(), json!({ "port": self.port(role), "pid": pid }))
         });
         let state = Value::Object(state.into_iter().collect());
-        Ok(fs::write(state_file(), format!("{state}\n"))?)
+        Ok(fs::write(state_file(&self.stack.dir), format!("{state}\n"))?)
     }
 
     fn print(&self) -> Result<()> {

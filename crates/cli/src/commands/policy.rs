@@ -105,8 +105,7 @@ fn sources(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
             let message = format!("{} has more than {ENTRIES_MAX} files", dir.display());
             return Err(Failure::new(Exit::Failed, "BUNDLE_TOO_MANY_ENTRIES", message));
         }
-        let limit = ENTRY_LEN_MAX as u64;
-        let bytes = read_whole(&OsVfs, &path, limit)
+        let bytes = read_whole(&OsVfs, &path, ENTRY_LEN_MAX)
             .map_err(|error| Failure::file("read", &path, &error))?
             .ok_or_else(|| Failure::file("read", &path, &io::ErrorKind::NotFound.into()))?;
         files.insert(name, bytes);

@@ -40,7 +40,7 @@ pub(crate) struct SourceModule {
 /// A compiled policy.
 #[derive(Debug)]
 pub(super) struct Program {
-    /// Is cloned for every evaluation, so nothing of one reaches the next.
+    /// The first engine; never evaluates anything itself.
     pub(super) engine: Engine,
     pub(super) decision: Option<&'static str>,
     pub(super) allow: Option<&'static str>,

@@ -123,10 +123,8 @@ pub(super) fn to_json(value: &Value, budget: &mut Budget) -> Result<Json, NotCon
         Value::Null => budget.spend(0).map(|()| Json::Null),
         Value::Bool(it) => budget.spend(0).map(|()| Json::Bool(*it)),
         Value::Number(_) => {
-            // The engine prints its numbers as JSON does, of any size.
-            let printed = value.to_json_str().map_err(|_| NotConverted::NoCounterpart)?;
-            budget.spend(printed.len())?;
-            serde_json::from_str(&printed).map_err(|_| NotConverted::NoCounterpart)
+            budget.spend(0)?;
+            number_to_json(value).ok_or(NotConverted::NoCounterpart)
         }
         Value::String(it) => {
             budget.spend(it.len())?;
@@ -150,6 +148,18 @@ pub(super) fn to_json(value: &Value, budget: &mut Budget) -> Result<Json, NotCon
         }
         Value::Undefined => Err(NotConverted::NoCounterpart),
     }
+}
+
+/// Makes the same number of a number; `None` when JSON numbers as others read them cannot hold it.
+fn number_to_json(value: &Value) -> Option<Json> {
+    if let Ok(number) = value.as_u64() {
+        return Some(Json::from(number));
+    }
+    if let Ok(number) = value.as_i64() {
+        return Some(Json::from(number));
+    }
+    let number = value.as_f64().ok()?;
+    (Value::from(number) == *value).then(|| Json::from(number))
 }
 
 fn to_array<'a>(
@@ -203,6 +213,17 @@ mod tests {
             // A float without a fraction may come back as an integer: the same number.
             prop_assert_eq!(from_json(&back, &mut Budget::default()).unwrap(), value);
         }
+    }
+
+    #[test]
+    fn numbers_stay_exactly_what_they_are_or_have_no_counterpart() {
+        for number in [4.860_767_899_164_439e18, 1e300, 0.1, -0.0, f64::MIN_POSITIVE, 2e19] {
+            let value = Value::from(number);
+            let json = to_json(&value, &mut Budget::default()).unwrap();
+            assert_eq!(from_json(&json, &mut Budget::default()).unwrap(), value, "{number}");
+        }
+        let huge = Value::from_numeric_string("36893488147419103233").unwrap();
+        assert_eq!(to_json(&huge, &mut Budget::default()), Err(NotConverted::NoCounterpart));
     }
 
     #[test]
