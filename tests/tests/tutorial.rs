@@ -1,5 +1,4 @@
 //! The demo is a test: the same functions, on free ports.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use e2e::{
     harness::{Ports, Stack},

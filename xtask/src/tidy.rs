@@ -110,31 +110,43 @@ mod tests {
             let place = path.display();
             assert!(text.contains("[lints]\nworkspace = true"), "{place}: no workspace lints");
             assert!(text.contains("[package.metadata.layer]\nlevel = "), "{place}: no level");
-            let mut in_dependencies = false;
-            for line in text.lines() {
-                if line.starts_with('[') {
-                    in_dependencies = line.ends_with("dependencies]");
-                } else if in_dependencies && line.contains('=') {
-                    let shared =
-                        line.contains(".workspace = true") || line.contains("workspace = true");
-                    assert!(shared, "{place}: `{line}` has a version of its own");
-                }
+            for line in own_versions(&text) {
+                panic!("{place}: `{line}` has a version of its own");
             }
         }
     }
 
+    /// The dependencies of a manifest that do not come from the workspace.
+    fn own_versions(manifest: &str) -> Vec<&str> {
+        let mut in_dependencies = false;
+        let lines = manifest.lines().filter(|line| {
+            if line.starts_with('[') {
+                in_dependencies = line.ends_with("dependencies]");
+            }
+            in_dependencies && line.contains('=') && !line.contains("workspace = true")
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn a_dependency_with_a_version_of_its_own_is_found() {
+        let manifest =
+            "[package]\nversion = \"1\"\n[dev-dependencies]\na.workspace = true\nb = \"2\"\n";
+        assert_eq!(own_versions(manifest), ["b = \"2\""]);
+    }
+
     #[test]
     fn pure_crates_share_one_boundary() {
-        let mut texts = Vec::new();
-        for path in files(&root().join("crates"), "toml") {
-            let text = fs::read_to_string(&path).unwrap();
-            if path.ends_with("Cargo.toml") && text.contains("pure = true") {
-                let boundary = path.with_file_name("clippy.toml");
-                texts.push(fs::read_to_string(&boundary).unwrap_or_else(|_| {
-                    panic!("{} is pure and has no clippy.toml", path.display())
-                }));
-            }
-        }
+        let manifests = files(&root().join("crates"), "toml").into_iter();
+        let pure = manifests.filter(|it| {
+            it.ends_with("Cargo.toml") && fs::read_to_string(it).unwrap().contains("pure = true")
+        });
+        let boundary = |it: PathBuf| {
+            let path = it.with_file_name("clippy.toml");
+            let missing = |_| panic!("{} is pure and has no clippy.toml", it.display());
+            fs::read_to_string(path).unwrap_or_else(missing)
+        };
+        let texts: Vec<String> = pure.map(boundary).collect();
         assert!(texts.len() >= 2);
         assert!(texts.windows(2).all(|it| it[0] == it[1]));
     }

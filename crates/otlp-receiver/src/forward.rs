@@ -105,10 +105,10 @@ impl Forwarder {
             match (self.post(events).await, events) {
                 (Sent::Stored, _) => {}
                 (Sent::Unavailable { reason }, _) => return Err(Stopped::Unavailable { reason }),
+                (Sent::Refused { reason }, [_]) if refused.len() == REFUSED_MAX => {
+                    return Err(Stopped::TooManyRefused { limit: REFUSED_MAX, reason });
+                }
                 (Sent::Refused { reason }, [event]) => {
-                    if refused.len() == REFUSED_MAX {
-                        return Err(Stopped::TooManyRefused { limit: REFUSED_MAX, reason });
-                    }
                     refused.push(Refused { event_id: event.id.clone(), reason });
                 }
                 (Sent::Refused { .. }, _) => {

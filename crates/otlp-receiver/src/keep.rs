@@ -68,22 +68,30 @@ impl Keeper {
                 .and_then(|()| stream.flush())
                 .map_err(|error| format!("stream: {error}")),
             Target::File { file, len, .. } => {
-                if let Err(error) = write_all_at(&**file, lines, *len) {
-                    let cause = format!("write: {error}");
-                    // P2: the half line goes; a file that cannot be cut is given up.
-                    if let Err(cut) = file.set_len(*len) {
-                        self.broken = Some(format!("{cause}, then cut: {cut}"));
-                    }
-                    return Err(cause);
+                let (written, broken) = append_to(&**file, *len, lines);
+                if written.is_ok() {
+                    *len += lines.len() as u64;
                 }
-                if let Err(error) = file.sync_data() {
-                    let cause = format!("sync: {error}");
-                    self.broken = Some(cause.clone());
-                    return Err(cause);
-                }
-                *len += lines.len() as u64;
-                Ok(())
+                self.broken = broken;
+                written
             }
+        }
+    }
+}
+
+/// Writes and syncs lines at the end of a file. The second value says why the file is given up.
+fn append_to(file: &dyn File, len: u64, lines: &[u8]) -> (Result<(), String>, Option<String>) {
+    if let Err(error) = write_all_at(file, lines, len) {
+        let cause = format!("write: {error}");
+        // P2: the half line goes; a file that cannot be cut is given up.
+        let broken = file.set_len(len).err().map(|cut| format!("{cause}, then cut: {cut}"));
+        return (Err(cause), broken);
+    }
+    match file.sync_data() {
+        Ok(()) => (Ok(()), None),
+        Err(error) => {
+            let cause = format!("sync: {error}");
+            (Err(cause.clone()), Some(cause))
         }
     }
 }

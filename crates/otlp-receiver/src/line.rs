@@ -56,7 +56,7 @@ pub(crate) fn write(received: &Received, out: &mut Vec<u8>) {
     let scope = (*scope != Scope::default())
         .then_some(LineScope { name: &scope.name, version: &scope.version });
     let line = Line {
-        received_at: received.received_at,
+        received_at: received.at,
         timestamp: received.timestamp,
         event_id: &received.event_id,
         event_kind: &received.kind,

@@ -160,7 +160,9 @@ impl App {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         if keeper.is_needed() && !received.is_empty() {
             let mut lines = Vec::new();
-            received.iter().for_each(|it| line::write(it, &mut lines));
+            for it in &received {
+                line::write(it, &mut lines);
+            }
             keeper.append(&lines).map_err(|reason| {
                 tracing::error!(error = reason, records = received.len(), "records not kept");
                 Refusal::NotKept { reason }

@@ -298,12 +298,11 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     stream.write_all(b"POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{").await.unwrap();
     let body = request(Encoding::Json, &[record(1, "action")]);
     let refused_once = async {
-        loop {
-            let response = receiver.post(Encoding::Json, body.clone()).await;
-            if response.status() == 503 {
-                return response;
-            }
+        let mut response = receiver.post(Encoding::Json, body.clone()).await;
+        while response.status() != 503 {
+            response = receiver.post(Encoding::Json, body.clone()).await;
         }
+        response
     };
     let response = timeout(rig::DEADLINE, refused_once).await.unwrap();
     assert_eq!(response.headers()["retry-after"], "1");
