@@ -10,7 +10,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -41,6 +41,8 @@ use crate::{
 /// What every handler can reach.
 struct App {
     keeper: Mutex<Keeper>,
+    /// Why nothing can be kept any more; beside the keeper, which is locked while it syncs.
+    broken: OnceLock<String>,
     forward: Option<(Forwarder, Loss)>,
     /// Whether the last request could not be forwarded: only the first failure is worth a warning.
     cut_off: AtomicBool,
@@ -74,6 +76,7 @@ pub async fn serve(
     };
     let app = Arc::new(App {
         keeper: Mutex::new(Keeper::open(config.keep)?),
+        broken: OnceLock::new(),
         forward,
         cut_off: AtomicBool::new(false),
         slots: Semaphore::new(config.limits.requests),
@@ -104,9 +107,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Response {
 }
 
 async fn health(State(app): State<Arc<App>>) -> Response {
-    let broken =
-        app.keeper.lock().unwrap_or_else(PoisonError::into_inner).broken().map(str::to_owned);
-    match broken {
+    match app.broken.get() {
         None => Json(json!({"status": "ok"})).into_response(),
         Some(error) => {
             let body = Json(json!({"status": "failed", "error": error}));
@@ -157,18 +158,26 @@ impl App {
     ) -> Result<Vec<Received>, Refusal> {
         let groups = intake::decode(body, compression, encoding, &self.limits.request)?;
         let received = receive(groups, Timestamp::now());
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if keeper.is_needed() && !received.is_empty() {
-            let mut lines = Vec::new();
-            for it in &received {
-                line::write(it, &mut lines);
-            }
-            keeper.append(&lines).map_err(|reason| {
-                tracing::error!(error = reason, records = received.len(), "records not kept");
-                Refusal::NotKept { reason }
-            })?;
-        }
+        self.keep(&received)?;
         Ok(received)
+    }
+
+    fn keep(&self, received: &[Received]) -> Result<(), Refusal> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if !keeper.is_needed() || received.is_empty() {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for it in received {
+            line::write(it, &mut lines);
+        }
+        keeper.append(&lines).map_err(|reason| {
+            tracing::error!(error = reason, records = received.len(), "records not kept");
+            if let Some(cause) = keeper.broken() {
+                self.broken.get_or_init(|| cause.to_owned());
+            }
+            Refusal::NotKept { reason }
+        })
     }
 
     async fn forward(&self, received: &[Received]) -> Result<Vec<Refused>, Refusal> {
