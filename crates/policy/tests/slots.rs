@@ -370,7 +370,7 @@ impl Vfs for Stopping {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         Self::change(&self.left)?;
-        OsVfs.create_dir_all(path)
+        fs::create_dir_all(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeSet,
+    io::Write as _,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -19,6 +21,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
+use flate2::write::GzEncoder;
 use otlp::{Encoding, Record, Resource};
 use otlp_receiver::{Config, Forward, Keep, Limits, Loss, ServeError};
 use reqwest::Client;
@@ -192,4 +195,27 @@ fn problem(status: u16, code: &str, detail: &str) -> Response {
     let body = serde_json::to_vec(&Problem::new(status, code, "t", detail)).unwrap();
     let status = StatusCode::from_u16(status).unwrap();
     (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response()
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn keeping(path: &Path) -> Config {
+    Config { keep: Keep::file(path.to_owned(), "pid 41".to_owned()), ..config() }
+}
+
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|it| serde_json::from_str(it).unwrap()).collect()
+}
+
+/// Status, and the text of the status message in the encoding of the request.
+pub(crate) async fn refused(response: reqwest::Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let body = response.bytes().await.unwrap();
+    (status, otlp::error_text(&body, &content_type))
 }

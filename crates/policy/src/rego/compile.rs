@@ -67,8 +67,9 @@ fn compile_here(modules: &[SourceModule], data: &Json) -> Result<Program, Module
     engine.set_strict_builtin_errors(true);
     // Never on the standard error of the process.
     engine.set_gather_prints(true);
+    let mut visits = 0;
     for module in modules {
-        shape::check(&module.file, &module.text)?;
+        shape::check(&module.file, &module.text, &mut visits)?;
         engine
             .add_policy(module.file.clone(), module.text.clone())
             .map_err(|error| ModuleError::syntax(&error.to_string()))?;

@@ -41,7 +41,7 @@ pub enum ModuleError {
         place: Place,
     },
     /// Literals nest so that parsing would take too long.
-    #[error("{place}: literals nest so that parsing needs more than {PARSE_VISITS_MAX} steps")]
+    #[error("{place}: literals nest so that parsing takes more than {PARSE_VISITS_MAX} steps")]
     TooEntangled {
         /// Where the limit is passed.
         place: Place,

@@ -11,8 +11,8 @@
 //!
 //! * **H1** No expression of an accepted module nests deeper than [`NESTING_MAX`]: open brackets
 //!   plus the operators between operands that stand in them.
-//! * **H2** Parsing an accepted module visits at most [`PARSE_VISITS_MAX`] tokens: a token inside
-//!   `n` literals is visited `2^n` times.
+//! * **H2** Parsing the modules of an accepted policy visits at most [`PARSE_VISITS_MAX`] tokens: a
+//!   token inside `n` literals is visited `2^n` times.
 //! * **H3** An accepted module has no NUL, which the lexer takes for the end of the file.
 
 use regorus::{
@@ -25,8 +25,8 @@ use super::{ModuleError, Place};
 /// Deepest nesting of an expression (H1).
 pub const NESTING_MAX: u32 = 256;
 
-/// Most tokens the parser may have to visit in one module (H2).
-pub const PARSE_VISITS_MAX: u64 = 1 << 19;
+/// Most tokens the parser may have to visit in all modules of a policy (H2): some seconds.
+pub const PARSE_VISITS_MAX: u64 = 1 << 22;
 
 /// One open bracket, or the module itself.
 #[derive(Debug, Default)]
@@ -39,8 +39,8 @@ struct Level {
     twice: bool,
 }
 
-/// Checks one module (H1–H3).
-pub(super) fn check(file: &str, text: &str) -> Result<(), ModuleError> {
+/// Checks one module (H1–H3); `visits` counts for all of them together.
+pub(super) fn check(file: &str, text: &str, visits: &mut u64) -> Result<(), ModuleError> {
     if let Some(at) = text.bytes().position(|it| it == 0) {
         return Err(ModuleError::Nul { file: file.to_owned(), offset: at });
     }
@@ -50,7 +50,7 @@ pub(super) fn check(file: &str, text: &str) -> Result<(), ModuleError> {
         return Ok(());
     };
     let mut lexer = Lexer::new(&source);
-    let mut measure = Measure::default();
+    let mut measure = Measure { visits: *visits, ..Measure::default() };
     while let Ok(token) = lexer.next_token() {
         if token.0 == TokenKind::Eof {
             break;
@@ -60,7 +60,8 @@ pub(super) fn check(file: &str, text: &str) -> Result<(), ModuleError> {
         if nesting > NESTING_MAX {
             return Err(ModuleError::TooNested { place: Place::of(&token.1) });
         }
-        if measure.visits > PARSE_VISITS_MAX {
+        *visits = measure.visits;
+        if *visits > PARSE_VISITS_MAX {
             return Err(ModuleError::TooEntangled { place: Place::of(&token.1) });
         }
     }
@@ -162,6 +163,10 @@ impl Measure {
 mod tests {
     use super::*;
 
+    fn shape_of(text: &str) -> Result<(), ModuleError> {
+        check("x.rego", text, &mut 0)
+    }
+
     #[track_caller]
     fn nesting(text: &str, want: u32) {
         let source = Source::from_contents("x.rego".to_owned(), text.to_owned()).unwrap();
@@ -203,34 +208,43 @@ mod tests {
     fn deep_chains_and_brackets_are_refused() {
         let chain = |link: &str| format!("package a\nx := 1{}", link.repeat(NESTING_MAX as usize));
         for link in ["\n+ 1", "[\n0]", "\n-1", "\n+\n1", "\nin [1]", "\n| {1}", "\n== 1"] {
-            let got = check("x.rego", &chain(link));
+            let got = shape_of(&chain(link));
             assert!(matches!(got, Err(ModuleError::TooNested { .. })), "{link}: {got:?}");
         }
         for open in ["(\n", "-\n", "f(\n", "[x |\nx := "] {
             let text = format!("package a\nx := {}", open.repeat(NESTING_MAX as usize + 1));
-            let got = check("x.rego", &text);
+            let got = shape_of(&text);
             assert!(matches!(
                 got,
                 Err(ModuleError::TooNested { .. } | ModuleError::TooEntangled { .. })
             ));
         }
-        check("x.rego", &format!("package a\nx := 1{}", " + 1".repeat(200))).unwrap();
+        shape_of(&format!("package a\nx := 1{}", " + 1".repeat(200))).unwrap();
     }
 
     #[test]
     fn literals_that_the_parser_would_read_for_hours_are_refused() {
         for (open, close) in [("[", "]"), ("{", "}"), ("{\"a\":", "}"), ("[{1:", "}]")] {
             let text = format!("package a\nx := {}1{}", open.repeat(24), close.repeat(24));
-            let got = check("x.rego", &text);
+            let got = shape_of(&text);
             assert!(matches!(got, Err(ModuleError::TooEntangled { .. })), "{open}: {got:?}");
             let text = format!("package a\nx := {}1{}", open.repeat(4), close.repeat(4));
-            check("x.rego", &text).unwrap();
+            shape_of(&text).unwrap();
         }
     }
 
     #[test]
+    fn many_modules_together_have_the_limit_of_one() {
+        let text = format!("package a\nx := {}1{}", "[".repeat(12), "]".repeat(12));
+        let mut visits = 0;
+        let accepted =
+            (0..2000).take_while(|_| check("x.rego", &text, &mut visits).is_ok()).count();
+        assert!((100..1000).contains(&accepted), "{accepted}");
+    }
+
+    #[test]
     fn what_follows_a_nul_is_not_overlooked() {
-        let got = check("x.rego", "package a\nallow := true\n\0deny contains 1");
+        let got = shape_of("package a\nallow := true\n\0deny contains 1");
         assert!(matches!(got, Err(ModuleError::Nul { offset: 24, .. })), "{got:?}");
     }
 }

@@ -30,7 +30,7 @@ use super::{
 pub const EVALUATION_DEPTH_MAX: u32 = 512;
 
 /// Most statements in one body.
-pub const STATEMENTS_MAX: usize = 1000;
+pub const STATEMENTS_MAX: usize = 256;
 
 /// What is known about a policy whose modules may be compiled.
 #[derive(Debug)]
