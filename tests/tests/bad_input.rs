@@ -65,6 +65,11 @@ fn every_wrong_request_is_denied_with_a_reason_and_recorded() {
         (r#"{"kind":"tool.echo","parms":{}}"#, 400, "BAD_REQUEST"),
         (r#"{"kind":"tool.echo","kind":"tool.shell"}"#, 400, "BAD_REQUEST"),
         (deep.as_str(), 400, "BAD_REQUEST"),
+        (
+            r#"{"kind":"tool.echo","params":{"message":{"$serde_json::private::RawValue":"1"}}}"#,
+            400,
+            "BAD_REQUEST",
+        ),
         (long.as_str(), 413, "BODY_TOO_LARGE"),
         (r#"{"kind":"tool.shell"}"#, 403, "policy_denied"),
         (r#"{"kind":"tool.unheard_of"}"#, 403, "policy_denied"),

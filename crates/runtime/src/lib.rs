@@ -5,6 +5,7 @@
 //! | `config`      | everything a runtime is started with                                        |
 //! | `start`       | from a configuration to a serving process, and its clean end                |
 //! | `server`      | HTTP in, HTTP out                                                           |
+//! | `shape`       | what a request body may look like, before it becomes values                 |
 //! | `interceptor` | one call, in the one right order                                            |
 //! | `records`     | what is written about a call                                                |
 //! | `journal`     | the log, for async callers                                                  |
@@ -24,6 +25,7 @@ mod journal;
 mod policies;
 mod records;
 mod server;
+mod shape;
 mod start;
 mod tools;
 mod trace;

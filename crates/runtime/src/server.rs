@@ -32,6 +32,7 @@ use crate::{
     interceptor::{Answer, CallCode, Interceptor},
     policies::record_reload,
     records::Call,
+    shape,
     start::Wal,
     trace::TraceContext,
 };
@@ -81,7 +82,8 @@ async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Respons
             return respond(app.interceptor.refuse(call, code, reason).await);
         }
     };
-    let answer = match serde_json::from_slice::<ToolRequest>(&bytes) {
+    let parsed = shape::check(&bytes).and_then(|()| serde_json::from_slice::<ToolRequest>(&bytes));
+    let answer = match parsed {
         Ok(request) if request.kind.is_empty() => {
             let reason = "`kind` is empty".to_owned();
             app.interceptor.refuse(call, CallCode::BadRequest, reason).await
