@@ -102,6 +102,48 @@ fn every_wrong_request_is_denied_with_a_reason_and_recorded() {
     runtime.stop().unwrap();
 }
 
+/// A browser on the node reaches the loopback; a page from anywhere must not call tools through it.
+#[test]
+fn what_a_web_page_sends_is_refused() {
+    let (_dir, stack) = used();
+    let runtime = stack.runtime(&RuntimeOptions::default()).unwrap();
+    let before = stack.export().unwrap().len();
+    let client = Client::new().unwrap();
+    let body = r#"{"kind":"tool.echo","params":{"message":"x"}}"#;
+    for path in ["/v1/tool", "/v1/policy/reload"] {
+        for (name, value) in [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")] {
+            let request = client.http().post(format!("{}{path}", stack.runtime_url()));
+            let request = request.header(name, value).header("content-type", "text/plain");
+            let response = client.block_on(request.body(body).send()).unwrap();
+            assert_eq!(response.status(), 403, "{path} {name}");
+            let text = client.block_on(response.text()).unwrap();
+            assert!(text.contains("BROWSER_REFUSED"), "{text}");
+        }
+    }
+    assert_eq!(stack.export().unwrap().len(), before, "nothing was decided");
+    runtime.stop().unwrap();
+}
+
+#[test]
+fn an_output_never_overwrites_a_log() {
+    let (_dir, stack) = used();
+    let wal = stack.wal_dir().join("telemetry.wal");
+    let before = fs::read(&wal).unwrap();
+    let dir = dir_of(&stack);
+    for out in ["telemetry.wal", "telemetry.safe_seq", "export.jsonl"] {
+        let out = format!("{dir}/{out}");
+        let ended = autonomy(&["telemetry", "export", "--dir", &dir, "--out", &out]).unwrap();
+        fails(&ended, 2, "is in the directory of a log");
+    }
+    assert_eq!(fs::read(&wal).unwrap(), before);
+    let full = "/dev/full";
+    let ended = autonomy(&["telemetry", "export", "--dir", &dir, "--out", full]).unwrap();
+    fails(&ended, 1, "No space left");
+    let ended = autonomy(&["telemetry", "export", "--dir", &dir, "--out", "/dev/null"]).unwrap();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
 #[test]
 fn a_peer_that_breaks_off_or_stalls_harms_nobody() {
     let (_dir, stack) = used();

@@ -12,8 +12,8 @@ use crate::filter::{SeqRange, Since, parse_since};
 #[command(name = "autonomy", version, subcommand_required = true)]
 #[command(arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 5 not found, 7 unreachable, \
-8 integrity failure, 75 busy."
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 5 not found, 6 conflict, 7 unreachable, \
+8 integrity failure, 9 partial, 75 busy."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -33,7 +33,9 @@ impl Failure {
     /// Takes the message and the chain of causes from an error.
     pub(crate) fn of(exit: Exit, code: &str, error: &dyn Error) -> Self {
         let mut failure = Self::new(exit, code, error.to_string());
+        // Some errors quote their cause already.
         failure.cause = causes(error);
+        failure.cause.retain(|it| !failure.message.contains(it.as_str()));
         failure
     }
 
@@ -41,6 +43,13 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Something that every process needs and the operating system refused.
+    pub(crate) fn process(error: &io::Error) -> Self {
+        let mut failure = Self::new(Exit::Failed, "PROCESS", "cannot start the process");
+        failure.cause = vec![error.to_string()];
+        failure.hint("check the limits of the process (ulimit -a)")
     }
 
     /// A file that could not be read or written.
@@ -136,8 +145,12 @@ impl From<SurveyError> for Failure {
 /// A closed pipe is the reader's wish, not a failure; see `run`.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let code = if error.kind() == io::ErrorKind::BrokenPipe { BROKEN_PIPE } else { "IO" };
-        Self::of(Exit::Failed, code, &error)
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::of(Exit::Failed, BROKEN_PIPE, &error);
+        }
+        let mut failure = Self::new(Exit::Failed, "OUTPUT", "cannot write the result");
+        failure.cause = vec![error.to_string()];
+        failure.hint("check where stdout goes; what the command did before stands")
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `context`  | environment, defaults, streams: what a command may use of the world |
 //! | `failure`  | what went wrong, with code, place, next step, and exit code         |
 //! | `filter`   | which entries of a log are meant                                    |
+//! | `target`   | where `--out` writes to                                             |
 //! | `run`      | from arguments to an exit code                                      |
 
 mod args;
@@ -15,6 +16,7 @@ mod context;
 mod failure;
 mod filter;
 mod run;
+mod target;
 
 pub use args::command;
 pub use run::run;

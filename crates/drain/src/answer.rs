@@ -16,7 +16,8 @@
 //! * **A1** Success is what was seen, not what was not contradicted: a page of a proxy with status
 //!   200 is no acceptance. The batch is sent again, under the same event ids.
 //! * **A2** An answer that cannot be true is no answer.
-//! * **A3** An empty body is the protobuf form of "all accepted", whatever its content type says.
+//! * **A3** An empty body is the protobuf form of "all accepted", unless a content type says that a
+//!   server of something else has answered.
 
 use otlp::Encoding;
 
@@ -70,9 +71,6 @@ impl Answer {
     fn judge_success(&self, sent: usize, encoding: Encoding) -> Verdict {
         let unreadable =
             |why: &str| Verdict::Unreadable { text: format!("HTTP {} with {why}", self.status) };
-        if self.body.is_empty() {
-            return Verdict::Accepted { warning: None }; // A3
-        }
         let encoding = match &self.content_type {
             None => encoding,
             Some(header) => match Encoding::from_content_type(header) {
@@ -80,6 +78,7 @@ impl Answer {
                 None => return unreadable(&format!("content type {}", one_line(header))),
             },
         };
+        // A3: no bytes at all decode to "all accepted" in either encoding.
         match otlp::decode_response(&self.body, encoding) {
             Err(error) => unreadable(&one_line(&error.to_string())),
             Ok(None) => Verdict::Accepted { warning: None },
@@ -159,7 +158,7 @@ mod tests {
         for status in [200, 201, 202, 204, 299] {
             assert_eq!(judge(status, None, b""), accepted, "{status}");
         }
-        assert_eq!(judge(200, Some("text/plain"), b""), accepted, "A3");
+        assert_eq!(judge(200, Some("application/json"), b""), accepted, "A3");
         assert_eq!(judge(200, Some("application/json"), b"{}"), accepted);
         assert_eq!(judge(200, Some("application/json; charset=utf-8"), b"{}"), accepted);
         assert_eq!(judge(200, None, &[0x0a, 0]), accepted, "in the encoding of the request");
@@ -178,6 +177,9 @@ mod tests {
             let text = format!("HTTP 200 with {refused} of 4 records refused");
             assert_eq!(partial(refused, "why"), Verdict::Unreadable { text });
         }
+        let snake = br#"{"partial_success":{"rejected_log_records":"3","error_message":"why"}}"#;
+        let got = judge(200, Some("application/json"), snake);
+        assert_eq!(got, Verdict::SomeRefused { text: text() });
         let colours = Verdict::SomeRefused { text: "[31mred line".to_owned() };
         assert_eq!(partial(1, "\u{1b}[31mred\nline"), colours);
     }
@@ -187,7 +189,9 @@ mod tests {
         for (content_type, body) in [
             (Some("text/html"), "<html>log in first</html>"),
             (Some("text/plain"), "ok"),
+            (Some("text/html"), ""),
             (Some("application/json"), "ok"),
+            (Some("application/json"), r#"{"error":"not logged in","status":401}"#),
             (Some("application/json"), r#"{"partialSuccess":{"rejectedLogRecords":-1}}"#),
             (Some("application/x-protobuf"), "{}"),
             (None, "ok"),

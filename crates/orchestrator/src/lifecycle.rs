@@ -11,7 +11,7 @@ use vfs::OsVfs;
 use wal_format::{Event, Kind};
 use wal_recovery::{
     AppendError, Decision, Durability, Log, Opening, Overrides, RecoverError, Report, Submission,
-    codes, recover,
+    codes, examine, recover,
 };
 
 /// Directory of the log below the data directory.
@@ -26,6 +26,12 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
+    /// Says whether the log would be opened, and changes nothing: a start that it refuses must leave
+    /// the store alone too.
+    pub(crate) fn examine(data_dir: &Path, overrides: Overrides) -> Result<(), RecoverError> {
+        examine(&OsVfs, &data_dir.join(TELEMETRY_DIR), overrides).map(drop)
+    }
+
     /// Recovers the log.
     pub(crate) fn open(data_dir: &Path, overrides: Overrides) -> Result<Self, RecoverError> {
         let dir = data_dir.join(TELEMETRY_DIR);

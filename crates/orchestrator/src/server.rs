@@ -92,7 +92,9 @@ struct Opened {
 async fn open(config: &Config) -> Result<Opened, ServeError> {
     let config = config.clone();
     let work = move || -> Result<Opened, ServeError> {
-        let store = Store::open(DataDir::take(&config.data_dir)?, &config.limits)?;
+        let dir = DataDir::take(&config.data_dir)?;
+        Lifecycle::examine(&config.data_dir, config.overrides)?;
+        let store = Store::open(dir, &config.limits)?;
         let lifecycle = Lifecycle::open(&config.data_dir, config.overrides);
         let begun = lifecycle.map_err(ServeError::from).and_then(|it| {
             it.started()?;

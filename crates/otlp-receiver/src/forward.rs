@@ -87,6 +87,7 @@ impl Forwarder {
             .tls_backend_preconfigured(trust.config)
             // A redirected POST may lose its body.
             .redirect(redirect::Policy::none())
+            .no_proxy()
             .timeout(forward.timeout)
             .build()
             .map_err(ForwardError::Client)?;

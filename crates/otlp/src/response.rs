@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::{
 };
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::{
@@ -64,9 +65,19 @@ pub fn decode_response(
             (partial.rejected_log_records, partial.error_message)
         }
         Encoding::Json => {
-            let Object(response) = serde_json::from_slice::<Object<ReadResponse>>(body)
-                .map_err(|error| ResponseError::Malformed { text: error.to_string() })?;
-            let partial = response.partial_success.unwrap_or_default().0;
+            let malformed =
+                |error: serde_json::Error| ResponseError::Malformed { text: error.to_string() };
+            let mut members: Map<String, Value> =
+                serde_json::from_slice(body).map_err(malformed)?;
+            let partial = NAMES.iter().find_map(|name| members.remove(*name));
+            // An error of a proxy in JSON must not look like "all accepted".
+            if partial.is_none() && !members.is_empty() {
+                let text = "an object without partialSuccess".to_owned();
+                return Err(ResponseError::Malformed { text });
+            }
+            let partial: Option<Object<ReadPartialSuccess>> =
+                partial.map_or(Ok(None), serde_json::from_value).map_err(malformed)?;
+            let partial = partial.unwrap_or_default().0;
             (partial.rejected_log_records, partial.error_message)
         }
     };
@@ -89,18 +100,15 @@ struct WirePartialSuccess<'a> {
     error_message: &'a str,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ReadResponse {
-    partial_success: Option<Object<ReadPartialSuccess>>,
-}
+/// Both spellings of a name count, as for every reader of protobuf JSON.
+const NAMES: [&str; 2] = ["partialSuccess", "partial_success"];
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ReadPartialSuccess {
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole", alias = "rejected_log_records")]
     rejected_log_records: i64,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable", alias = "error_message")]
     error_message: String,
 }
 
@@ -149,6 +157,9 @@ mod tests {
             assert_eq!(decode_response(body, Encoding::Json), Ok(None));
         }
         assert_eq!(decode_response(&[0x0a, 0], Encoding::Protobuf), Ok(None));
+        for body in [&br#"{"error":"not logged in"}"#[..], b"[]", b"null", b"7"] {
+            assert!(decode_response(body, Encoding::Json).is_err());
+        }
     }
 
     #[test]

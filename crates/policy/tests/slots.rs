@@ -422,6 +422,10 @@ impl File for StoppingFile {
         Stopping::change(&self.left)
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        self.file.try_lock()
+    }
+
     fn stat(&self) -> io::Result<Stat> {
         self.file.stat()
     }

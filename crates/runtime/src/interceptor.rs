@@ -260,7 +260,7 @@ impl Interceptor {
     /// Steps 4 to 6. The receipt is the proof that the decision is durable (I1).
     async fn run(&self, call: &Call, judged: &Judgement, receipt: Receipt) -> Answer {
         let outcome = self.execute(call).await;
-        let recorded = self.journal.append(&call.outcome(&outcome)).await;
+        let recorded = self.journal.append(&call.outcome(&outcome, &self.about)).await;
         let mut body = response(call, judged, receipt);
         let mut status = 200;
         match outcome {

@@ -8,6 +8,9 @@
 //! | `autonomy.error`     | at the next start, nobody knows         | `outcome`: `unknown`           |
 //!
 //! * **O1** Both entries of a call carry the same `audit_id`.
+//! * **O3** An entry is small enough for every consumer, whatever an agent sends: parameters over
+//!   [`PARAMS_LEN_MAX`] are left out and their length is noted; the digest stays. Otherwise an agent
+//!   could choose which of its decisions a control plane refuses to take.
 //! * **O2** With redaction the parameters never reach the log; their digest does.
 
 use api::tool::Verdict;
@@ -19,6 +22,16 @@ use crate::{
     tools::{ToolError, ToolErrorCode},
     trace::TraceContext,
 };
+
+/// Most bytes of parameters, as JSON, that stand in an entry.
+const PARAMS_LEN_MAX: usize = 64 << 10;
+/// Most bytes of the error text of a tool that stand in an entry.
+const ERROR_LEN_MAX: usize = 4 << 10;
+
+/// Cuts a text between characters.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(ERROR_LEN_MAX)).unwrap_or_default()
+}
 
 /// What is known about a call before anything is decided.
 #[derive(Clone, Debug)]
@@ -43,22 +56,28 @@ impl Call {
             .with_some("rule", judged.rule.clone())
             .with("policy_ref", judged.policy_ref.as_str())
             .with("policy_digest", judged.policy_digest.as_str())
-            .with("params_digest", digest)
-            .with_some("params", (!about.redact_params).then_some(params))
+            .with("params_digest", digest);
+        let event =
+            match (about.redact_params, serde_json::to_vec(&params).map_or(0, |it| it.len())) {
+                (true, _) => event,
+                (false, len) if len > PARAMS_LEN_MAX => event.with("params_omitted_bytes", len),
+                (false, _) => event.with("params", params),
+            }
             .with_some("operator", about.operator.clone())
             .with("eval_us", judged.eval_us);
         self.traced(event)
     }
 
     /// The entry about what came of an allowed call.
-    pub(crate) fn outcome(&self, outcome: &Outcome) -> Event {
+    pub(crate) fn outcome(&self, outcome: &Outcome, about: &About) -> Event {
         let event = match outcome {
             Outcome::Done(_) => Event::new(Kind::Action).with("outcome", "ok"),
             Outcome::NoExecutor => Event::new(Kind::Action).with("outcome", "no_executor"),
             Outcome::Failed(error) => Event::new(Kind::Error)
                 .with("outcome", if error.code.refused() { "refused" } else { "failed" })
                 .with("code", error.code.as_str())
-                .with("error", error.message.as_str()),
+                // The text of an error quotes parameters (O2).
+                .with_some("error", (!about.redact_params).then(|| cut(&error.message))),
         };
         let event = event.with("kind", self.kind.as_str()).with("audit_id", self.audit_id.as_str());
         self.traced(event)

@@ -20,6 +20,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -36,6 +37,9 @@ use crate::{
     start::Wal,
     trace::TraceContext,
 };
+
+/// Most bytes of the kind of a tool.
+const KIND_LEN_MAX: usize = 256;
 
 /// What every request sees.
 #[derive(Clone, Debug)]
@@ -55,7 +59,24 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/tools", get(tools))
         .route("/v1/policy/reload", post(reload))
         .fallback(not_found)
+        .layer(middleware::from_fn(no_browsers))
         .with_state(app)
+}
+
+/// Refuses what a web page sends. A browser on this machine reaches the loopback, and a page from
+/// anywhere could ask it to call tools: by a plain cross-site POST, or by a name that resolves here.
+/// Every browser marks such requests with one of these headers, and no agent sends them.
+async fn no_browsers(request: Request, next: Next) -> Response {
+    let marked =
+        ["origin", "sec-fetch-site"].into_iter().find(|it| request.headers().contains_key(*it));
+    match marked {
+        None => next.run(request).await,
+        Some(header) => {
+            tracing::warn!(header, path = request.uri().path(), "request of a web page refused");
+            let detail = format!("the request carries `{header}`, so a web page has sent it");
+            problem(403, "BROWSER_REFUSED", "Not for web pages", detail)
+        }
+    }
 }
 
 async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
@@ -84,8 +105,9 @@ async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Respons
     };
     let parsed = shape::check(&bytes).and_then(|()| serde_json::from_slice::<ToolRequest>(&bytes));
     let answer = match parsed {
-        Ok(request) if request.kind.is_empty() => {
-            let reason = "`kind` is empty".to_owned();
+        Ok(request) if !(1..=KIND_LEN_MAX).contains(&request.kind.len()) => {
+            let len = request.kind.len();
+            let reason = format!("`kind` has {len} bytes (1 to {KIND_LEN_MAX})");
             app.interceptor.refuse(call, CallCode::BadRequest, reason).await
         }
         Ok(request) => {

@@ -19,6 +19,10 @@ const PRIVATE: &str = "$serde_json::private::";
 ///
 /// What is wrong, with its line and column.
 pub(crate) fn check(body: &[u8]) -> serde_json::Result<()> {
+    // A list would fill the fields of a request by their order.
+    if body.iter().find(|it| !it.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(serde_json::Error::custom("expected an object, found a list"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     Shape { depth: 0 }.deserialize(&mut deserializer)?;
     deserializer.end()
@@ -124,7 +128,9 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        refused("[]", "expected an object");
+        let nested =
+            |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert!(check(nested(DEPTH_MAX).as_bytes()).is_ok());
         refused(&nested(DEPTH_MAX + 1), "nested deeper than 64");
         refused(&nested(100_000), "nested deeper than 64");

@@ -75,7 +75,9 @@ pub(crate) fn lock_file(path: &Path, holder: &str) -> Result<Lock, LockError> {
         Err(TryLockError::WouldBlock) => return Err(LockError::Held { holder: read(&mut file) }),
         Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
     }
-    write(&mut file, holder).map_err(LockError::Io)?;
+    // The text is a courtesy. On a full disk there may be no room for it, and the lock holds all
+    // the same: that is when a log has to be drained.
+    write(&mut file, holder).ok();
     Ok(Lock::new(file))
 }
 
@@ -87,7 +89,7 @@ fn read(file: &mut File) -> String {
     }
 }
 
-/// The text is a courtesy: it is not synced, and a reader copes with any content.
+/// Leaves the text. It is not synced, and a reader copes with any content.
 fn write(file: &mut File, holder: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;

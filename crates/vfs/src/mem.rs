@@ -59,6 +59,8 @@ struct State {
     inodes: BTreeMap<u64, Inode>,
     dirs: BTreeMap<PathBuf, Names>,
     locks: BTreeMap<PathBuf, (u64, String)>,
+    /// Locked inodes, and the handle that has each.
+    locked: BTreeMap<u64, u64>,
     plan: FaultPlan,
     random: Random,
     steps: u64,
@@ -73,6 +75,17 @@ struct MemFile {
     path: PathBuf,
     inode: u64,
     writable: bool,
+    /// Tells handles of one file apart.
+    token: u64,
+}
+
+impl Drop for MemFile {
+    fn drop(&mut self) {
+        let mut state = self.vfs.state();
+        if state.locked.get(&self.inode) == Some(&self.token) {
+            state.locked.remove(&self.inode);
+        }
+    }
 }
 
 struct Held {
@@ -103,6 +116,7 @@ impl MemVfs {
             inodes: BTreeMap::new(),
             dirs: BTreeMap::from([(PathBuf::from("/"), Names::default())]),
             locks: BTreeMap::new(),
+            locked: BTreeMap::new(),
             plan,
             random: Random::new(0),
             steps: 0,
@@ -134,6 +148,7 @@ impl MemVfs {
     pub fn process_kill(&self) {
         let mut state = self.state();
         state.locks.clear();
+        state.locked.clear();
         state.crashed = false;
         state.plan = FaultPlan::none();
     }
@@ -160,6 +175,7 @@ impl MemVfs {
             names.crash(|| survives(2));
         }
         state.locks.clear();
+        state.locked.clear();
         state.crashed = false;
         state.plan = FaultPlan::none();
     }
@@ -170,7 +186,11 @@ impl MemVfs {
 
     fn file(&self, path: &Path, inode: u64, mode: OpenMode) -> Arc<dyn File> {
         let writable = mode != OpenMode::Read;
-        Arc::new(MemFile { vfs: self.clone(), path: path.to_owned(), inode, writable })
+        let mut state = self.state();
+        let token = state.next;
+        state.next += 1;
+        drop(state);
+        Arc::new(MemFile { vfs: self.clone(), path: path.to_owned(), inode, writable, token })
     }
 }
 
@@ -238,7 +258,7 @@ impl Vfs for MemVfs {
             _ => {
                 let fault = state.step(Op::Create(path.to_owned()))?;
                 if matches!(fault, Some(Fault::Eio | Fault::Enospc)) {
-                    return answer(fault, self.file(path, 0, mode));
+                    answer(fault, ())?;
                 }
                 let number = found.unwrap_or(state.next);
                 if found.is_none() {
@@ -297,6 +317,8 @@ impl Vfs for MemVfs {
         state.find(path)?.ok_or(io::ErrorKind::NotFound)?;
         let (names, name) = state.names(path)?;
         names.unlink(name);
+        // A lock is on the file, not on its name: whoever makes the name again makes another file.
+        state.locks.remove(path);
         answer(fault, ())
     }
 
@@ -393,6 +415,12 @@ impl File for MemFile {
             Some(_) => {}
         }
         answer(fault, ())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        let mut state = self.vfs.state();
+        state.alive()?;
+        Ok(*state.locked.entry(self.inode).or_insert(self.token) == self.token)
     }
 
     fn stat(&self) -> io::Result<Stat> {

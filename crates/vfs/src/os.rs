@@ -105,6 +105,14 @@ impl File for OsFile {
         self.0.sync_data()
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(fs::TryLockError::WouldBlock) => Ok(false),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     fn stat(&self) -> io::Result<Stat> {
         Ok(stat(&self.0.metadata()?))
     }
@@ -143,6 +151,18 @@ mod tests {
         assert_eq!(stat, file.stat().unwrap());
         OsVfs.remove(&sub.join("y")).unwrap();
         assert_eq!(OsVfs.stat(&sub.join("y")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_is_locked_by_one_handle_whatever_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let first = OsVfs.open(&path, OpenMode::Create).unwrap();
+        assert!(first.try_lock().unwrap());
+        let second = OsVfs.open(&path, OpenMode::ReadWrite).unwrap();
+        assert!(!second.try_lock().unwrap());
+        drop(first);
+        assert!(second.try_lock().unwrap());
     }
 
     #[test]

@@ -135,6 +135,14 @@ pub trait File: fmt::Debug + Send + Sync {
     /// What the file system reports. The content is then unknown (V2).
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Takes an advisory lock on the file itself without waiting; it ends with the handle. `false`
+    /// when another handle has it.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports.
+    fn try_lock(&self) -> io::Result<bool>;
+
     /// Looks at the open file.
     ///
     /// # Errors

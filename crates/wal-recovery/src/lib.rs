@@ -29,7 +29,7 @@ mod writer;
 pub use log::{Log, LogStatus, QUEUE_BYTES_MAX};
 pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader};
-pub use recover::{Opening, RecoverError, Recovered, Report, recover};
+pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};
 pub use scan::{Identity, Scanned, Tail};
 pub use survey::{Survey, SurveyError, survey};
 pub use violation::Violation;

@@ -100,13 +100,9 @@ pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverErr
         LockError::Held { holder } => RecoverError::Locked { dir: dir.to_owned(), holder },
         LockError::Io(source) => at("lock", lock_path.clone())(source),
     })?;
-    let survey = survey(vfs, dir, opening.overrides).map_err(|error| match error {
-        SurveyError::Violation(violation) => {
-            RecoverError::Violation { dir: dir.to_owned(), violation }
-        }
-        SurveyError::Io { path, source } => at("read", path)(source),
-    })?;
-    let repaired = repair(vfs, dir, &survey)?;
+    let held = lock_log(vfs, dir)?;
+    let survey = examine(vfs, dir, opening.overrides)?;
+    let repaired = repair(vfs, dir, &survey, held)?;
     let mut writer = Writer {
         wal: repaired.wal,
         safe: repaired.safe,
@@ -133,6 +129,45 @@ pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverErr
     Ok(Recovered { writer, report })
 }
 
+/// Looks at a directory as [`recover`] would, and changes nothing: for a process that has more to open
+/// than its log, and wants to know first.
+///
+/// # Errors
+///
+/// [`RecoverError`], as [`recover`] would give it.
+pub fn examine(vfs: &dyn Vfs, dir: &Path, asked: Overrides) -> Result<Survey, RecoverError> {
+    survey(vfs, dir, asked).map_err(|error| match error {
+        SurveyError::Violation(violation) => {
+            RecoverError::Violation { dir: dir.to_owned(), violation }
+        }
+        SurveyError::Io { path, source } => at("read", path)(source),
+    })
+}
+
+/// Makes the log of rows A and B, and locks it.
+fn create_log(vfs: &dyn Vfs, dir: &Path) -> Result<Arc<dyn File>, RecoverError> {
+    let path = dir.join(names::WAL);
+    vfs.open(&path, OpenMode::Create).map_err(at("open", path))?;
+    lock_log(vfs, dir)?
+        .ok_or_else(|| at("lock", dir.join(names::WAL))(io::ErrorKind::NotFound.into()))
+}
+
+/// Locks the log itself, if there is one: the lock file beside it can be deleted by hand, and then
+/// two processes would hold two locks.
+fn lock_log(vfs: &dyn Vfs, dir: &Path) -> Result<Option<Arc<dyn File>>, RecoverError> {
+    let path = dir.join(names::WAL);
+    let file = match vfs.open(&path, OpenMode::ReadWrite) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at("open", path)(error)),
+    };
+    if file.try_lock().map_err(at("lock", path))? {
+        return Ok(Some(file));
+    }
+    let holder = "another process (telemetry.lock was deleted under it)".to_owned();
+    Err(RecoverError::Locked { dir: dir.to_owned(), holder })
+}
+
 struct Repaired {
     wal: Arc<dyn File>,
     safe: Arc<dyn File>,
@@ -142,30 +177,32 @@ struct Repaired {
 }
 
 /// Steps 1 to 5.
-fn repair(vfs: &dyn Vfs, dir: &Path, survey: &Survey) -> Result<Repaired, RecoverError> {
+fn repair(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    survey: &Survey,
+    held: Option<Arc<dyn File>>,
+) -> Result<Repaired, RecoverError> {
     let scanned = survey.scanned.as_ref();
     let last = scanned.and_then(|it| it.last);
     if last.is_none() && survey.found.used_before {
         forget_progress(vfs, dir)?;
     }
-    let safe_path = dir.join(names::SAFE_SEQ);
-    if !matches!(survey.found.safe_point, FoundSafePoint::Present(_)) {
-        let adopted = SafePoint::at(None);
-        if survey.decision == Decision::AdoptAll {
-            // The safe point must not name frames that were never synced (W2).
-            let wal_path = dir.join(names::WAL);
-            let wal =
-                vfs.open(&wal_path, OpenMode::ReadWrite).map_err(at("open", wal_path.clone()))?;
-            settle(&*wal, scanned, 0).map_err(at("repair", wal_path))?;
-            let all = SafePoint::at(last);
-            replace(vfs, &safe_path, &all.to_bytes()).map_err(at("write", safe_path.clone()))?;
-        } else {
-            replace(vfs, &safe_path, &adopted.to_bytes())
-                .map_err(at("write", safe_path.clone()))?;
+    let (wal_path, safe_path) = (dir.join(names::WAL), dir.join(names::SAFE_SEQ));
+    if survey.decision == Decision::AdoptAll {
+        // The safe point must not name frames that were never synced (W2).
+        if let Some(wal) = &held {
+            settle(&**wal, scanned, 0).map_err(at("repair", wal_path.clone()))?;
         }
     }
-    let wal_path = dir.join(names::WAL);
-    let wal = vfs.open(&wal_path, OpenMode::Create).map_err(at("open", wal_path.clone()))?;
+    if !matches!(survey.found.safe_point, FoundSafePoint::Present(_)) {
+        let known = SafePoint::at(last);
+        replace(vfs, &safe_path, &known.to_bytes()).map_err(at("write", safe_path.clone()))?;
+    }
+    let wal = match held {
+        Some(wal) => wal,
+        None => create_log(vfs, dir)?,
+    };
     settle(&*wal, scanned, scanned.map_or(0, |it| it.safe_end)).map_err(at("repair", wal_path))?;
     vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
 

@@ -374,6 +374,19 @@ fn two_processes_never_write_one_log() {
     open(&vfs).unwrap();
 }
 
+#[test]
+fn a_deleted_lock_file_does_not_make_room_for_a_second_writer() {
+    let vfs = MemVfs::default();
+    let mut first = open(&vfs).unwrap();
+    vfs.remove(&Path::new(DIR).join(names::LOCK)).unwrap();
+    let error = open(&vfs).unwrap_err();
+    assert_eq!(error.code(), codes::WAL_LOCKED);
+    first.commit(&[entry(1, 10)]).unwrap();
+    drop(first);
+    drop(open(&vfs).unwrap());
+    assert_eq!(oracle::ids(&read(&vfs, names::WAL).unwrap()), [1]);
+}
+
 /// Fails the operation for which `hit` is true, once.
 fn fail_once(fault: Fault, hit: impl Fn(&Op) -> bool + Send + 'static) -> FaultPlan {
     let mut done = false;

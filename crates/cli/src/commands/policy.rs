@@ -17,13 +17,14 @@ use policy::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use vfs::{OsVfs, read_whole, replace};
+use vfs::{OsVfs, read_whole};
 
 use crate::{
     args::{Output, Policy, PolicyBuild, PolicyEval, PolicyLoad, PolicyStatus},
     commands::{print_json, print_pairs},
     context::Context,
     failure::Failure,
+    target::Target,
 };
 
 /// Most bytes of a call on `policy eval --input`.
@@ -63,8 +64,12 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
         created_at: created_at(context)?,
     };
     let built = build(&files, &recipe).map_err(|error| refused(&error, &args.input))?;
-    replace(&OsVfs, &args.out, &built.bytes)
-        .map_err(|error| Failure::file("write", &args.out, &error))?;
+    let target = Target::open(&args.out)?;
+    if let Err(error) = (&target).write_all(&built.bytes) {
+        target.abandon();
+        return Err(Failure::file("write", &args.out, &error));
+    }
+    target.finish()?;
     let result = BuildResult {
         version: built.bundle.version().to_owned(),
         hash: built.bundle.hash().to_owned(),

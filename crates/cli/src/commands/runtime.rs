@@ -27,7 +27,8 @@ fn start(args: &RuntimeStart, context: Context<'_>) -> Result<Exit, Failure> {
     let format = args.log_format.unwrap_or_else(|| context.log_format());
     logging::init(format, &context.log_filter())
         .map_err(|error| Failure::of(Exit::Usage, "LOG_FILTER", &error).hint(error.hint()))?;
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let executor = executor.map_err(|it| Failure::process(&it))?;
     executor.block_on(serve(args, &config))
 }
 
@@ -39,9 +40,9 @@ async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
         failure.cause = vec![error.to_string()];
         failure.hint("another process has the port: stop it, or pass another --listen")
     })?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|it| Failure::process(&it))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| Failure::process(&it))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(|it| Failure::process(&it))?;
     let mut tools = Tools::default().with(Echo).with(HttpGet::new(args.allowed_domains.clone()));
     if args.enable_shell {
         tools = tools.with(Shell::default());

@@ -1,10 +1,6 @@
 //! `autonomy telemetry`: entries out of a log.
 
-use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-};
+use std::io::{self, BufWriter, Write};
 
 use api::exit::Exit;
 use vfs::OsVfs;
@@ -17,6 +13,7 @@ use crate::{
     context::Context,
     failure::Failure,
     filter::Filter,
+    target::Target,
 };
 
 mod drain;
@@ -37,25 +34,14 @@ fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
     if args.out.as_os_str() == "-" {
         return write_entries(&mut reader, &filter, io::stdout().lock()).map(|()| Exit::Done);
     }
-    // The name appears only when everything is in the file: half an export must not look whole.
-    let partial = partial_name(&args.out);
-    let at = |action: &'static str, path: PathBuf| {
-        move |error: io::Error| Failure::file(action, &path, &error)
-    };
-    let file = File::create(&partial).map_err(at("create", partial.clone()))?;
-    write_entries(&mut reader, &filter, &file).inspect_err(|_| {
-        // The first error is the one to report; the leftover is named by its suffix.
-        std::fs::remove_file(&partial).ok();
-    })?;
-    file.sync_all().map_err(at("sync", partial.clone()))?;
-    std::fs::rename(&partial, &args.out).map_err(at("rename", args.out.clone()))?;
-    Ok(Exit::Done)
-}
-
-fn partial_name(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
+    let target = Target::open(&args.out)?;
+    match write_entries(&mut reader, &filter, &target) {
+        Ok(()) => target.finish().map(|()| Exit::Done),
+        Err(failure) => {
+            target.abandon();
+            Err(failure)
+        }
+    }
 }
 
 fn write_entries(reader: &mut Reader, filter: &Filter, out: impl Write) -> Result<(), Failure> {

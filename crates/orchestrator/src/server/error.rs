@@ -172,6 +172,9 @@ impl ServeError {
     }
 }
 
+const HINT_ROLLED_BACK: &str = "restore orchestrator.db, orchestrator.db-wal and orchestrator.used together from a backup; or remove orchestrator.used to accept the loss";
+const HINT_MARK_CORRUPT: &str = "restore orchestrator.used together with orchestrator.db from a backup; or remove orchestrator.used to take the database as it is";
+
 fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
     match error {
         OpenError::DirUnusable { .. } => (
@@ -211,6 +214,8 @@ fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
             Exit::Integrity,
             "keep a copy of the data directory and restore orchestrator.db from a backup",
         ),
+        OpenError::RolledBack { .. } => ("STORE_ROLLED_BACK", Exit::Integrity, HINT_ROLLED_BACK),
+        OpenError::MarkCorrupt { .. } => ("STORE_MARK_CORRUPT", Exit::Integrity, HINT_MARK_CORRUPT),
         OpenError::Migration { .. } => (
             "STORE_MIGRATION",
             Exit::Failed,
@@ -260,6 +265,11 @@ mod tests {
         check(OpenError::Foreign { path: path(), application_id: 0 }, "STORE_FOREIGN", integrity);
         check(OpenError::Newer { path: path(), found: 9, supported: 1 }, "STORE_NEWER", failed);
         check(OpenError::Corrupt { path: path(), finding: text() }, "STORE_CORRUPT", integrity);
+        let (found, committed) = (3, 6);
+        let error = OpenError::RolledBack { path: path(), evidence: path(), found, committed };
+        check(error, "STORE_ROLLED_BACK", integrity);
+        let error = OpenError::MarkCorrupt { path: path(), finding: text() };
+        check(error, "STORE_MARK_CORRUPT", integrity);
         let error = OpenError::Migration { path: path(), version: 1, source: source() };
         check(error, "STORE_MIGRATION", failed);
         check(OpenError::Busy { path: path() }, "STORE_BUSY", busy);

@@ -54,6 +54,8 @@ impl Collector {
     ) -> Result<Self, CollectorError> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls::client_config().config)
+            // Proxies of the environment are not for telemetry of this machine.
+            .no_proxy()
             // A redirected POST may lose its body; a collector that moved is a wrong endpoint.
             .redirect(Policy::none())
             .timeout(timeout)
@@ -83,12 +85,9 @@ impl Collector {
         };
         let answered = match post.send().await {
             Ok(response) => answer(response).await,
-            Err(error) => Err(error),
+            Err(error) => Err(silence(&error)),
         };
-        match answered {
-            Ok(answer) => Input::Answered(answer),
-            Err(error) => Input::Unanswered(silence(&error)),
-        }
+        answered.map_or_else(Input::Unanswered, Input::Answered)
     }
 }
 
@@ -127,7 +126,8 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-async fn answer(mut response: Response) -> reqwest::Result<Answer> {
+/// Reads an answer. One that is too long is none: its beginning might read like a success.
+async fn answer(mut response: Response) -> Result<Answer, Silence> {
     let header = |name| {
         let value = response.headers().get(name).and_then(|it: &HeaderValue| it.to_str().ok());
         value.map(str::to_owned)
@@ -138,12 +138,11 @@ async fn answer(mut response: Response) -> reqwest::Result<Answer> {
         content_type: header(CONTENT_TYPE),
         body: Vec::new(),
     };
-    while let Some(chunk) = response.chunk().await? {
-        let room = ANSWER_BYTES_MAX - answer.body.len();
-        answer.body.extend(chunk.iter().take(room));
-        if answer.body.len() == ANSWER_BYTES_MAX {
-            break;
+    while let Some(chunk) = response.chunk().await.map_err(|error| silence(&error))? {
+        if answer.body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(Silence::Other(format!("answer longer than {ANSWER_BYTES_MAX} bytes")));
         }
+        answer.body.extend_from_slice(&chunk);
     }
     Ok(answer)
 }

@@ -302,6 +302,33 @@ fn redacted_parameters_leave_only_their_digest() {
     assert!(text(false).contains("s3cr3t"));
     assert!(!text(true).contains("s3cr3t"));
     assert!(text(true).contains(r#""params_digest":"blake3:"#));
+    let error = ToolError::new(ToolErrorCode::BadParams, "`s3cr3t` is not a number");
+    let outcome = |redact_params| {
+        let about = About { operator: None, redact_params };
+        let event = call().outcome(&Outcome::Failed(error.clone()), &about);
+        String::from_utf8(event.to_json()).unwrap()
+    };
+    assert!(outcome(false).contains("s3cr3t"));
+    assert!(!outcome(true).contains("s3cr3t") && outcome(true).contains("bad_params"));
+}
+
+#[test]
+fn parameters_that_no_consumer_would_take_leave_their_digest_and_length() {
+    let judged = Judgement {
+        verdict: Verdict::Allow,
+        reason: None,
+        code: None,
+        rule: None,
+        policy_ref: String::new(),
+        policy_digest: String::new(),
+        eval_us: 0,
+    };
+    let mut call = call();
+    call.params.insert("padding".to_owned(), json!("x".repeat(1 << 20)));
+    let event = call.decision(&judged, &About { operator: None, redact_params: false });
+    assert!(event.to_json().len() < 2000);
+    assert!(event.attrs["params_omitted_bytes"].as_u64().unwrap() > 1 << 20);
+    assert!(event.attrs["params_digest"].as_str().unwrap().starts_with("blake3:"));
 }
 
 #[test]

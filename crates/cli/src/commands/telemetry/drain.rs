@@ -38,7 +38,8 @@ pub(crate) fn run(args: &Drain, context: Context<'_>) -> Result<Exit, Failure> {
         holder: format!("pid {} since {now:.0}", std::process::id()),
     };
     let output = args.output.output;
-    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let executor = executor.map_err(|it| Failure::process(&it))?;
     let drained =
         executor.block_on(drain_once(&OsVfs, &options, &collector, |notice| tell(notice, output)));
     match drained {

@@ -1,0 +1,138 @@
+//! Where `--out` writes to.
+//!
+//! | what stands there            | what is done                                                   |
+//! |------------------------------|----------------------------------------------------------------|
+//! | nothing, or a regular file   | written beside it, synced, renamed: whole or not at all          |
+//! | a link                       | the same, at what it points to                                   |
+//! | a device, a pipe, a socket   | written directly; nothing is replaced                            |
+//! | a place in a log directory   | refused: a log has one writer, and this is not it                |
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use api::exit::Exit;
+use wal_format::names;
+
+use crate::failure::Failure;
+
+/// A file being written.
+#[derive(Debug)]
+pub(crate) struct Target {
+    file: File,
+    /// The name to take at the end and the one until then; `None` for what is written directly.
+    rename: Option<(PathBuf, PathBuf)>,
+}
+
+impl Target {
+    /// Opens what `--out` names.
+    pub(crate) fn open(out: &Path) -> Result<Self, Failure> {
+        // A link is followed, so that it stays one.
+        let path = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
+        refuse_log_dir(&path)?;
+        let direct = fs::metadata(&path).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        if direct {
+            let file = OpenOptions::new().write(true).open(&path);
+            let file = file.map_err(|error| Failure::file("open", out, &error))?;
+            return Ok(Self { file, rename: None });
+        }
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        // What is left of an earlier run, or was put there, is not written through.
+        fs::remove_file(&partial).ok();
+        let file = OpenOptions::new().write(true).create_new(true).open(&partial);
+        let file = file.map_err(|error| Failure::file("create", &partial, &error))?;
+        Ok(Self { file, rename: Some((partial, path)) })
+    }
+
+    /// Makes what was written durable and visible.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        let Some((partial, path)) = self.rename else { return Ok(()) };
+        self.file.sync_all().map_err(|error| Failure::file("sync", &partial, &error))?;
+        fs::rename(&partial, &path).map_err(|error| Failure::file("rename", &path, &error))
+    }
+
+    /// Removes what was written so far.
+    pub(crate) fn abandon(self) {
+        if let Some((partial, _)) = self.rename {
+            // The error that led here is the one to report.
+            fs::remove_file(partial).ok();
+        }
+    }
+}
+
+impl Write for &Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.file).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&self.file).flush()
+    }
+}
+
+fn refuse_log_dir(path: &Path) -> Result<(), Failure> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    if ![names::WAL, names::SAFE_SEQ].iter().any(|it| dir.join(it).exists()) {
+        return Ok(());
+    }
+    let message = format!("{} is in the directory of a log", path.display());
+    Err(Failure::new(Exit::Usage, "OUTPUT_IN_LOG_DIR", message)
+        .hint("pass an --out outside of it: only the runtime writes there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_appears_when_it_is_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        fs::write(&out, "old").unwrap();
+        let target = Target::open(&out).unwrap();
+        (&target).write_all(b"new").unwrap();
+        assert_eq!(fs::read(&out).unwrap(), b"old");
+        target.finish().unwrap();
+        assert_eq!(fs::read(&out).unwrap(), b"new");
+        Target::open(&out).unwrap().abandon();
+        assert_eq!(fs::read(&out).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_a_device_a_device() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let target = Target::open(&link).unwrap();
+        (&target).write_all(b"new").unwrap();
+        target.finish().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+
+        let target = Target::open(Path::new("/dev/null")).unwrap();
+        (&target).write_all(b"new").unwrap();
+        target.finish().unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn nothing_is_written_into_the_directory_of_a_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = dir.path().join(names::WAL);
+        fs::write(&wal, "log").unwrap();
+        for name in [names::WAL, names::SAFE_SEQ, "anything.jsonl"] {
+            let failure = Target::open(&dir.path().join(name)).unwrap_err();
+            assert_eq!(failure.code, "OUTPUT_IN_LOG_DIR");
+        }
+        assert_eq!(fs::read(&wal).unwrap(), b"log");
+    }
+}
