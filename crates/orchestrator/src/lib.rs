@@ -19,6 +19,9 @@
 //!   repeat while events arrive.
 //! * **O5** A store that cannot be trusted stops the service: nothing retries a failed sync, and
 //!   what is on the disk is refused by name, never repaired by guess.
+//! * **O6** A store that ends before an event that was answered is refused, although `SQLite` takes
+//!   a damaged, cut or removed log for a shorter one. After a kill this holds for every answer,
+//!   after a loss of power for those before the last checkpoint.
 //!
 //! # Examples
 //!

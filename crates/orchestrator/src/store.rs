@@ -8,6 +8,7 @@
 //! | module       | what it holds                                                          |
 //! |--------------|------------------------------------------------------------------------|
 //! | `names`      | the files of the data directory                                        |
+//! | `mark`       | the floor below which a database is a loss                             |
 //! | `open`       | the boot table: what is served, created, or refused                    |
 //! | `schema`     | tables, indexes, migrations                                            |
 //! | `commit`     | one transaction for many requests, without one hurting another (O2)    |
@@ -23,17 +24,19 @@
 //! * **S2** `event_blocks.latest_ns` is not less than `at_ns` of any event of its block; both are
 //!   written in one transaction. Skipping a block by it skips no match.
 //! * **S3** After an IO error or damage the writer takes no more work: nothing retries an fsync.
+//! * **S4** A database that ends before an event that was answered is refused, not continued.
 
 mod checkpoint;
 mod commit;
 mod failure;
+mod mark;
 pub mod names;
 mod open;
 mod reader;
 mod schema;
 mod writer;
 
-use std::sync::Arc;
+use std::{io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -107,7 +110,7 @@ impl Store {
         let opened = open::open(&dir, limits)?;
         let (report, failed) = watch::channel(None);
         let readers = Readers::open(&opened.paths, limits, report.clone())?;
-        let writer = Writer::start(opened.conn, opened.watched, limits, report)?;
+        let writer = Writer::start(opened, limits, report)?;
         Ok(Self { writer, readers: Arc::new(readers), failed, _dir: dir })
     }
 
@@ -148,6 +151,14 @@ pub(crate) enum CloseError {
     /// The last checkpoint failed; the next start does it.
     #[error("the last checkpoint failed: {0}")]
     Checkpoint(rusqlite::Error),
+    /// The floor for the next start could not be synced.
+    #[error("cannot sync {}: {source}", .path.display())]
+    Mark {
+        /// The file that holds it.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// The writer thread had ended before.
     #[error("the writer had ended before")]
     WriterEnded,

@@ -220,6 +220,172 @@ async fn a_refused_database_keeps_the_log_that_a_kill_left() {
     refused(temp.path(), "STORE_NEWER").await;
 }
 
+/// What a kill leaves of a service that answered 600 events, all of them in the log of `SQLite`.
+async fn killed() -> tempfile::TempDir {
+    let (served, temp) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let service = Service::start_in(served.path(), Limits::STANDARD).await;
+    service.get("/v1/health").await.ok();
+    // A reader keeps the log from being emptied while this looks at it.
+    let reader = Connection::open(served.path().join(names::DATABASE)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+    for start in (0..600).step_by(50) {
+        service.post(&batch(start..start + 50)).await.ok();
+    }
+    for name in [names::USED, names::DATABASE, names::DATABASE_WAL] {
+        fs::copy(served.path().join(name), temp.path().join(name)).unwrap();
+    }
+    reader.execute_batch("COMMIT").unwrap();
+    drop(reader);
+    service.stop().await.unwrap();
+    temp
+}
+
+/// Copies the files, so that each fault starts from the same state.
+fn copy_of(dir: &Path) -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    for (name, bytes) in content(dir) {
+        fs::write(temp.path().join(name), bytes).unwrap();
+    }
+    temp
+}
+
+async fn events_in(dir: &Path) -> u64 {
+    let service = Service::start_in(dir, Limits::STANDARD).await;
+    let page = service.get("/v1/events?limit=1000").await.ok();
+    service.stop().await.unwrap();
+    page["count"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_kill_leaves_is_served_with_every_answered_event() {
+    let temp = killed().await;
+    assert!(fs::metadata(temp.path().join(names::DATABASE_WAL)).unwrap().len() > 100_000);
+    assert_eq!(events_in(temp.path()).await, 600);
+}
+
+#[tokio::test]
+async fn a_log_that_lost_answered_events_after_a_kill_is_refused() {
+    let killed = killed().await;
+    let log = fs::read(killed.path().join(names::DATABASE_WAL)).unwrap();
+    let flipped = |at: usize| {
+        let mut log = log.clone();
+        log[at] ^= 1;
+        Some(log)
+    };
+    let faults = [
+        ("a flipped bit in the middle", flipped(log.len() / 2)),
+        ("a flipped bit in the header", flipped(17)),
+        ("a flipped bit at the end", flipped(log.len() - 1)),
+        ("removed", None),
+        ("emptied", Some(Vec::new())),
+        ("cut in the middle", Some(log[..log.len() / 2].to_vec())),
+        ("cut by one byte", Some(log[..log.len() - 1].to_vec())),
+    ];
+    for (what, log) in faults {
+        let temp = copy_of(killed.path());
+        let path = temp.path().join(names::DATABASE_WAL);
+        match log {
+            Some(log) => fs::write(&path, log).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        // Twice: being refused is not a step towards being served.
+        refused(temp.path(), "STORE_ROLLED_BACK").await;
+        let error = refused(temp.path(), "STORE_ROLLED_BACK").await;
+        assert_eq!(error.exit(), Exit::Integrity, "{what}");
+        let ServeError::Open(OpenError::RolledBack { found, committed: 600, .. }) = error else {
+            panic!("{what}: {error}");
+        };
+        assert!((0..600).contains(&found), "{what}: {found}");
+        assert!(error.to_string().contains(&format!("event {found}, ")), "{what}: {error}");
+        assert!(error.to_string().contains("event 600 "), "{what}: {error}");
+        assert!(error.hint().contains(names::USED), "{what}");
+
+        // Both next steps work: the backup, and the decision to go on without the rest.
+        fs::remove_file(temp.path().join(names::USED)).unwrap();
+        let accepted = copy_of(temp.path());
+        assert_eq!(i64::try_from(events_in(accepted.path()).await).unwrap(), found, "{what}");
+        fs::remove_file(temp.path().join(format!("{}-shm", names::DATABASE))).unwrap();
+        for (name, bytes) in content(killed.path()) {
+            fs::write(temp.path().join(name), bytes).unwrap();
+        }
+        assert_eq!(events_in(temp.path()).await, 600, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_database_is_refused() {
+    let temp = used(3).await;
+    let path = temp.path().join(names::DATABASE);
+    let older = fs::read(&path).unwrap();
+    let service = Service::start_in(temp.path(), Limits::STANDARD).await;
+    service.post(&batch(3..5)).await.ok();
+    service.stop().await.unwrap();
+    fs::write(&path, older).unwrap();
+    let error = refused(temp.path(), "STORE_ROLLED_BACK").await;
+    assert!(
+        matches!(error, ServeError::Open(OpenError::RolledBack { found: 3, committed: 5, .. })),
+        "{error}"
+    );
+}
+
+/// The whole file as versions without a number wrote it.
+const USED_WITHOUT_NUMBER: &str =
+    "A complete orchestrator.db was created in this directory. While this file exists, a missing or
+empty database is refused as a loss. Remove it only to start with an empty store on purpose.
+";
+
+#[tokio::test]
+async fn a_floor_that_lags_or_is_of_an_older_version_is_served_and_raised() {
+    let killed = killed().await;
+    let current = fs::read(killed.path().join(names::USED)).unwrap();
+    let number = current.len() - 8;
+    assert_eq!(current[number..], 600_u64.to_le_bytes());
+    let lagging = |it: u64| [&current[..number], &it.to_le_bytes()].concat();
+    for floor in [lagging(0), lagging(599), USED_WITHOUT_NUMBER.into()] {
+        let temp = copy_of(killed.path());
+        let path = temp.path().join(names::USED);
+        fs::write(&path, floor).unwrap();
+        assert_eq!(events_in(temp.path()).await, 600);
+        assert_eq!(fs::read(&path).unwrap(), current);
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_its_tables_is_a_loss_even_when_the_floor_is_zero() {
+    let temp = tempfile::tempdir().unwrap();
+    let conn = Connection::open(temp.path().join(names::DATABASE)).unwrap();
+    // What is left when the log of the first start is removed.
+    conn.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    conn.close().unwrap();
+    fs::write(temp.path().join(names::USED), USED_WITHOUT_NUMBER).unwrap();
+    refused(temp.path(), "STORE_MISSING").await;
+}
+
+#[tokio::test]
+async fn a_floor_that_was_not_written_by_us_is_refused() {
+    let killed = killed().await;
+    let whole = fs::read(killed.path().join(names::USED)).unwrap();
+    let number = whole.len() - 8;
+    let garbage = [
+        Vec::new(),
+        b"x".to_vec(),
+        whole[..number].to_vec(),
+        whole[..whole.len() - 1].to_vec(),
+        [&whole[..], b"\n"].concat(),
+        [b"x", &whole[1..]].concat(),
+        [&whole[..number], &(i64::MAX as u64 + 1).to_le_bytes()].concat(),
+        [&whole[..number], &u64::MAX.to_le_bytes()].concat(),
+        vec![0; 100_000],
+    ];
+    for bytes in garbage {
+        let temp = copy_of(killed.path());
+        fs::write(temp.path().join(names::USED), &bytes).unwrap();
+        let error = refused(temp.path(), "STORE_MARK_CORRUPT").await;
+        assert_eq!(error.exit(), Exit::Integrity);
+        assert!(error.to_string().contains(names::USED), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_service_on_the_same_directory_learns_who_has_it() {
     let temp = tempfile::tempdir().unwrap();

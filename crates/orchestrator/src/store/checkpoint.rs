@@ -37,11 +37,12 @@ impl Checkpoints {
     }
 
     /// Called after each commit: moves the log into the database when it is long enough.
-    pub(super) fn after_commit(&mut self, conn: &Connection) -> Result<(), Error> {
+    /// Returns whether it was.
+    pub(super) fn after_commit(&mut self, conn: &Connection) -> Result<bool, Error> {
         self.log_empty = false;
         let pages = wal_checkpoint(conn, "NOOP")?.pages;
         if pages < self.due_at {
-            return Ok(());
+            return Ok(false);
         }
         if self.attempt(conn, "RESTART")? {
             self.due_at = LOG_PAGES_MAX;
@@ -52,7 +53,7 @@ impl Checkpoints {
                 tracing::warn!(pages, "a reader keeps the log of the store from being emptied");
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Called when nothing was written for a while, and at the end: empties the log.

@@ -23,25 +23,40 @@ const RAISE_BLOCK: &str = "
     INSERT INTO event_blocks (block, latest_ns) VALUES (:block, :latest_ns)
     ON CONFLICT (block) DO UPDATE SET latest_ns = max(latest_ns, excluded.latest_ns)";
 
-/// Commits `requests` and returns what became of each, in their order.
-///
-/// Everything that is `Ok` in the result is durable; everything that is `Err` left no trace.
-pub(super) fn commit_group(
-    conn: &mut Connection,
-    requests: &[&[NewEvent]],
-) -> Vec<Result<Stored, Error>> {
+/// What became of a group.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Of each request, in their order. `Ok` is durable; `Err` left no trace.
+    pub(super) outcomes: Vec<Result<Stored, Error>>,
+    /// The largest id that was committed; `None` when nothing was inserted.
+    pub(super) last: Option<i64>,
+}
+
+/// Commits `requests`, together or, when that fails for a reason that can lie in one, each alone.
+pub(super) fn commit_group(conn: &mut Connection, requests: &[&[NewEvent]]) -> Group {
     match commit(conn, requests) {
-        Ok(stored) => stored.into_iter().map(Ok).collect(),
+        Ok((stored, last)) => Group { outcomes: stored.into_iter().map(Ok).collect(), last },
         Err(error) if requests.len() > 1 && may_be_one_request(&error) => {
-            requests.iter().map(|request| commit_alone(conn, request)).collect()
+            let mut last = None;
+            let alone = |request: &&[NewEvent]| {
+                let (stored, id) = commit_alone(conn, request)?;
+                last = last.max(id);
+                Ok(stored)
+            };
+            let outcomes = requests.iter().map(alone).collect();
+            Group { outcomes, last }
         }
-        Err(error) => same_for_all(&error, requests.len()),
+        Err(error) => Group { outcomes: same_for_all(&error, requests.len()), last: None },
     }
 }
 
-fn commit_alone(conn: &mut Connection, request: &[NewEvent]) -> Result<Stored, Error> {
-    let stored = commit(conn, &[request])?;
-    stored.into_iter().next().ok_or(Error::QueryReturnedNoRows)
+fn commit_alone(
+    conn: &mut Connection,
+    request: &[NewEvent],
+) -> Result<(Stored, Option<i64>), Error> {
+    let (stored, last) = commit(conn, &[request])?;
+    let stored = stored.into_iter().next().ok_or(Error::QueryReturnedNoRows)?;
+    Ok((stored, last))
 }
 
 /// A lock, damage or an IO error meets every request alike; trying again would only repeat it (S3).
@@ -55,14 +70,20 @@ fn same_for_all(error: &Error, count: usize) -> Vec<Result<Stored, Error>> {
     (0..count).map(|_| Err(Error::SqliteFailure(code, Some(error.to_string())))).collect()
 }
 
-fn commit(conn: &mut Connection, requests: &[&[NewEvent]]) -> Result<Vec<Stored>, Error> {
+fn commit(
+    conn: &mut Connection,
+    requests: &[&[NewEvent]],
+) -> Result<(Vec<Stored>, Option<i64>), Error> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut latest = BTreeMap::new();
+    let mut last = None;
     let mut stored = Vec::with_capacity(requests.len());
     {
         let mut insert = transaction.prepare(INSERT_EVENT)?;
         for request in requests {
-            stored.push(insert_all(&transaction, &mut insert, request, &mut latest)?);
+            let (of_request, id) = insert_all(&transaction, &mut insert, request, &mut latest)?;
+            stored.push(of_request);
+            last = last.max(id);
         }
         let mut raise = transaction.prepare(RAISE_BLOCK)?;
         for (block, latest_ns) in latest {
@@ -70,7 +91,7 @@ fn commit(conn: &mut Connection, requests: &[&[NewEvent]]) -> Result<Vec<Stored>
         }
     }
     transaction.commit()?;
-    Ok(stored)
+    Ok((stored, last))
 }
 
 fn insert_all(
@@ -78,7 +99,8 @@ fn insert_all(
     insert: &mut rusqlite::Statement<'_>,
     events: &[NewEvent],
     latest: &mut BTreeMap<i64, i64>,
-) -> Result<Stored, Error> {
+) -> Result<(Stored, Option<i64>), Error> {
+    let mut last = None;
     let mut stored = Stored::default();
     for event in events {
         let rows = insert.execute(named_params! {
@@ -93,9 +115,11 @@ fn insert_all(
             continue;
         }
         stored.inserted += 1;
-        let block = conn.last_insert_rowid() / EVENTS_PER_BLOCK;
+        let id = conn.last_insert_rowid();
+        last = last.max(Some(id));
+        let block = id / EVENTS_PER_BLOCK;
         let of_block = latest.entry(block).or_insert(event.at_ns);
         *of_block = event.at_ns.max(*of_block);
     }
-    Ok(stored)
+    Ok((stored, last))
 }

@@ -8,5 +8,6 @@ pub const DATABASE_WAL: &str = "orchestrator.db-wal";
 pub const DATABASE_JOURNAL: &str = "orchestrator.db-journal";
 /// Advisory lock of the one process.
 pub const LOCK: &str = "orchestrator.lock";
-/// Evidence that a complete store was here, so that its absence is a loss and not a first start.
+/// Evidence that a complete store was here and how far it went, so that its absence, or an earlier
+/// end, is a loss.
 pub const USED: &str = "orchestrator.used";

@@ -16,8 +16,12 @@
 //! Row A with an empty file is a start that was interrupted before anything could be answered.
 //!
 //! Examining a database changes nothing: its first bytes, then its identity (whose it is, which
-//! version), then its pages. Only after that the journal mode is set and migrations run. A refused
-//! directory is left as it was, apart from the lock file and the index file of `SQLite`.
+//! version), then its pages, then whether it holds every event up to the floor in `used` (see
+//! `mark`). Only after that the journal mode is set and migrations run. A refused directory is left
+//! as it was, apart from the lock file, the index file of `SQLite`, and an empty log in place of a
+//! missing one.
+
+mod error;
 
 use std::{
     io,
@@ -28,141 +32,22 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
-use thiserror::Error;
 use vfs::{Lock, LockError, OpenMode, OsVfs, Vfs as _};
 
 use super::{
     failure::{Class, classify},
+    mark::{self, Mark},
     names,
     schema::{APPLICATION_ID, Identity, MIGRATIONS, identity, migrate},
     writer::Watched,
 };
 use crate::config::Limits;
+pub use error::OpenError;
 
 /// The first bytes of every `SQLite` database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Distance of interrupts of a check that does not end.
 const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
-/// What `orchestrator.used` says to whoever reads it.
-const USED_TEXT: &[u8] = b"A complete orchestrator.db was created in this directory. While this file exists, a missing or
-empty database is refused as a loss. Remove it only to start with an empty store on purpose.
-";
-
-/// Why a data directory is not served.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The directory or its lock file cannot be created, read or written.
-    #[error("cannot use {path}: {source}")]
-    DirUnusable {
-        /// The directory or file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// Another process serves it.
-    #[error("data directory {dir} is in use by {holder}")]
-    Locked {
-        /// The directory.
-        dir: PathBuf,
-        /// What the holder left: its process id.
-        holder: String,
-    },
-    /// A directory stands where the database should be.
-    #[error("{path} is a directory, not a database")]
-    NotAFile {
-        /// The path of the database.
-        path: PathBuf,
-    },
-    /// The database cannot be written.
-    #[error("{path} is read-only")]
-    ReadOnly {
-        /// The path of the database.
-        path: PathBuf,
-    },
-    /// Events were stored here and the database is gone or empty (rows B, C).
-    #[error("{path} is missing or empty, but {evidence} shows that events were stored here")]
-    Missing {
-        /// The path of the database.
-        path: PathBuf,
-        /// The file that shows it.
-        evidence: PathBuf,
-    },
-    /// The first bytes are not those of a database.
-    #[error("{path} is not an SQLite database")]
-    NotADatabase {
-        /// The path of the database.
-        path: PathBuf,
-    },
-    /// It is a database of some other program.
-    #[error("{path} is a database of another program (application_id {application_id})")]
-    Foreign {
-        /// The path of the database.
-        path: PathBuf,
-        /// How it marks itself; 0 when it does not.
-        application_id: i32,
-    },
-    /// A newer program wrote it.
-    #[error("{path} has schema version {found}; this program knows versions up to {supported}")]
-    Newer {
-        /// The path of the database.
-        path: PathBuf,
-        /// The version found.
-        found: u32,
-        /// The newest known version.
-        supported: u32,
-    },
-    /// Pages are damaged.
-    #[error("{path} is damaged: {finding}")]
-    Corrupt {
-        /// The path of the database.
-        path: PathBuf,
-        /// The first finding.
-        finding: String,
-    },
-    /// A migration failed and was rolled back.
-    #[error("{path} could not be migrated to schema version {version}: {source}")]
-    Migration {
-        /// The path of the database.
-        path: PathBuf,
-        /// The version that was not reached.
-        version: u32,
-        /// What `SQLite` says.
-        source: rusqlite::Error,
-    },
-    /// Another process has the database locked.
-    #[error("{path} is locked by another process")]
-    Busy {
-        /// The path of the database.
-        path: PathBuf,
-    },
-    /// `SQLite` could not open it.
-    #[error("cannot open {path}: {source}")]
-    Sqlite {
-        /// The path of the database.
-        path: PathBuf,
-        /// What `SQLite` says.
-        source: rusqlite::Error,
-    },
-    /// The writer thread could not be started.
-    #[error("cannot start the writer: {source}")]
-    Thread {
-        /// What the operating system says.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    /// Gives an error of `SQLite` the name under which it is refused.
-    pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
-        let path = path.to_owned();
-        match classify(&source) {
-            Class::Busy => Self::Busy { path },
-            Class::Corrupt => Self::Corrupt { path, finding: source.to_string() },
-            _ => Self::Sqlite { path, source },
-        }
-    }
-}
 
 /// Where the files are.
 #[derive(Clone, Debug)]
@@ -215,6 +100,7 @@ pub(super) struct Opened {
     pub(super) paths: Paths,
     pub(super) conn: Connection,
     pub(super) watched: Watched,
+    pub(super) mark: Mark,
 }
 
 /// Opens the database of `dir` by the boot table.
@@ -233,12 +119,14 @@ pub(super) fn open(dir: &DataDir, limits: &Limits) -> Result<Opened, OpenError> 
             return Err(OpenError::Missing { path: paths.database, evidence });
         }
     }
+    let floor = mark::read(&paths.used)?;
     let mut conn = connect(&paths, flags, limits)?;
     let version = examine(&conn, &paths, limits.check_timeout)?;
-    prepare(&mut conn, &paths, version)?;
-    let watched = Watched::new([paths.database.clone(), log_of(&conn, &paths)])
+    let last = check_floor(&conn, &paths, floor)?;
+    let mark = prepare(&mut conn, &paths, version, last)?;
+    let watched = Watched::new([paths.database.clone(), log_of(&conn, &paths), paths.used.clone()])
         .map_err(|source| unusable(&paths.database, source))?;
-    Ok(Opened { paths, conn, watched })
+    Ok(Opened { paths, conn, watched, mark })
 }
 
 /// Where `SQLite` writes its log: beside the file, which is elsewhere when the name is a link.
@@ -359,6 +247,34 @@ fn examine(conn: &Connection, paths: &Paths, check_timeout: Duration) -> Result<
     }
 }
 
+/// Returns the last event, which must not be before the floor. Changes nothing.
+fn check_floor(conn: &Connection, paths: &Paths, floor: Option<i64>) -> Result<i64, OpenError> {
+    let path = || paths.database.clone();
+    let last = last_event(conn).map_err(|error| OpenError::sqlite(&paths.database, error))?;
+    let found = last.unwrap_or(0);
+    match floor {
+        Some(committed) if found < committed => Err(OpenError::RolledBack {
+            path: path(),
+            evidence: paths.used.clone(),
+            found,
+            committed,
+        }),
+        // The file is left after the tables were durable: without them the log that held them is gone.
+        Some(_) if last.is_none() => {
+            Err(OpenError::Missing { path: path(), evidence: paths.used.clone() })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// The largest id, 0 without events, `None` without their table.
+fn last_event(conn: &Connection) -> Result<Option<i64>, rusqlite::Error> {
+    if !conn.table_exists(None, "events")? {
+        return Ok(None);
+    }
+    conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0)).map(Some)
+}
+
 /// Runs `SQLite`'s quick check for at most `limit` and returns its first finding.
 fn quick_check(conn: &Connection, limit: Duration) -> Result<Option<String>, rusqlite::Error> {
     let handle = conn.get_interrupt_handle();
@@ -378,8 +294,14 @@ fn quick_check(conn: &Connection, limit: Duration) -> Result<Option<String>, rus
     answer.map(|it| (it != "ok").then_some(it))
 }
 
-/// Sets the modes that durability needs, migrates, and leaves the evidence of a complete store.
-fn prepare(conn: &mut Connection, paths: &Paths, version: u32) -> Result<(), OpenError> {
+/// Sets the modes that durability needs, migrates, and leaves the evidence of a complete store that
+/// goes to the event `last`.
+fn prepare(
+    conn: &mut Connection,
+    paths: &Paths,
+    version: u32,
+    last: i64,
+) -> Result<Mark, OpenError> {
     set_modes(conn).map_err(|error| OpenError::sqlite(&paths.database, error))?;
     migrate(conn, version, MIGRATIONS).map_err(|error| OpenError::Migration {
         path: paths.database.clone(),
@@ -387,14 +309,17 @@ fn prepare(conn: &mut Connection, paths: &Paths, version: u32) -> Result<(), Ope
         source: error.source,
     })?;
     OsVfs.sync_dir(&paths.dir).map_err(|source| unusable(&paths.dir, source))?;
-    let used = OsVfs.stat(&paths.used).map_err(|source| unusable(&paths.used, source))?;
-    if used.is_none() {
-        vfs::replace(&OsVfs, &paths.used, USED_TEXT)
-            .map_err(|source| unusable(&paths.used, source))?;
-    }
+    // A kill can leave a commit in the log that was read above and never synced. Nothing may be
+    // answered from it, nor the floor raised to it, before it is.
+    let log = log_of(conn, paths);
+    OsVfs
+        .open(&log, OpenMode::ReadWrite)
+        .and_then(|it| it.sync_data())
+        .map_err(|source| unusable(&log, source))?;
+    let mark = Mark::leave(&paths.used, last).map_err(|source| unusable(&paths.used, source))?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(|error| OpenError::sqlite(&paths.database, error))?;
-    Ok(())
+    Ok(mark)
 }
 
 fn set_modes(conn: &Connection) -> Result<(), rusqlite::Error> {

@@ -92,10 +92,14 @@ async fn a_request_that_does_not_fit_hurts_no_other_and_space_brings_the_store_b
         }
     }
     assert_eq!(store.page(all(100)).await.unwrap().bodies.len(), 9);
+    let floor = || mark::read(&dir.path().join(names::USED)).unwrap();
+    assert_eq!(floor(), Some(9));
 
     // Alone it is refused as well, and what is known needs no space.
     assert!(matches!(store.append(vec![event(5, 400_000)]).await, Err(AppendError::Full { .. })));
     assert_eq!(store.append(vec![event(3, 10)]).await.unwrap().deduped, 1);
+    // What was rolled back does not raise the floor.
+    assert_eq!(floor(), Some(9));
     store.with_writer(|conn| {
         conn.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())).unwrap();
     });
@@ -212,7 +216,7 @@ async fn a_late_report_hides_nothing_that_happened_after_it() {
 
 #[tokio::test]
 async fn a_store_whose_file_was_removed_takes_nothing_more() {
-    for name in [names::DATABASE, names::DATABASE_WAL] {
+    for name in [names::DATABASE, names::DATABASE_WAL, names::USED] {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path(), &limits()).unwrap();
         store.append(vec![event(1, 1)]).await.unwrap();
@@ -223,6 +227,38 @@ async fn a_store_whose_file_was_removed_takes_nothing_more() {
         assert_eq!(store.append(vec![event(3, 1)]).await, Err(AppendError::Stopped), "{name}");
         store.close().unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_floor_is_the_last_event_at_every_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), &limits()).unwrap();
+    let floor = || mark::read(&dir.path().join(names::USED)).unwrap();
+    assert_eq!(floor(), Some(0));
+    // Many to a block and past it, so that the id of a block is never taken for that of an event.
+    for n in 1..=30_u64 {
+        store.append((n * 100..n * 100 + 100).map(|it| event(it, 1)).collect()).await.unwrap();
+        assert_eq!(floor(), i64::try_from(n * 100).ok());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_answered_when_the_floor_cannot_be_raised() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = DataDir::take(dir.path()).unwrap();
+    let mut opened = open::open(&held, &limits()).unwrap();
+    opened.mark = mark::Mark::unwritable(&dir.path().join(names::USED));
+    let (report, failed) = watch::channel(None);
+    let writer = Writer::start(opened, &limits(), report).unwrap();
+    for number in 0..2 {
+        assert_eq!(writer.append(vec![event(number, 1)]).await, Err(AppendError::Stopped));
+    }
+    let failure = failed.borrow().clone();
+    assert!(
+        matches!(&failure, Some(Failure::Io { detail }) if detail.contains(names::USED)),
+        "{failure:?}"
+    );
+    writer.close().unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The writer thread.
 //!
 //! It takes what waits in the queue, commits it as one group, and answers after the commit (O1).
+//! Between the two it raises the floor for the next start (`mark`, M2).
 //! After a [`Failure`] it answers everything with [`AppendError::Stopped`] and touches nothing (S3).
 
 use std::{
@@ -22,8 +23,10 @@ use vfs::{FileId, OsVfs, Vfs as _};
 use super::{
     CloseError, Failure, NewEvent, OpenError, Stored,
     checkpoint::Checkpoints,
-    commit::commit_group,
+    commit::{Group, commit_group},
     failure::{Class, classify},
+    mark::Mark,
+    open::Opened,
 };
 use crate::config::Limits;
 
@@ -109,14 +112,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(
-        conn: Connection,
-        watched: Watched,
+        opened: Opened,
         limits: &Limits,
         report: watch::Sender<Option<Failure>>,
     ) -> Result<Self, OpenError> {
         let (jobs, queue) = sync_channel(limits.queue_len_max);
         let checkpoints = Checkpoints::new(limits.busy_timeout);
-        let work = Work { conn, watched, checkpoints, queue, report, failed: false };
+        let Opened { conn, watched, mark, .. } = opened;
+        let work = Work { conn, watched, mark, checkpoints, queue, report, failed: false };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work.run())
@@ -155,6 +158,7 @@ impl Writer {
 struct Work {
     conn: Connection,
     watched: Watched,
+    mark: Mark,
     checkpoints: Checkpoints,
     queue: Receiver<Job>,
     report: watch::Sender<Option<Failure>>,
@@ -181,7 +185,9 @@ impl Work {
         if self.failed {
             return Ok(()); // Reported already; a checkpoint would be a retry (S3).
         }
-        self.checkpoints.when_idle(&self.conn).map_err(CloseError::Checkpoint)
+        self.checkpoints.when_idle(&self.conn).map_err(CloseError::Checkpoint)?;
+        let path = self.mark.path().to_owned();
+        self.mark.sync().map_err(|source| CloseError::Mark { path, source })
     }
 
     /// Waits for work and takes all that waits, up to the bounds of a group.
@@ -228,10 +234,15 @@ impl Work {
             return refuse(group);
         }
         let requests: Vec<_> = group.iter().map(|it| it.events.as_slice()).collect();
-        let outcomes = commit_group(&mut self.conn, &requests);
+        let Group { outcomes, last } = commit_group(&mut self.conn, &requests);
         if let Some(path) = self.watched.moved() {
             // The commit went into a file that nobody will find again.
             self.fail(Failure::Moved { path: path.clone() });
+            return refuse(group);
+        }
+        if let Some(Err(error)) = last.map(|it| self.mark.raise(it)) {
+            // An answer without its floor is one whose loss the next start would not see.
+            self.fail_mark(&error);
             return refuse(group);
         }
         if let Some(failure) = outcomes.iter().find_map(|it| Failure::of(it.as_ref().err()?)) {
@@ -242,8 +253,10 @@ impl Work {
             _ = append.answer.send(outcome.map_err(|error| append_error(&error)));
         }
         if !self.failed {
-            let outcome = self.checkpoints.after_commit(&self.conn);
-            self.checkpointed(outcome);
+            match self.checkpoints.after_commit(&self.conn) {
+                Ok(false) => {}
+                outcome => self.checkpointed(outcome.map(drop)),
+            }
         }
     }
 
@@ -255,8 +268,16 @@ impl Work {
     fn checkpointed(&mut self, outcome: Result<(), rusqlite::Error>) {
         if let Err(error) = outcome {
             let detail = format!("checkpoint: {error}");
-            self.fail(Failure::of(&error).unwrap_or(Failure::Io { detail }));
+            return self.fail(Failure::of(&error).unwrap_or(Failure::Io { detail }));
         }
+        if let Err(error) = self.mark.sync() {
+            self.fail_mark(&error);
+        }
+    }
+
+    fn fail_mark(&mut self, error: &io::Error) {
+        let detail = format!("{}: {error}", self.mark.path().display());
+        self.fail(Failure::Io { detail });
     }
 
     fn fail(&mut self, failure: Failure) {
