@@ -32,9 +32,10 @@ use std::{
 
 use crate::{
     Fault, FaultPlan, File, FileId, Lock, LockError, Op, OpenMode, Stat, Vfs,
-    mem::{inode::Inode, names::Names, random::Random},
+    mem::{file::MemFile, inode::Inode, names::Names, random::Random},
 };
 
+mod file;
 mod inode;
 mod names;
 mod random;
@@ -67,25 +68,6 @@ struct State {
     trace: Vec<Op>,
     crashed: bool,
     next: u64,
-}
-
-#[derive(Debug)]
-struct MemFile {
-    vfs: MemVfs,
-    path: PathBuf,
-    inode: u64,
-    writable: bool,
-    /// Tells handles of one file apart.
-    token: u64,
-}
-
-impl Drop for MemFile {
-    fn drop(&mut self) {
-        let mut state = self.vfs.state();
-        if state.locked.get(&self.inode) == Some(&self.token) {
-            state.locked.remove(&self.inode);
-        }
-    }
 }
 
 struct Held {
@@ -365,69 +347,6 @@ impl Vfs for MemVfs {
         state.next += 1;
         state.locks.insert(path.to_owned(), (token, holder.to_owned()));
         Ok(Lock::new(Held { vfs: self.clone(), path: path.to_owned(), token }))
-    }
-}
-
-impl File for MemFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.vfs.state();
-        state.alive()?;
-        Ok(state.inode(self.inode)?.read(buf, offset))
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        if !self.writable {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        let mut state = self.vfs.state();
-        let path = self.path.clone();
-        let fault = state.step(Op::Write { path, offset, len: buf.len() })?;
-        let done = match fault {
-            Some(Fault::Eio) => 0,
-            Some(Fault::Enospc) => buf.len() / 2,
-            Some(Fault::Short(len)) => len.min(buf.len()),
-            _ => buf.len(),
-        };
-        state.inode(self.inode)?.write(buf.get(..done).unwrap_or_default(), offset);
-        answer(fault, done)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.vfs.state();
-        let fault = state.step(Op::SetLen(self.path.clone(), len))?;
-        if !matches!(fault, Some(Fault::Eio | Fault::Enospc)) {
-            state.inode(self.inode)?.set_len(len);
-        }
-        answer(fault, ())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.vfs.state();
-        let fault = state.step(Op::Sync(self.path.clone()))?;
-        match fault {
-            None => state.inode(self.inode)?.sync(),
-            // The pages are clean now; whether they reached the disk is anybody's guess (M3).
-            Some(Fault::Eio | Fault::Enospc) => {
-                let mut random = state.random;
-                state.inode(self.inode)?.failed_sync(|| random.below(2) == 0);
-                state.random = random;
-            }
-            Some(_) => {}
-        }
-        answer(fault, ())
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        let mut state = self.vfs.state();
-        state.alive()?;
-        Ok(*state.locked.entry(self.inode).or_insert(self.token) == self.token)
-    }
-
-    fn stat(&self) -> io::Result<Stat> {
-        let mut state = self.vfs.state();
-        state.alive()?;
-        let inode = state.inode(self.inode)?;
-        Ok(file_stat(self.inode, inode))
     }
 }
 
