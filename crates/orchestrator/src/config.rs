@@ -10,6 +10,7 @@ use std::{
 };
 
 use api::env;
+use connections::Bounds;
 use thiserror::Error;
 use wal_recovery::Overrides;
 
@@ -87,6 +88,18 @@ impl Limits {
         check_timeout: Duration::from_secs(2),
         shutdown_grace: Duration::from_secs(10),
     };
+}
+
+impl Limits {
+    /// What of this bounds connections.
+    pub(crate) const fn bounds(&self) -> Bounds {
+        Bounds {
+            connections: self.connections_max,
+            head_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
+            grace: self.shutdown_grace,
+        }
+    }
 }
 
 impl Config {

@@ -4,8 +4,6 @@
 //! |---------------|-------------------------------------------------------------------|
 //! | `refusal`     | every error answer: status, code, text                            |
 //! | `body`        | reading a request body within its bounds                          |
-//! | `connections` | accepting, bounds on slow clients, ending in order                |
-//! | `stalled`     | a stream that gives up on a client that does not read             |
 //! | `error`       | why the service did not start or ended early                      |
 //!
 //! # Order
@@ -14,10 +12,8 @@
 //! work, store. The service ends by itself when the store cannot be trusted (O5).
 
 mod body;
-mod connections;
 mod error;
 mod refusal;
-mod stalled;
 
 use std::{future::Future, sync::Arc};
 
@@ -145,7 +141,7 @@ async fn serve_store(
             reason = store.failed() => failure = Some(reason),
         }
     };
-    connections::serve(listener, router(app), &config.limits, stop).await;
+    connections::serve(listener, router(app), &config.limits.bounds(), stop).await;
     failure.map_or(Ok(()), |failure| Err(ServeError::Store { failure }))
 }
 

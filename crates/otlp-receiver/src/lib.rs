@@ -4,7 +4,6 @@
 //! |---------------|------------------------------------------------------------------------|
 //! | `config`      | what is kept, where it is forwarded, and the limits                    |
 //! | `server`      | routes, start, stop                                                    |
-//! | `connections` | accepting, bounds on slow clients, ending in order                     |
 //! | `intake`      | a request body, from bytes to records, within its limits               |
 //! | `refusal`     | every error answer                                                     |
 //! | `received`    | a record with its stable id and kind                                   |
@@ -21,7 +20,6 @@
 //! forwarding gives that up.
 
 mod config;
-mod connections;
 mod event;
 mod forward;
 mod intake;

@@ -29,7 +29,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::Semaphore, task};
 
 use crate::{
-    Config, KeepError, Limits, Loss, connections,
+    Config, KeepError, Limits, Loss,
     forward::{ForwardError, Forwarder, Refused, Stopped, summary},
     intake::{self, Compression},
     keep::Keeper,
@@ -83,7 +83,13 @@ pub async fn serve(
         limits: config.limits.clone(),
     });
     tracing::info!(%addr, "otel-sink listening");
-    connections::serve(listener, router(app), &config.limits, shutdown).await;
+    let bounds = connections::Bounds {
+        connections: config.limits.connections,
+        head_timeout: config.limits.head_timeout,
+        grace: config.limits.shutdown_grace,
+        ..connections::Bounds::STANDARD
+    };
+    connections::serve(listener, router(app), &bounds, shutdown).await;
     tracing::info!(%addr, "otel-sink stopped");
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! | `GET /v1/tools`           | kinds and parameter schemas                                       |
 //! | `POST /v1/policy/reload`  | loopback only: swaps the policy without a restart                 |
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{
     health::{Health, RuntimeStatus, WalStatus},
@@ -26,7 +26,7 @@ use axum::{
 };
 use http_body_util::LengthLimitError;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -38,6 +38,8 @@ use crate::{
     trace::TraceContext,
 };
 
+/// Longest wait for the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most bytes of the kind of a tool.
 const KIND_LEN_MAX: usize = 256;
 
@@ -89,9 +91,13 @@ async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Respons
             .and_then(|it| it.to_str().ok())
             .and_then(TraceContext::parse),
     };
-    let bytes = match to_bytes(body, app.max_body).await {
-        Ok(bytes) => bytes,
-        Err(error) => {
+    let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, app.max_body)).await {
+        Ok(Ok(bytes)) => bytes,
+        Err(_) => {
+            let reason = format!("the body took longer than {} s", BODY_TIMEOUT.as_secs());
+            return respond(app.interceptor.refuse(call, CallCode::BadRequest, reason).await);
+        }
+        Ok(Err(error)) => {
             let too_long = std::error::Error::source(&error)
                 .is_some_and(|it| it.downcast_ref::<LengthLimitError>().is_some());
             let (code, reason) = if too_long {

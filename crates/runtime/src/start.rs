@@ -4,22 +4,12 @@
 //! is recovered, open intents are closed as `unknown`, the policy is loaded, `runtime.started` is
 //! recorded, and only then is the first request taken.
 
-use std::{
-    future::{Future, IntoFuture as _},
-    io,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 
+use connections::Bounds;
 use jiff::Timestamp;
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    sync::oneshot,
-    time::{Instant, sleep},
-};
+use tokio::{net::TcpListener, time::Instant};
 use uuid::Uuid;
 use vfs::OsVfs;
 use wal_format::Birth;
@@ -106,7 +96,7 @@ impl Runtime {
     pub async fn serve(
         self,
         listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
+        shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), StartError> {
         let addr = listener.local_addr().map_err(StartError::Listener)?;
         let policy_ref = self.interceptor.policy.current().policy_ref().to_owned();
@@ -123,24 +113,12 @@ impl Runtime {
             max_body: self.max_body,
             started: Instant::now(),
         };
-        let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-        let (ending, ended) = oneshot::channel();
-        let shutdown = async move {
+        let bounds = Bounds { grace: self.grace, ..Bounds::STANDARD };
+        let shutdown = async {
             shutdown.await;
             tracing::info!("runtime stopping");
-            // Nobody listens any more when serving has ended for another reason.
-            ending.send(()).ok();
         };
-        let serve = axum::serve(listener, service).with_graceful_shutdown(shutdown);
-        // A peer that never finishes its request must not keep the process alive.
-        let grace = async {
-            ended.await.ok();
-            sleep(self.grace).await;
-        };
-        tokio::select! {
-            served = serve.into_future() => served.map_err(StartError::Listener)?,
-            () = grace => tracing::warn!("connections left open at the end of the grace period"),
-        }
+        connections::serve(listener, router(app), &bounds, shutdown).await;
         self.interceptor.drained().await;
         self.interceptor.journal.append(&lifecycle("runtime.stopped")).await?;
         self.interceptor.journal.close()?;

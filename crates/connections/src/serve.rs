@@ -1,8 +1,8 @@
 //! Accepting connections, bounds on slow clients, ending in order.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router, extract::ConnectInfo};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -16,37 +16,60 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::stalled::Stalled;
-use crate::config::Limits;
+use crate::stalled::Stalled;
 
 /// Longest head of a request, in bytes.
 const HEAD_LEN_MAX: usize = 64 << 10;
 /// Pause after a failed accept. Such failures (no file descriptors) last until a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Bounds on clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections at once; more wait in the backlog of the listener.
+    pub connections: usize,
+    /// Time for the head of a request, and for the next request on an open connection.
+    pub head_timeout: Duration,
+    /// Time that a client may take without reading any of its answer.
+    pub write_timeout: Duration,
+    /// Time for requests in work after the end was asked for.
+    pub grace: Duration,
+}
+
+impl Bounds {
+    /// The bounds that the services use when nobody says.
+    pub const STANDARD: Self = Self {
+        connections: 1024,
+        head_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(20),
+        grace: Duration::from_secs(10),
+    };
+}
+
 /// Serves `router` on `listener` until `stop` ends, then lets what runs finish for a while.
-pub(super) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: &Limits,
+    bounds: &Bounds,
     stop: impl Future<Output = ()>,
 ) {
-    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let slots = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(bounds.head_timeout)
         .max_buf_size(HEAD_LEN_MAX);
     let mut running = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let (stream, slot) = tokio::select! {
+        let ((stream, peer), slot) = tokio::select! {
             biased;
             () = &mut stop => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let io = TokioIo::new(Stalled::new(stream, limits.write_timeout));
-        let service = TowerToHyperService::new(router.clone());
+        let io = TokioIo::new(Stalled::new(stream, bounds.write_timeout));
+        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let service = TowerToHyperService::new(router);
         let connection = graceful.watch(http.serve_connection(io, service));
         running.spawn(async move {
             if let Err(error) = connection.await {
@@ -61,7 +84,7 @@ pub(super) async fn serve(
         graceful.shutdown().await;
         while running.join_next().await.is_some() {}
     };
-    if timeout(limits.shutdown_grace, finished).await.is_err() {
+    if timeout(bounds.grace, finished).await.is_err() {
         tracing::warn!(connections = running.len(), "cutting off connections that did not end");
         running.shutdown().await;
     }
@@ -71,17 +94,17 @@ pub(super) async fn serve(
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+) -> ((TcpStream, SocketAddr), Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed.
     let slot = Arc::clone(slots).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small; without it they would wait for acknowledgements.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
-                return (stream, slot);
+                return ((stream, peer), slot);
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");

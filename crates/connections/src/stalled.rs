@@ -18,14 +18,14 @@ use tokio::{
 
 /// Wraps a stream; a write that makes no progress for `limit` fails.
 #[derive(Debug)]
-pub(super) struct Stalled<S> {
+pub(crate) struct Stalled<S> {
     inner: S,
     limit: Duration,
     since: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stalled<S> {
-    pub(super) const fn new(inner: S, limit: Duration) -> Self {
+    pub(crate) const fn new(inner: S, limit: Duration) -> Self {
         Self { inner, limit, since: None }
     }
 
