@@ -114,9 +114,9 @@ fn what_a_web_page_sends_is_refused() {
         for (name, value) in [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")] {
             let request = client.http().post(format!("{}{path}", stack.runtime_url()));
             let request = request.header(name, value).header("content-type", "text/plain");
-            let response = client.block_on(request.body(body).send()).unwrap();
+            let response = client.block_on(async { request.body(body).send().await }).unwrap();
             assert_eq!(response.status(), 403, "{path} {name}");
-            let text = client.block_on(response.text()).unwrap();
+            let text = client.block_on(async { response.text().await }).unwrap();
             assert!(text.contains("BROWSER_REFUSED"), "{text}");
         }
     }

@@ -12,6 +12,7 @@ use api::{env as names, exit::Exit};
 use args::Args;
 use clap::Parser as _;
 use logging::Format;
+use otlp_receiver::{KeepError, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -45,8 +46,16 @@ fn run(args: &Args) -> Result<(), Failure> {
         };
         let config = args.config(format!("pid {}", std::process::id()));
         let served = otlp_receiver::serve(listener, config, stop).await;
-        served.map_err(|it| (Exit::Failed, it.to_string(), it.hint()))
+        served.map_err(|it| (exit(&it), it.to_string(), it.hint()))
     })
+}
+
+fn exit(error: &ServeError) -> Exit {
+    match error {
+        ServeError::Forward(_) => Exit::Usage,
+        ServeError::Keep(KeepError::Locked { .. }) => Exit::Busy,
+        ServeError::Keep(_) | ServeError::Listener(_) => Exit::Failed,
+    }
 }
 
 fn process(error: &io::Error) -> Failure {

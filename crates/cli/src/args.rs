@@ -26,7 +26,7 @@ pub(crate) enum Output {
     /// For people.
     #[default]
     Text,
-    /// One JSON document on stdout, errors included.
+    /// JSON on stdout, errors included; lists are one object a line.
     Json,
 }
 
@@ -233,7 +233,7 @@ pub(crate) enum Policy {
   autonomy policy load --bundle bundle.tar.gz
   autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json")]
     Load(PolicyLoad),
-    /// Says which bundle is loaded and which one stands behind it.
+    /// Says which bundle decides, and what is wrong with the slots.
     #[command(after_help = "Examples:
   autonomy policy status
   autonomy policy status --policy-dir ./policy --output json")]

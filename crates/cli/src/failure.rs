@@ -75,9 +75,13 @@ impl Failure {
         }
         let mut stderr = io::stderr().lock();
         // Messages that begin with the name of their command are interfaces and stand alone.
-        let prefix =
-            if NAMED.iter().any(|it| self.message.starts_with(it)) { "" } else { "error: " };
-        writeln!(stderr, "{prefix}{}", self.message)?;
+        if NAMED.iter().any(|it| self.message.starts_with(it)) {
+            writeln!(stderr, "{}", self.message)?;
+        } else if self.message.contains(&self.code) {
+            writeln!(stderr, "error: {}", self.message)?;
+        } else {
+            writeln!(stderr, "error: {} ({})", self.message, self.code)?;
+        }
         for cause in &self.cause {
             writeln!(stderr, "  caused by: {cause}")?;
         }

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use vfs::OsVfs;
 use wal_format::{Event, Kind};
 use wal_recovery::{
-    AppendError, Decision, Durability, Log, Opening, Overrides, RecoverError, Report, Submission,
-    codes, examine, recover,
+    AppendError, Durability, Log, Opening, Overrides, RecoverError, Report, Submission, codes,
+    examine, recover,
 };
 
 /// Directory of the log below the data directory.
@@ -79,8 +79,12 @@ fn opening(dir: PathBuf, overrides: Overrides, now: Timestamp) -> Opening {
 /// Says what recovery did. The operator reset is a mandatory audit marker.
 fn say(dir: &Path, report: &Report) {
     let dir = dir.display();
-    if report.decision == Decision::InitializeAudited {
+    if report.is_reset() {
         tracing::warn!(%dir, "{}", codes::WAL_RESET_BY_OPERATOR);
+    }
+    if report.is_legacy_upgrade() {
+        let (frames, bytes_cut) = (report.last.map_or(0, wal_format::Seq::get), report.bytes_cut);
+        tracing::warn!(%dir, frames, bytes_cut, "{}", codes::WAL_LEGACY_ADOPTED);
     }
     if report.phantoms > 0 {
         let (frames, bytes) = (report.phantoms, report.bytes_cut);

@@ -29,7 +29,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::Semaphore, task};
 
 use crate::{
-    Config, KeepError, Limits, Loss,
+    Config, Keep, KeepError, Limits, Loss,
     forward::{ForwardError, Forwarder, Refused, Stopped, summary},
     intake::{self, Compression},
     keep::Keeper,
@@ -70,6 +70,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let addr = listener.local_addr().map_err(ServeError::Listener)?;
+    if matches!(config.keep, Keep::Nothing) && config.forward.is_none() {
+        tracing::warn!("records are neither kept nor forwarded: they are lost when they arrive");
+    }
     let forward = match &config.forward {
         Some(forward) => Some((Forwarder::new(forward)?, forward.loss)),
         None => None,

@@ -1,4 +1,4 @@
-//! The policy that applies when nobody brought one: a demonstration, and a default for one command.
+//! The policy of the demo and of the tutorial.
 //!
 //! | kind            | decision                                   | rule             |
 //! |-----------------|--------------------------------------------|------------------|

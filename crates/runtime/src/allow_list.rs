@@ -133,7 +133,11 @@ fn rule(entry: &str) -> Result<Rule, AllowListError> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     // A scheme without a default port, so that a stated port is never dropped.
     let url = Url::parse(&format!("probe://{rest}")).map_err(|_| bad())?;
-    let plain = url.path().is_empty() && url.query().is_none() && url.username().is_empty();
+    // Nothing here is a pattern; one that looks like it would reach nothing and look as if it did.
+    let plain = !rest.contains('*')
+        && url.path().is_empty()
+        && url.query().is_none()
+        && url.username().is_empty();
     if !plain || url.fragment().is_some() || url.password().is_some() {
         return Err(bad());
     }
@@ -221,7 +225,9 @@ mod tests {
 
     #[test]
     fn an_entry_that_names_no_endpoint_is_refused() {
-        for bad in ["http://", "ftp://a", "a/b", "a:99999", "a b", "a?x", "u@a", "a:x"] {
+        for bad in
+            ["http://", "ftp://a", "a/b", "a:99999", "a b", "a?x", "u@a", "a:x", "*.a.example"]
+        {
             let error = bad.parse::<AllowList>().unwrap_err();
             assert_eq!(error.entry, bad);
         }

@@ -47,6 +47,7 @@ impl PolicyInForce {
     pub(crate) fn load(config: &Config) -> Self {
         let slots = slots(&config.policy_dir);
         if config.strict {
+            tracing::warn!("strict mode: every call is denied, whatever is loaded");
             return Self::of(Arc::new(DenyAll::strict_mode()), slots, Mode::Strict, Vec::new());
         }
         let Loaded { evaluator, source, warnings, .. } = slots.load();

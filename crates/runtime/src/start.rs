@@ -158,8 +158,12 @@ fn opening(config: &Config) -> Opening {
 /// Says what recovery did. The operator reset is a mandatory audit marker.
 fn report(config: &Config, report: &Report) {
     let dir = config.wal_dir.display();
-    if report.decision == wal_recovery::Decision::InitializeAudited {
+    if report.is_reset() {
         tracing::warn!(%dir, "{}", codes::WAL_RESET_BY_OPERATOR);
+    }
+    if report.is_legacy_upgrade() {
+        let (frames, bytes_cut) = (report.last.map_or(0, wal_format::Seq::get), report.bytes_cut);
+        tracing::warn!(%dir, frames, bytes_cut, "{}", codes::WAL_LEGACY_ADOPTED);
     }
     if report.phantoms > 0 {
         let (frames, bytes) = (report.phantoms, report.bytes_cut);

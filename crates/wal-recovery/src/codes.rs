@@ -36,6 +36,8 @@ pub const WAL_CLOSED: &str = "WAL_CLOSED";
 pub const WAL_PHANTOM_DISCARDED: &str = "WAL_PHANTOM_DISCARDED";
 /// Logged: an operator accepted the loss of the log.
 pub const WAL_RESET_BY_OPERATOR: &str = "WAL_RESET_BY_OPERATOR";
+/// Logged: an operator had every whole frame taken for committed.
+pub const WAL_LEGACY_ADOPTED: &str = "WAL_LEGACY_ADOPTED";
 /// Logged: the log was refused.
 pub const WAL_RECOVERY_FAIL_HARD: &str = "WAL_RECOVERY_FAIL_HARD";
 
@@ -59,5 +61,6 @@ pub const ALL: &[&str] = &[
     WAL_CLOSED,
     WAL_PHANTOM_DISCARDED,
     WAL_RESET_BY_OPERATOR,
+    WAL_LEGACY_ADOPTED,
     WAL_RECOVERY_FAIL_HARD,
 ];

@@ -87,6 +87,19 @@ pub struct Report {
     pub bytes_cut: u64,
 }
 
+impl Report {
+    /// Whether this start began a log because an operator accepted the loss of another
+    /// (`WAL_RESET_BY_OPERATOR`).
+    pub fn is_reset(&self) -> bool {
+        self.last.is_none() && self.identity.origin == Origin::OperatorReset
+    }
+
+    /// Whether this start took every whole frame for committed (`WAL_LEGACY_ADOPTED`).
+    pub fn is_legacy_upgrade(&self) -> bool {
+        self.decision == Decision::AdoptAll
+    }
+}
+
 /// Opens the log in a directory.
 ///
 /// # Errors
@@ -256,7 +269,8 @@ fn settle(wal: &dyn File, scanned: Option<&Scanned>, from: u64) -> io::Result<()
 fn new_birth(opening: &Opening, survey: &Survey, known: Option<WalId>) -> Birth {
     let (wal_id, origin) = match known {
         Some(wal_id) => (wal_id, Origin::Adopted),
-        None if survey.found.used_before => {
+        // An operator who asked for a reset gets its marker, whatever there was to reset.
+        None if survey.found.used_before || opening.overrides.operator_reset => {
             (WalId::from_random(opening.random), Origin::OperatorReset)
         }
         None => (WalId::from_random(opening.random), Origin::FirstRun),
@@ -337,11 +351,16 @@ impl RecoverError {
     }
 
     /// Returns what an operator does next.
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::Violation { violation, .. } => violation.hint(),
             Self::Locked { .. } => "stop the other process, or give this one its own --wal-dir",
-            Self::Io { .. } => "check that the directory exists, is a directory, and is writable",
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "make room on the disk of the log and start again"
+                }
+                _ => "check that the directory exists, is a directory, and is writable",
+            },
             Self::FirstEntry(_) => "free some space on the disk of the log and start again",
         }
     }

@@ -135,7 +135,8 @@ impl Violation {
         match self {
             Self::SafeSeqNotFound { .. } => {
                 "restore telemetry.safe_seq from a backup; for a log older than safe points start \
-                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1"
+                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1; when telemetry.wal is gone too, \
+                 AUTONOMYOPS_WAL_OPERATOR_RESET=1 accepts the loss"
             }
             Self::SafeSeqCorrupt { .. } => {
                 "restore telemetry.safe_seq from a backup, or move it away and start once with \

@@ -81,7 +81,10 @@ fn row_a_a_first_run_starts_a_log() {
         let vfs = MemVfs::default();
         let recovered = recover(&vfs, &with(overrides)).unwrap();
         assert_eq!(recovered.report.decision, Decision::Initialize);
-        assert_eq!(recovered.report.identity.origin, Origin::FirstRun);
+        let reset = overrides.operator_reset;
+        let origin = if reset { Origin::OperatorReset } else { Origin::FirstRun };
+        assert_eq!(recovered.report.identity.origin, origin);
+        assert_eq!(recovered.report.is_reset(), reset, "a reset that was asked for is marked");
         assert_eq!(read(&vfs, names::SAFE_SEQ).unwrap(), 1_u64.to_le_bytes());
         assert_eq!(oracle::parse(&read(&vfs, names::WAL).unwrap()).unwrap().len(), 1);
     }

@@ -168,6 +168,7 @@ fn load(args: &PolicyLoad, context: Context<'_>) -> Result<Exit, Failure> {
 
 #[derive(Serialize)]
 struct StatusResult {
+    dir: String,
     /// `current`, `lkg`, or `none`.
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,8 +177,10 @@ struct StatusResult {
 }
 
 fn status(args: &PolicyStatus, context: Context<'_>) -> Result<Exit, Failure> {
-    let loaded = slots(args.policy_dir.as_deref(), context)?.load();
+    let dir = args.policy_dir.clone().map_or_else(|| context.policy_dir(), Ok)?;
+    let loaded = slots(Some(&dir), context)?.load();
     let result = StatusResult {
+        dir: dir.display().to_string(),
         source: match loaded.source {
             Source::Current => "current",
             Source::LastKnownGood => "lkg",
@@ -189,10 +192,12 @@ fn status(args: &PolicyStatus, context: Context<'_>) -> Result<Exit, Failure> {
     match args.output.output {
         Output::Json => print_json(&result)?,
         Output::Text => {
-            let mut pairs = vec![("decides", result.source.to_owned())];
+            let mut pairs =
+                vec![("dir", result.dir.clone()), ("decides", result.source.to_owned())];
             if let Some(meta) = &result.loaded {
                 pairs.push(("version", meta.version.clone()));
-                pairs.push(("digest", meta.digest.clone()));
+                pairs.push(("hash", format!("{} (of its files)", meta.bundle_hash)));
+                pairs.push(("digest", format!("{} (of the bundle)", meta.digest)));
                 pairs.push(("loaded at", meta.loaded_at.to_string()));
             }
             pairs.extend(result.warnings.iter().map(|it| ("warning", it.clone())));

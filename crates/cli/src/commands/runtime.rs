@@ -38,7 +38,12 @@ async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
         let message = format!("cannot listen on {}", args.listen);
         let mut failure = Failure::new(Exit::Failed, "LISTEN_FAILED", message);
         failure.cause = vec![error.to_string()];
-        failure.hint("another process has the port: stop it, or pass another --listen")
+        failure.hint(match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process has the port: stop it, or pass another --listen"
+            }
+            _ => "pass an address of this machine with --listen, and a port above 1023",
+        })
     })?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|it| Failure::process(&it))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| Failure::process(&it))?;

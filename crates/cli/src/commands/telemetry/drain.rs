@@ -143,8 +143,11 @@ fn stopped(failure: &Stop, report: &Report, url: &str) -> Failure {
     if let Stop::Unreachable { text, attempts } = failure {
         said.cause.push(format!("{text} ({url}, {attempts} attempts)"));
     }
-    let (sent, pending) = (report.accepted.total(), report.pending.total());
-    said.cause.push(format!("{sent} events were sent before, {pending} are still in the log"));
+    // Before anything was queued there is nothing to count.
+    if report.queued > 0 && !matches!(failure, Stop::Progress(_)) {
+        let (sent, pending) = (report.accepted.total(), report.pending.total());
+        said.cause.push(format!("{sent} events were sent before, {pending} are still in the log"));
+    }
     match failure {
         Stop::Progress(error) => said.hint(error.hint()),
         Stop::Unreachable { .. } | Stop::Busy { .. } => {
