@@ -12,7 +12,7 @@ use otlp_receiver::{Config, Forward, Keep, Limits, Loss};
   otel-sink --out events.jsonl
   otel-sink --listen 127.0.0.1:4318 --forward-url http://127.0.0.1:8888/v1/events
 
-Exit codes: 0 stopped in order, 1 failed, 2 usage.")]
+Exit codes: 0 stopped in order, 1 failed, 2 usage, 75 the file is held by another process.")]
 pub(crate) struct Args {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318")]

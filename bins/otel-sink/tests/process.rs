@@ -117,7 +117,7 @@ fn what_was_answered_is_in_the_file_after_a_signal_and_after_a_kill() {
     let health = exchange(addr, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert!(health.ends_with(r#"{"status":"ok"}"#), "{health}");
     let (code, said) = run(&["--listen", "127.0.0.1:0", "--out", out]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(75));
     assert!(
         said.contains(&format!("error: {out} is held by pid {}", process.child.id())),
         "{said}"
@@ -155,7 +155,7 @@ fn what_cannot_be_used_is_refused_at_the_start() {
         (&["--listen", "nowhere"][..], 2, "invalid value 'nowhere'"),
         (&["--lossy"], 2, "--forward-url"),
         (&["--out", "/proc/none/out.jsonl", "--listen", "127.0.0.1:0"], 1, "/proc/none/out.jsonl"),
-        (&["--forward-url", "ftp://x", "--listen", "127.0.0.1:0"], 1, "forward URL `ftp://x`"),
+        (&["--forward-url", "ftp://x", "--listen", "127.0.0.1:0"], 2, "forward URL `ftp://x`"),
     ] {
         let (found, said) = run(args);
         assert_eq!(found, Some(code), "{said}");
