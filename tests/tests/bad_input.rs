@@ -318,6 +318,17 @@ fn in_json_mode_an_error_is_one_object_on_stdout() {
     assert_eq!(error["error"]["code"], "WAL_NOT_FOUND");
     assert!(error["error"]["message"].as_str().unwrap().contains("/nonexistent"));
     assert!(error["error"]["hint"].is_string());
+    let (_dir, stack) = used();
+    fs::remove_file(stack.wal_dir().join("telemetry.safe_seq")).unwrap();
+    let options = RuntimeOptions { env: &[], args: &["--output", "json"] };
+    let refused = run_to_end(&mut stack.runtime_command(&options).unwrap()).unwrap();
+    let dir = dir_of(&stack);
+    let args = ["telemetry", "export", "--dir", &dir, "--out", "-", "--output", "json"];
+    for ended in [refused, autonomy(&args).unwrap()] {
+        assert_eq!(ended.code(), Some(8), "{ended:?}");
+        let error: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(error["error"]["code"], "SAFESEQ_NOT_FOUND");
+    }
 }
 
 #[test]

@@ -99,6 +99,8 @@ pub(crate) struct RuntimeStart {
     /// How log lines look [default: text on a terminal, JSON otherwise].
     #[arg(long)]
     pub(crate) log_format: Option<logging::Format>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
 }
 
 /// When the safe point is synced.
@@ -138,6 +140,8 @@ pub(crate) struct Export {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
 }
 
 #[derive(Args, Debug)]
@@ -306,9 +310,8 @@ impl Command {
     /// How this command prints, so that its failure is printed alike.
     pub(crate) fn output(&self) -> Output {
         match self {
-            Self::Runtime(Runtime::Start(_)) | Self::Telemetry(Telemetry::Export(_)) => {
-                Output::Text
-            }
+            Self::Runtime(Runtime::Start(args)) => args.output.output,
+            Self::Telemetry(Telemetry::Export(args)) => args.output.output,
             Self::Telemetry(Telemetry::Drain(args)) => args.output.output,
             Self::Wal(Wal::Status(args)) => args.output.output,
             Self::Wal(Wal::Inspect(args)) => args.output.output,

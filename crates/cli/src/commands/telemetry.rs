@@ -3,13 +3,14 @@
 use std::io::{self, BufWriter, Write};
 
 use api::exit::Exit;
+use serde_json::json;
 use vfs::OsVfs;
 use wal_format::Entry;
 use wal_recovery::Reader;
 
 use crate::{
-    args::{Export, Telemetry},
-    commands::{filter, wal::directory},
+    args::{Export, Output, Telemetry},
+    commands::{filter, print_json, wal::directory},
     context::Context,
     failure::Failure,
     filter::Filter,
@@ -32,11 +33,17 @@ fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
     let filter = filter(&args.filter);
     let mut reader = Reader::open(&OsVfs, &dir)?;
     if args.out.as_os_str() == "-" {
-        return write_entries(&mut reader, &filter, io::stdout().lock()).map(|()| Exit::Done);
+        return write_entries(&mut reader, &filter, io::stdout().lock()).map(|_| Exit::Done);
     }
     let target = Target::open(&args.out)?;
     match write_entries(&mut reader, &filter, &target) {
-        Ok(()) => target.finish().map(|()| Exit::Done),
+        Ok(entries) => {
+            target.finish()?;
+            if args.output.output == Output::Json {
+                print_json(&json!({ "entries": entries, "out": args.out.display().to_string() }))?;
+            }
+            Ok(Exit::Done)
+        }
         Err(failure) => {
             target.abandon();
             Err(failure)
@@ -44,7 +51,8 @@ fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
     }
 }
 
-fn write_entries(reader: &mut Reader, filter: &Filter, out: impl Write) -> Result<(), Failure> {
+/// Writes the entries that are meant, and returns how many they were.
+fn write_entries(reader: &mut Reader, filter: &Filter, out: impl Write) -> Result<u64, Failure> {
     let mut out = BufWriter::new(out);
     let result = copy_entries(reader, filter, &mut out);
     // What came before a damaged entry is good and is delivered.
@@ -52,7 +60,12 @@ fn write_entries(reader: &mut Reader, filter: &Filter, out: impl Write) -> Resul
     result
 }
 
-fn copy_entries(reader: &mut Reader, filter: &Filter, out: &mut impl Write) -> Result<(), Failure> {
+fn copy_entries(
+    reader: &mut Reader,
+    filter: &Filter,
+    out: &mut impl Write,
+) -> Result<u64, Failure> {
+    let mut entries = 0;
     while let Some(item) = reader.next_entry()? {
         // An entry that does not parse is exported unless a filter asks what is in it.
         let taken =
@@ -60,7 +73,8 @@ fn copy_entries(reader: &mut Reader, filter: &Filter, out: &mut impl Write) -> R
         if taken {
             out.write_all(item.payload)?;
             out.write_all(b"\n")?;
+            entries += 1;
         }
     }
-    Ok(())
+    Ok(entries)
 }
