@@ -54,12 +54,11 @@ pub(crate) fn run() -> bool {
     let mut survivors = 0;
     for (mutant, rule) in MUTANTS {
         let missed = |args| tests.iter().find_map(|it| run_test(it, Some(mutant), args).err());
-        match missed(&["--skip", SLOW]).or_else(|| missed(&[SLOW])) {
-            Some(test) => eprintln!("  caught    {mutant:<28} {rule}\n            by {test}"),
-            None => {
-                survivors += 1;
-                eprintln!("  SURVIVED  {mutant:<28} {rule}");
-            }
+        if let Some(test) = missed(&["--skip", SLOW]).or_else(|| missed(&[SLOW])) {
+            eprintln!("  caught    {mutant:<28} {rule}\n            by {test}");
+        } else {
+            survivors += 1;
+            eprintln!("  SURVIVED  {mutant:<28} {rule}");
         }
     }
     eprintln!("{} of {} mutants caught", MUTANTS.len() - survivors, MUTANTS.len());
@@ -95,7 +94,7 @@ fn run_test(test: &Path, mutant: Option<&str>, args: &[&str]) -> Result<(), Stri
     if output.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let failed = text.lines().find_map(|it| it.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = said.lines().find_map(|it| it.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
     Err(failed.unwrap_or("a test that ended the process").to_owned())
 }
