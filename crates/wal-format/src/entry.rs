@@ -25,6 +25,7 @@ use std::{borrow::Cow, io::Write as _};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
@@ -113,11 +114,24 @@ pub fn encode_entry(
 ///
 /// Returns `None` for a payload without a chain.
 pub fn split_chain(payload: &[u8]) -> Option<(&[u8], Chain)> {
-    let at = payload.len().checked_sub(CHAIN_SUFFIX_LEN)?;
-    let (body, suffix) = payload.split_at_checked(at)?;
-    let digits = suffix.strip_prefix(CHAIN_KEY)?.strip_suffix(CHAIN_END)?;
+    let (body, digits) = split_digits(payload)?;
     let chain = std::str::from_utf8(digits).ok()?.parse().ok()?;
     Some((body, chain))
+}
+
+/// Returns the chain value of a payload when it has one and it follows from `previous`.
+///
+/// The same as [`split_chain`] and [`Chain::link`], without reading the digits.
+pub fn linked(payload: &[u8], previous: Chain) -> Option<Chain> {
+    let (body, digits) = split_digits(payload)?;
+    let chain = previous.link(body);
+    (chain.to_hex() == digits).then_some(chain)
+}
+
+fn split_digits(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = payload.len().checked_sub(CHAIN_SUFFIX_LEN)?;
+    let (body, suffix) = payload.split_at_checked(at)?;
+    Some((body, suffix.strip_prefix(CHAIN_KEY)?.strip_suffix(CHAIN_END)?))
 }
 
 /// Returns the `seq` that a payload of ours starts with, without looking at the rest.
@@ -156,6 +170,16 @@ pub fn read_seq(payload: &[u8]) -> Result<u64, EntryError> {
     })?;
     let head: Head = serde_json::from_str(text).map_err(|error| EntryError::new(&error))?;
     Ok(head.seq)
+}
+
+/// Returns the number and the length of the entry that `bytes` begin with, whatever follows it.
+///
+/// With this a payload is found whose length prefix was damaged. Returns `None` when the bytes do
+/// not begin with a whole JSON object that has a `seq`.
+pub fn leading_entry(bytes: &[u8]) -> Option<(Seq, usize)> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+    let object = values.next()?.ok()?;
+    Some((Seq::new(read_seq(object.get().as_bytes()).ok()?)?, values.byte_offset()))
 }
 
 /// A payload that is not an entry.
@@ -220,6 +244,26 @@ mod tests {
         let (body, found) = split_chain(payload(&frame)).unwrap();
         assert_eq!(found, chain);
         assert_eq!(Chain::before(b"").link(body), chain);
+        assert_eq!(linked(payload(&frame), Chain::before(b"")), Some(chain));
+        assert_eq!(linked(payload(&frame), chain), None);
+        assert_eq!(linked(br#"{"seq":1,"event":{}}"#, chain), None);
+        let mut upper = payload(&frame).to_vec();
+        let digits = upper.len() - 66..;
+        upper[digits].make_ascii_uppercase();
+        assert_eq!(linked(&upper, Chain::before(b"")), None, "one value has one spelling");
+    }
+
+    #[test]
+    fn an_entry_is_found_without_its_length() {
+        let (mut frame, _) = encoded(&Event::new(Kind::Lifecycle));
+        let len = payload(&frame).len();
+        assert_eq!(leading_entry(&frame[4..]), Some((Seq::FIRST, len)));
+        frame.extend_from_slice(b"\0\0\0\x09more");
+        assert_eq!(leading_entry(&frame[4..]), Some((Seq::FIRST, len)));
+        assert_eq!(leading_entry(&frame[4..frame.len() - 20]), None, "the object is cut");
+        for other in [&b"{}"[..], b"[1]", b"", b"4", b"\0\0"] {
+            assert_eq!(leading_entry(other), None, "{other:?}");
+        }
     }
 
     #[test]
