@@ -44,7 +44,8 @@ pub(crate) fn removed(mutant: Mutant) -> bool {
     use std::sync::LazyLock;
 
     // Read once, by a build that exists only for tests: the tests themselves need no change then.
-    static ASKED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("AUTONOMY_MUTANT").ok());
+    static ASKED: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::var("AUTONOMY_MUTANT").ok());
     ASKED.as_ref().is_some_and(|it| *it == format!("{mutant:?}"))
 }
 

@@ -34,7 +34,10 @@ pub use tail::Tail;
 pub(crate) use tail::{End, Stop, end_of_log};
 pub(crate) use whole::scan;
 
-use crate::Violation;
+use crate::{
+    Violation,
+    mutants::{Mutant, removed},
+};
 use prefix::Prefix;
 
 /// Who a log is.
@@ -164,7 +167,7 @@ impl Scanner {
         }
         match self.trust {
             Trust::UpTo(safe) => match safe.last() {
-                Some(safe) if Some(safe) > self.at.last => {
+                Some(safe) if Some(safe) > self.at.last && !removed(Mutant::SafePointInside) => {
                     Err(Violation::SafeSeqGtMaxSeq { safe, max: self.at.last, offset })
                 }
                 _ => Ok(end.tail),
@@ -203,8 +206,12 @@ impl Scanner {
     fn explain(&self, seq: Seq, offset: u64, payload: &[u8]) -> Result<Option<Chain>, Violation> {
         let chain = split_chain(payload);
         let chain_holds = match (&chain, &self.at.chain) {
+            _ if removed(Mutant::ChainCheck) => true,
             (Some((body, value)), _) => self.chain_value().link(body) == *value,
-            (None, ChainState::None(_)) => self.vouched_for(seq) && birth_in(payload).is_none(),
+            (None, ChainState::None(_)) => {
+                (self.vouched_for(seq) || removed(Mutant::PhantomsNeedAChain))
+                    && birth_in(payload).is_none()
+            }
             (None, ChainState::At(_)) => false,
         };
         // A chain value that holds proves that these are the bytes of our writer, which are JSON.
@@ -218,7 +225,7 @@ impl Scanner {
             })?,
         };
         match self.at.last {
-            _ if found == seq.get() => {}
+            _ if found == seq.get() || removed(Mutant::Contiguous) => {}
             None => return Err(Violation::FirstSeqNotOne { found }),
             Some(prev) => return Err(Violation::SeqGap { prev, found, offset }),
         }

@@ -571,9 +571,7 @@ fn a_file_that_is_removed_or_replaced_under_the_writer_ends_it() {
 fn a_file_system_that_turns_read_only_poisons_the_log() {
     let vfs = MemVfs::default();
     let mut writer = open(&vfs).unwrap();
-    vfs.set_plan(FaultPlan::new(|_, op| {
-        (!matches!(op, Op::Sync(_))).then_some(Fault::ReadOnly)
-    }));
+    vfs.set_plan(FaultPlan::new(|_, op| (!matches!(op, Op::Sync(_))).then_some(Fault::ReadOnly)));
     let error = writer.commit(&[entry(1, 10)]).unwrap_err();
     assert_eq!(error.code(), codes::WAL_POISONED);
     assert!(error.to_string().contains("read-only"), "{error}");
