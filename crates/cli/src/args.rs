@@ -57,8 +57,8 @@ pub(crate) enum Command {
 pub(crate) enum Runtime {
     /// Starts the runtime and serves until SIGTERM.
     ///
-    /// A log that cannot be trusted is refused with its code and exit code 8; nothing in the
-    /// directory is changed then.
+    /// A log that cannot be trusted is refused with its code and exit code 8, or put in quarantine;
+    /// nothing in the directory is changed then.
     #[command(after_help = "Examples:
   autonomy runtime start --wal-dir /var/lib/autonomy/telemetry --policy-dir /var/lib/autonomy/policy
   autonomy runtime start --listen 127.0.0.1:0 --wal-dir ./wal --policy-dir ./policy \\
@@ -96,6 +96,9 @@ pub(crate) struct RuntimeStart {
     /// When the safe point is synced.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) durability: DurabilityArg,
+    /// What to do when the log cannot be trusted.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) on_corruption: OnCorruption,
     /// How log lines look [default: text on a terminal, JSON otherwise].
     #[arg(long)]
     pub(crate) log_format: Option<logging::Format>,
@@ -111,6 +114,16 @@ pub(crate) enum DurabilityArg {
     Chained,
     /// Before every answer.
     Strict,
+}
+
+/// What to do when the log cannot be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnCorruption {
+    /// End with exit code 8.
+    #[default]
+    Exit,
+    /// Come up and deny every call; the log stays as it is.
+    Quarantine,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@
 //! | `scan`      | the rules R1–R3, JSON and chain over those frames                           |
 //! | `survey`    | looks at a directory and changes nothing                                    |
 //! | `recover`   | lock, survey, repair: the only way to a [`Log`]                             |
+//! | `marker`    | what a recovery has to say to whoever reads logs                            |
 //! | `writer`    | one group of entries to the disk, in the right order                        |
 //! | `log`       | many callers, one group at a time                                           |
 //! | `reader`    | committed entries, while somebody else writes                               |
@@ -17,6 +18,7 @@
 pub mod codes;
 mod frames;
 mod log;
+mod marker;
 mod plan;
 mod reader;
 mod recover;
@@ -27,6 +29,7 @@ mod violation;
 mod writer;
 
 pub use log::{Log, LogStatus, QUEUE_BYTES_MAX};
+pub use marker::Marker;
 pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};
