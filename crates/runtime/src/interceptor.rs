@@ -101,9 +101,10 @@ impl CallCode {
             AppendError::DiskFull { .. } => Self::WalDiskFull,
             AppendError::Overloaded { .. } => Self::Overloaded,
             AppendError::TooLarge { .. } => Self::BodyTooLarge,
-            AppendError::Poisoned { .. } | AppendError::Closed | AppendError::SeqExhausted => {
-                Self::WalUnavailable
-            }
+            AppendError::Poisoned { .. }
+            | AppendError::FileReplaced { .. }
+            | AppendError::Closed
+            | AppendError::SeqExhausted => Self::WalUnavailable,
         }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use wal_format::Event;
-use wal_recovery::{AppendError, Log, LogStatus, Receipt, Submission};
+use wal_recovery::{AppendError, Log, LogStatus, Receipt, Submission, codes};
 
 /// Appends events and waits for their durability without blocking a thread.
 #[derive(Debug)]
@@ -24,7 +24,12 @@ impl Journal {
             // A caller that went away does not need the answer; the entry stands.
             sender.send(answer).ok();
         })?;
-        receiver.await.unwrap_or(Err(AppendError::Closed))
+        let receipt = receiver.await.unwrap_or(Err(AppendError::Closed))?;
+        if let Some(back) = receipt.clock_back {
+            let (seq, seconds) = (receipt.seq.get(), back.as_secs_f64());
+            tracing::warn!(seq, seconds, "{}", codes::WAL_CLOCK_BACKWARDS);
+        }
+        Ok(receipt)
     }
 
     pub(crate) fn status(&self) -> LogStatus {

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-/// An operation that changes something, as a fault plan sees it.
+/// An operation that changes something or locks, as a fault plan sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// A file is created or emptied.
@@ -26,6 +26,10 @@ pub enum Op {
     Remove(PathBuf),
     /// The names of a directory are synced.
     SyncDir(PathBuf),
+    /// A lock file is locked.
+    Lock(PathBuf),
+    /// An open file is locked.
+    LockFile(PathBuf),
 }
 
 /// What happens instead of success.
@@ -42,6 +46,9 @@ pub enum Fault {
     Short(usize),
     /// The call is interrupted by a signal and does nothing.
     Interrupted,
+    /// The call does nothing and reports success. No disk is asked to survive this: it takes one
+    /// protection away, so that a test can show that somebody misses it.
+    Lie,
     /// Power is lost in the middle of the operation: it may have happened or not, and everything
     /// after it fails.
     Crash,

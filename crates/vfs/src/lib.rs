@@ -8,6 +8,7 @@
 //! | `append`  | the one routine that appends lines                                           |
 //! | `lock`    | advisory locks that name their holder                                        |
 //! | `mem`     | `MemVfs` (feature `testing`): written and synced state kept apart            |
+//! | `mutants` | (feature `mutants`) operations that `MemVfs` only pretends to do                |
 //! | `fault`   | `FaultPlan` (feature `testing`): which operation fails, and how              |
 
 mod append;
@@ -16,6 +17,8 @@ mod fault;
 mod lock;
 #[cfg(feature = "testing")]
 mod mem;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod os;
 mod port;
 mod replace;

@@ -181,6 +181,8 @@ impl State {
     fn step(&mut self, op: Op) -> io::Result<Option<Fault>> {
         self.alive()?;
         let fault = self.plan.decide(self.steps, &op);
+        #[cfg(feature = "mutants")]
+        let fault = fault.or_else(|| crate::mutants::left_out(&op).then_some(Fault::Lie));
         self.steps += 1;
         self.trace.push(op);
         match fault {
@@ -219,7 +221,7 @@ impl State {
 /// Turns what is left of a fault into the answer of an operation that has been carried out.
 fn answer<T>(fault: Option<Fault>, value: T) -> io::Result<T> {
     match fault {
-        None | Some(Fault::Short(_)) => Ok(value),
+        None | Some(Fault::Short(_) | Fault::Lie) => Ok(value),
         Some(Fault::Enospc) => Err(io::ErrorKind::StorageFull.into()),
         Some(_) => Err(io::Error::other("injected device error")),
     }
@@ -273,7 +275,7 @@ impl Vfs for MemVfs {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         let fault = state.step(Op::Rename(from.to_owned(), to.to_owned()))?;
-        if matches!(fault, Some(Fault::Eio | Fault::Enospc)) {
+        if matches!(fault, Some(Fault::Eio | Fault::Enospc | Fault::Lie)) {
             return answer(fault, ());
         }
         let number = state.find(from)?.ok_or(io::ErrorKind::NotFound)?;
@@ -293,7 +295,7 @@ impl Vfs for MemVfs {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         let fault = state.step(Op::Remove(path.to_owned()))?;
-        if matches!(fault, Some(Fault::Eio | Fault::Enospc)) {
+        if matches!(fault, Some(Fault::Eio | Fault::Enospc | Fault::Lie)) {
             return answer(fault, ());
         }
         state.find(path)?.ok_or(io::ErrorKind::NotFound)?;
@@ -340,6 +342,11 @@ impl Vfs for MemVfs {
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, LockError> {
         self.open(path, OpenMode::Create).map_err(LockError::Io)?;
         let mut state = self.state();
+        let fault = state.step(Op::Lock(path.to_owned())).map_err(LockError::Io)?;
+        if fault == Some(Fault::Lie) {
+            return Ok(Lock::new(()));
+        }
+        answer(fault, ()).map_err(LockError::Io)?;
         if let Some((_, holder)) = state.locks.get(path) {
             return Err(LockError::Held { holder: holder.clone() });
         }

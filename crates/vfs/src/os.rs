@@ -14,7 +14,11 @@ use crate::{File, FileId, Lock, LockError, OpenMode, Stat, Vfs};
 pub struct OsVfs;
 
 #[derive(Debug)]
-struct OsFile(fs::File);
+struct OsFile {
+    file: fs::File,
+    /// Never changes while the file is open.
+    id: FileId,
+}
 
 impl Vfs for OsVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
@@ -27,10 +31,11 @@ impl Vfs for OsVfs {
         }
         let file = options.open(path)?;
         // Opening a directory for reading succeeds and every read of it fails: say it here.
-        if file.metadata()?.is_dir() {
+        let found = stat(&file.metadata()?);
+        if found.is_dir {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile { file, id: found.id }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -83,7 +88,7 @@ impl File for OsFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|it| !it.is_empty()) {
-            match self.0.read_at(rest, offset + done as u64) {
+            match self.file.read_at(rest, offset + done as u64) {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -94,19 +99,19 @@ impl File for OsFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(buf, offset)
+        self.file.write_at(buf, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
+        match self.file.try_lock() {
             Ok(()) => Ok(true),
             Err(fs::TryLockError::WouldBlock) => Ok(false),
             Err(fs::TryLockError::Error(error)) => Err(error),
@@ -114,7 +119,11 @@ impl File for OsFile {
     }
 
     fn stat(&self) -> io::Result<Stat> {
-        Ok(stat(&self.0.metadata()?))
+        Ok(stat(&self.file.metadata()?))
+    }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        Ok(OsVfs.stat(path)?.is_some_and(|it| it.id == self.id))
     }
 }
 
@@ -163,6 +172,19 @@ mod tests {
         assert!(!second.try_lock().unwrap());
         drop(first);
         assert!(second.try_lock().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_replaced_has_lost_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let file = OsVfs.open(&path, OpenMode::Create).unwrap();
+        assert!(file.is_named(&path).unwrap());
+        OsVfs.remove(&path).unwrap();
+        assert!(!file.is_named(&path).unwrap());
+        let other = OsVfs.open(&path, OpenMode::Create).unwrap();
+        assert!(!file.is_named(&path).unwrap());
+        assert!(other.is_named(&path).unwrap());
     }
 
     #[test]

@@ -149,6 +149,13 @@ pub trait File: fmt::Debug + Send + Sync {
     ///
     /// What the file system reports.
     fn stat(&self) -> io::Result<Stat>;
+
+    /// Whether `path` still names this file, and not another one or none.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports.
+    fn is_named(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// Writes all of `buf` at `offset` (V3).

@@ -24,6 +24,8 @@ pub const WAL_IO: &str = "WAL_IO";
 pub const WAL_NOT_FOUND: &str = "WAL_NOT_FOUND";
 /// A write or a sync failed; nothing more is accepted until the next recovery.
 pub const WAL_POISONED: &str = "WAL_POISONED";
+/// A file of the log was removed or replaced under the process that writes it.
+pub const WAL_FILE_REPLACED: &str = "WAL_FILE_REPLACED";
 /// The disk is full; appends work again when there is room.
 pub const WAL_DISK_FULL: &str = "WAL_DISK_FULL";
 /// The entry does not fit a frame.
@@ -32,6 +34,8 @@ pub const WAL_ENTRY_TOO_LARGE: &str = "WAL_ENTRY_TOO_LARGE";
 pub const WAL_OVERLOADED: &str = "WAL_OVERLOADED";
 /// The log was closed.
 pub const WAL_CLOSED: &str = "WAL_CLOSED";
+/// Logged: the clock went back between two entries.
+pub const WAL_CLOCK_BACKWARDS: &str = "WAL_CLOCK_BACKWARDS";
 /// Logged: entries that were never acknowledged were cut off.
 pub const WAL_PHANTOM_DISCARDED: &str = "WAL_PHANTOM_DISCARDED";
 /// Logged: an operator accepted the loss of the log.
@@ -57,10 +61,12 @@ pub const ALL: &[&str] = &[
     WAL_IO,
     WAL_NOT_FOUND,
     WAL_POISONED,
+    WAL_FILE_REPLACED,
     WAL_DISK_FULL,
     WAL_ENTRY_TOO_LARGE,
     WAL_OVERLOADED,
     WAL_CLOSED,
+    WAL_CLOCK_BACKWARDS,
     WAL_PHANTOM_DISCARDED,
     WAL_RESET_BY_OPERATOR,
     WAL_LEGACY_ADOPTED,

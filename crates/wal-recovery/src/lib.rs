@@ -11,14 +11,18 @@
 //! | `recover`   | lock, survey, repair: the only way to a [`Log`]                             |
 //! | `marker`    | what a recovery has to say to whoever reads logs                            |
 //! | `writer`    | one group of entries to the disk, in the right order                        |
+//! | `growth`    | zeros ahead of the frames                                                   |
 //! | `log`       | many callers, one group at a time                                           |
 //! | `reader`    | committed entries, while somebody else writes                               |
 //! | `state`     | the small files beside the log                                              |
+//! | `mutants`   | protections that a test can take away                                       |
 
 pub mod codes;
 mod frames;
+mod growth;
 mod log;
 mod marker;
+mod mutants;
 mod plan;
 mod reader;
 mod recover;
@@ -28,7 +32,7 @@ mod survey;
 mod violation;
 mod writer;
 
-pub use log::{Log, LogStatus, QUEUE_BYTES_MAX};
+pub use log::{Limits, Log, LogStatus};
 pub use marker::Marker;
 pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader};
@@ -36,7 +40,7 @@ pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};
 pub use scan::{Identity, Scanned, Tail};
 pub use survey::{Survey, SurveyError, survey};
 pub use violation::Violation;
-pub use writer::{AppendError, Durability, GROUP_BYTES_MAX, Receipt, Submission, Writer};
+pub use writer::{AppendError, Durability, Receipt, Submission, Writer};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

@@ -1,35 +1,58 @@
 //! Many callers, one group at a time.
 //!
-//! Callers put their entries into a queue. Whoever finds the writer at rest takes it, commits
-//! everything that waits as one group, and gives it back; entries that arrive meanwhile form the
-//! next group. A background thread takes over when callers do not wait themselves, and syncs the
-//! safe point when the log falls idle. There is no fixed delay: one caller alone pays one sync, many
-//! callers share one.
+//! Callers put their entries into the group that gathers. Whoever finds the writer at rest takes it,
+//! commits the oldest group, and gives it back; entries that arrive meanwhile are the next group. A
+//! background thread commits when callers do not wait themselves, and syncs the safe point beside
+//! all that. There is no fixed delay: one caller alone pays one sync, many callers share one.
 //!
 //! # Invariants
 //!
 //! * **K1** No lock is held during a write or a sync: whoever commits owns the writer by value.
 //! * **K2** Entries are committed in the order in which they were submitted.
 //! * **K3** Every submission is answered exactly once, also when the log fails or is closed.
-//! * **K4** After a poisoning error every later submission is answered with that error at once.
+//! * **K4** After an error that is final every later submission is answered with that error.
+//! * **K5** A group has at most [`Limits::group_bytes`] bytes, so nobody waits for more than the
+//!   groups in front of theirs, and those are bounded by [`Limits::queue_bytes`].
+//! * **K6** A written safe point is synced within [`SAFE_POINT_SYNC_WITHIN`], off the path of the
+//!   answers. The sync may run beside a commit: whatever safe point it makes durable was written
+//!   after the sync of the frames it names (W2).
 
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{AppendError, GROUP_BYTES_MAX, Receipt, Submission, Writer};
+use vfs::File;
 
-/// Most bytes of events that may wait for the disk.
-pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+use crate::{AppendError, Receipt, Submission, Writer};
+
+mod group;
+
+use group::Group;
+
 /// Longest time between a safe point and its sync.
 const SAFE_POINT_SYNC_WITHIN: Duration = Duration::from_millis(5);
+/// How often a committer lets other threads run while its group still grows.
+const GATHER_ROUNDS: u32 = 64;
 
 type Answer = Result<Receipt, AppendError>;
-type Done = Box<dyn FnOnce(Answer) + Send>;
+
+/// How much may wait and how much is committed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of events in one group, unless a single event is larger.
+    pub group_bytes: usize,
+    /// Most bytes of events that may wait for the disk.
+    pub queue_bytes: usize,
+}
+
+impl Limits {
+    /// What [`Log::start`] takes: groups of 4 MiB, a queue of 64 MiB.
+    pub const STANDARD: Self = Self { group_bytes: 4 << 20, queue_bytes: 64 << 20 };
+}
 
 /// A log that many threads append to.
 pub struct Log {
@@ -38,18 +61,31 @@ pub struct Log {
 }
 
 struct Shared {
+    limits: Limits,
     state: Mutex<State>,
-    wake: Condvar,
+    /// Wakes the background thread.
+    work: Condvar,
+    /// Wakes whoever wants the writer for something else than a group.
+    idle: Condvar,
 }
 
 struct State {
-    queue: VecDeque<(Submission, Done)>,
+    /// Groups that wait, the oldest first; the last one gathers.
+    groups: VecDeque<Group>,
     queued_bytes: usize,
     /// `None` while somebody commits (K1).
     writer: Option<Writer>,
+    /// Somebody waits on `idle`.
+    wanted: usize,
+    /// Entries of the last group: how many callers are likely to come again.
+    last_group: usize,
+    /// The background thread waits on `work`.
+    parked: bool,
     closing: bool,
     status: LogStatus,
-    safe_synced: Instant,
+    safe: Arc<dyn File>,
+    /// When the oldest safe point that was not synced was written.
+    safe_dirty: Option<Instant>,
 }
 
 /// How a log is doing.
@@ -57,10 +93,22 @@ struct State {
 pub struct LogStatus {
     /// Number of the last acknowledged entry; 0 before the first.
     pub last_seq: u64,
-    /// Length of the log in bytes.
+    /// Length of the log in bytes, without what is preallocated.
     pub bytes: u64,
     /// The error that stops every append, or the last one that did not.
     pub failure: Option<AppendError>,
+}
+
+impl LogStatus {
+    fn of(writer: &Writer, failure: Option<AppendError>) -> Self {
+        let last_seq = writer.last().map_or(0, wal_format::Seq::get);
+        Self { last_seq, bytes: writer.len(), failure }
+    }
+
+    /// The failure that stops every append, if there is one.
+    fn is_final(&self) -> Option<&AppendError> {
+        self.failure.as_ref().filter(|it| it.is_final())
+    }
 }
 
 impl Log {
@@ -70,20 +118,30 @@ impl Log {
     ///
     /// When the background thread cannot be started.
     pub fn start(writer: Writer) -> std::io::Result<Self> {
-        let status = LogStatus {
-            last_seq: writer.last().map_or(0, wal_format::Seq::get),
-            bytes: writer.len(),
-            failure: None,
-        };
+        Self::with_limits(writer, Limits::STANDARD)
+    }
+
+    /// Starts to share out a recovered writer under limits of your own.
+    ///
+    /// # Errors
+    ///
+    /// When the background thread cannot be started.
+    pub fn with_limits(writer: Writer, limits: Limits) -> std::io::Result<Self> {
         let state = State {
-            queue: VecDeque::new(),
+            groups: VecDeque::new(),
             queued_bytes: 0,
+            status: LogStatus::of(&writer, None),
+            safe: writer.safe_file(),
+            safe_dirty: None,
             writer: Some(writer),
+            wanted: 0,
+            last_group: 0,
+            parked: false,
             closing: false,
-            status,
-            safe_synced: Instant::now(),
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
+        let state = Mutex::new(state);
+        let (work, idle) = (Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { limits, state, work, idle });
         let background = thread::Builder::new().name("wal-commit".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.background()
@@ -97,20 +155,16 @@ impl Log {
     ///
     /// [`AppendError`]; the entry was then not acknowledged.
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let done = Box::new(move |answer| {
-            // The receiver is waiting in this very function.
-            drop(sender.send(answer));
-        });
-        let writer = {
+        let (outcome, index, writer) = {
             let mut state = self.shared.state();
-            state.admit(submission, done)?;
-            state.writer.take()
+            let group = state.admit(&submission, self.shared.limits)?;
+            let (outcome, index) = group.wait_for(submission);
+            (outcome, index, state.writer.take())
         };
         if let Some(writer) = writer {
-            self.shared.commit_one_group(writer);
+            self.shared.commit_oldest(writer);
         }
-        receiver.recv().unwrap_or(Err(AppendError::Closed))
+        outcome.wait(index)
     }
 
     /// Appends an entry and calls `done` when it is durable or has failed. Does not wait.
@@ -125,9 +179,43 @@ impl Log {
         submission: Submission,
         done: impl FnOnce(Answer) + Send + 'static,
     ) -> Result<(), AppendError> {
-        self.shared.state().admit(submission, Box::new(done))?;
-        self.shared.wake.notify_one();
+        let mut state = self.shared.state();
+        state.admit(&submission, self.shared.limits)?.call(submission, Box::new(done));
+        self.shared.wake(state);
         Ok(())
+    }
+
+    /// Waits for the writer, takes it out for something else than an append, and puts it back.
+    /// Appends wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Closed`] when the log is closed, or the error that stopped it.
+    pub fn with_writer<T>(&self, work: impl FnOnce(&mut Writer) -> T) -> Result<T, AppendError> {
+        let mut state = self.shared.state();
+        state.wanted += 1;
+        let mut writer = loop {
+            match state.writer.take() {
+                Some(writer) => break writer,
+                None if state.closing => {
+                    state.wanted -= 1;
+                    return Err(AppendError::Closed);
+                }
+                None => {
+                    state = self.shared.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        };
+        state.wanted -= 1;
+        let stopped = state.status.is_final().cloned();
+        drop(state);
+        let done = match stopped {
+            None => Ok(work(&mut writer)),
+            Some(failure) => Err(failure),
+        };
+        let failure = writer.failure().cloned();
+        self.shared.put_back(writer, failure, None);
+        done
     }
 
     /// Returns how the log is doing.
@@ -135,15 +223,16 @@ impl Log {
         self.shared.state().status.clone()
     }
 
-    /// Commits what waits, syncs the safe point, and ends. Every later append fails. Waits for the
-    /// disk.
+    /// Commits what waits, syncs the safe point, cuts off what was preallocated, and ends. Every
+    /// later append fails. Waits for the disk.
     ///
     /// # Errors
     ///
-    /// The error that poisoned the log, if one did.
+    /// The error that stopped the log, if one did.
     pub fn close(&self) -> Result<(), AppendError> {
         self.shared.state().closing = true;
-        self.shared.wake.notify_all();
+        self.shared.work.notify_all();
+        self.shared.idle.notify_all();
         let background = self.background.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(background) = background {
             // A panic there has been reported; the queue is answered by its drop.
@@ -151,10 +240,15 @@ impl Log {
         }
         let mut state = self.shared.state();
         // The lock of the directory goes with the writer.
-        state.writer = None;
-        match &state.status.failure {
-            Some(failure @ AppendError::Poisoned { .. }) => Err(failure.clone()),
-            _ => Ok(()),
+        let writer = state.writer.take();
+        match (state.status.is_final(), writer) {
+            (Some(failure), _) => Err(failure.clone()),
+            (None, None) => Ok(()),
+            (None, Some(writer)) => {
+                let closed = writer.close();
+                state.status.failure = closed.clone().err();
+                closed
+            }
         }
     }
 }
@@ -173,64 +267,50 @@ impl fmt::Debug for Log {
 }
 
 impl State {
-    fn admit(&mut self, submission: Submission, done: Done) -> Result<(), AppendError> {
+    /// Finds the group for a submission, or says why there is none.
+    fn admit(&mut self, next: &Submission, limits: Limits) -> Result<&mut Group, AppendError> {
         if self.closing {
             return Err(AppendError::Closed);
         }
-        if let Some(failure @ AppendError::Poisoned { .. }) = &self.status.failure {
+        if let Some(failure) = self.status.is_final() {
             return Err(failure.clone());
         }
-        let waiting = self.queued_bytes;
-        if waiting > 0 && waiting + submission.len() > QUEUE_BYTES_MAX {
-            return Err(AppendError::Overloaded { waiting, limit: QUEUE_BYTES_MAX });
+        let (waiting, limit) = (self.queued_bytes, limits.queue_bytes);
+        if waiting > 0 && waiting + next.len() > limit {
+            return Err(AppendError::Overloaded { waiting, limit });
         }
-        self.queued_bytes += submission.len();
-        self.queue.push_back((submission, done));
-        Ok(())
-    }
-
-    /// Takes the next group off the queue (K2).
-    fn group(&mut self) -> (Vec<Submission>, Vec<Done>) {
-        let mut bytes = 0;
-        let mut group = (Vec::new(), Vec::new());
-        while let Some((next, _)) = self.queue.front() {
-            bytes += next.len();
-            if bytes > GROUP_BYTES_MAX && !group.0.is_empty() {
-                break;
-            }
-            if let Some((submission, done)) = self.queue.pop_front() {
-                self.queued_bytes -= submission.len();
-                group.0.push(submission);
-                group.1.push(done);
-            }
+        self.queued_bytes += next.len();
+        let fits = |it: &Group| it.bytes() + next.len() <= limits.group_bytes;
+        if !self.groups.back().is_some_and(fits) {
+            self.groups.push_back(Group::default());
         }
-        group
+        // A group was pushed just now if there was none.
+        self.groups.back_mut().ok_or(AppendError::Closed)
     }
 
     /// What the background thread does next; `None` when the log is closed and all is done.
     fn next_task(&mut self) -> Option<Task> {
-        // While somebody else commits there is nothing to do; they wake us.
-        let Some(writer) = self.writer.take() else { return Some(Task::Wait(None)) };
-        if !self.queue.is_empty() {
+        // A failed sync is never repeated (W3).
+        let dirty = self.safe_dirty.filter(|_| self.status.is_final().is_none());
+        let due = dirty.map(|it| SAFE_POINT_SYNC_WITHIN.saturating_sub(it.elapsed()));
+        if due.is_some_and(|it| it.is_zero()) {
+            self.safe_dirty = None;
+            return Some(Task::SyncSafePoint(Arc::clone(&self.safe)));
+        }
+        // While somebody else has the writer there is nothing more to do; they wake us.
+        let Some(writer) = self.writer.take() else { return Some(Task::Wait(due)) };
+        if !self.groups.is_empty() && self.wanted == 0 {
             return Some(Task::Commit(writer));
         }
-        let poisoned = matches!(self.status.failure, Some(AppendError::Poisoned { .. }));
-        let pending = writer.safe_point_pending() && !poisoned;
         self.writer = Some(writer);
-        let due = SAFE_POINT_SYNC_WITHIN.saturating_sub(self.safe_synced.elapsed());
-        match (pending, self.closing) {
-            (true, closing) if closing || due.is_zero() => Some(Task::SyncSafePoint),
-            (true, _) => Some(Task::Wait(Some(due))),
-            (false, true) => None,
-            (false, false) => Some(Task::Wait(None)),
-        }
+        if self.closing && self.groups.is_empty() { None } else { Some(Task::Wait(due)) }
     }
 }
 
 /// What the background thread does next.
 enum Task {
     Commit(Writer),
-    SyncSafePoint,
+    SyncSafePoint(Arc<dyn File>),
     Wait(Option<Duration>),
 }
 
@@ -240,39 +320,70 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits what waits as one group and puts the writer back.
-    fn commit_one_group(&self, mut writer: Writer) {
-        let ((group, waiters), safe_synced) = {
-            let mut state = self.state();
-            (state.group(), state.safe_synced)
-        };
-        let outcome = writer.commit(&group);
-        let mut failure = outcome.as_ref().err().cloned();
-        let mut synced = None;
-        if failure.is_none() && safe_synced.elapsed() >= SAFE_POINT_SYNC_WITHIN {
-            // Under load the log never falls idle. This group is durable already; a failure here
-            // stops the next one.
-            failure = writer.sync_safe_point().err();
-            synced = Some(Instant::now());
+    /// Wakes the background thread if it sleeps.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let parked = std::mem::take(&mut state.parked);
+        drop(state);
+        if parked {
+            self.work.notify_one();
         }
-        {
-            let mut state = self.state();
-            state.status = LogStatus {
-                last_seq: writer.last().map_or(0, wal_format::Seq::get),
-                bytes: writer.len(),
-                failure,
-            };
-            state.safe_synced = synced.unwrap_or(state.safe_synced);
-            state.writer = Some(writer);
+    }
+
+    /// Commits the oldest group and puts the writer back.
+    fn commit_oldest(&self, mut writer: Writer) {
+        let (group, stopped) = {
+            let mut state = self.gathered();
+            let group = state.groups.pop_front().unwrap_or_default();
+            state.queued_bytes -= group.bytes();
+            (group, state.status.is_final().cloned())
+        };
+        let outcome = match stopped {
+            None => writer.commit(group.submissions()),
+            Some(failure) => Err(failure),
+        };
+        self.put_back(writer, outcome.as_ref().err().cloned(), Some(group.len()));
+        group.answer(outcome);
+    }
+
+    /// Lets callers that were just answered come again, as long as they do: they would otherwise
+    /// wait for the whole group of whoever of them was first. A caller alone waits for nobody.
+    fn gathered(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        let count = |it: &State| it.groups.front().map_or(0, Group::len);
+        let mut before = count(&state);
+        for _ in 0..GATHER_ROUNDS {
+            if before >= state.last_group {
+                break;
+            }
+            drop(state);
+            thread::yield_now();
+            state = self.state();
+            let now = count(&state);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        state
+    }
+
+    /// Puts the writer back after a group of so many entries, or after something else.
+    fn put_back(&self, writer: Writer, failure: Option<AppendError>, entries: Option<usize>) {
+        let mut state = self.state();
+        if state.status.is_final().is_none() {
+            state.status = LogStatus::of(&writer, failure);
+        }
+        if writer.safe_point_pending() {
+            state.safe_dirty.get_or_insert_with(Instant::now);
+        }
+        state.last_group = entries.unwrap_or(state.last_group);
+        state.safe = writer.safe_file();
+        state.writer = Some(writer);
+        if state.wanted > 0 {
+            self.idle.notify_one();
         }
         // The next group, the sync of the safe point, or the close: one of them may be due.
-        self.wake.notify_one();
-        match outcome {
-            Ok(receipts) => {
-                waiters.into_iter().zip(receipts).for_each(|(done, receipt)| done(Ok(receipt)));
-            }
-            Err(error) => waiters.into_iter().for_each(|done| done(Err(error.clone()))),
-        }
+        self.wake(state);
     }
 
     fn background(&self) {
@@ -281,30 +392,32 @@ impl Shared {
             state = match next {
                 Task::Commit(writer) => {
                     drop(state);
-                    self.commit_one_group(writer);
+                    self.commit_oldest(writer);
                     self.state()
                 }
-                Task::SyncSafePoint => self.sync_safe_point(state),
-                Task::Wait(None) => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Task::Wait(Some(due)) => {
-                    let woken = self.wake.wait_timeout(state, due);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                Task::SyncSafePoint(safe) => {
+                    drop(state);
+                    let synced = safe.sync_data();
+                    let mut state = self.state();
+                    if let Err(error) = synced {
+                        state.status.failure = Some(AppendError::safe_point_sync(&error));
+                    }
+                    state
+                }
+                Task::Wait(due) => {
+                    state.parked = true;
+                    let mut state = match due {
+                        None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                        Some(due) => {
+                            let woken = self.work.wait_timeout(state, due);
+                            woken.unwrap_or_else(PoisonError::into_inner).0
+                        }
+                    };
+                    state.parked = false;
+                    state
                 }
             };
         }
-    }
-
-    fn sync_safe_point<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let Some(mut writer) = state.writer.take() else { return state };
-        drop(state);
-        let outcome = writer.sync_safe_point();
-        let mut state = self.state();
-        if let Err(failure) = outcome {
-            state.status.failure = Some(failure);
-        }
-        state.safe_synced = Instant::now();
-        state.writer = Some(writer);
-        state
     }
 }
 

@@ -34,7 +34,12 @@ use wal_format::{Birth, Chain, Origin, Position, SafePoint, Seq, WalId, names};
 
 use crate::{
     AppendError, Decision, Durability, Identity, Overrides, Scanned, Submission, Survey,
-    SurveyError, Tail, Violation, Writer, codes, plan::FoundSafePoint, survey,
+    SurveyError, Tail, Violation, Writer, codes,
+    growth::{Growth, STEP_MAX},
+    mutants::{Mutant, removed},
+    plan::FoundSafePoint,
+    survey,
+    writer::Named,
 };
 
 /// Bytes copied at once when entries are written again.
@@ -83,7 +88,7 @@ pub struct Report {
     pub beyond_safe_point: u64,
     /// Whole frames that were cut; they were never acknowledged (`WAL_PHANTOM_DISCARDED`).
     pub phantoms: u64,
-    /// Bytes that were cut, the torn tail included.
+    /// Bytes that were cut, the torn tail included; preallocated zeros are not counted.
     pub bytes_cut: u64,
 }
 
@@ -117,12 +122,15 @@ pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverErr
     let survey = examine(vfs, dir, opening.overrides)?;
     let repaired = repair(vfs, dir, &survey, held)?;
     let mut writer = Writer {
-        wal: repaired.wal,
-        safe: repaired.safe,
+        wal: Named { file: repaired.wal, path: dir.join(names::WAL) },
+        safe: Named { file: repaired.safe, path: dir.join(names::SAFE_SEQ) },
         durability: opening.durability,
         last: repaired.last,
         end: repaired.end,
         chain: repaired.chain,
+        // The first entry of a log is written once; zeros would not pay.
+        growth: Growth::new(repaired.end, 0),
+        latest: opening.now,
         safe_dirty: false,
         failure: None,
         buffer: Vec::new(),
@@ -138,6 +146,7 @@ pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverErr
             birth
         }
     };
+    writer.set_growth_max(STEP_MAX);
     let report = report(&survey, birth);
     Ok(Recovered { writer, report })
 }
@@ -208,6 +217,10 @@ fn repair(
             settle(&**wal, scanned, 0).map_err(at("repair", wal_path.clone()))?;
         }
     }
+    let held = match held {
+        None if removed(Mutant::SafePointBeforeLog) => Some(create_log(vfs, dir)?),
+        held => held,
+    };
     if !matches!(survey.found.safe_point, FoundSafePoint::Present(_)) {
         let known = SafePoint::at(last);
         replace(vfs, &safe_path, &known.to_bytes()).map_err(at("write", safe_path.clone()))?;
@@ -220,7 +233,11 @@ fn repair(
     vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
 
     let safe = vfs.open(&safe_path, OpenMode::ReadWrite).map_err(at("open", safe_path.clone()))?;
-    write_all_at(&*safe, &SafePoint::at(last).to_bytes(), 0)
+    let known = match survey.found.safe_point {
+        FoundSafePoint::Present(found) if removed(Mutant::SafePointMovesUp) => found,
+        _ => SafePoint::at(last),
+    };
+    write_all_at(&*safe, &known.to_bytes(), 0)
         .and_then(|()| safe.sync_data())
         .map_err(at("write", safe_path))?;
     Ok(Repaired {
@@ -250,7 +267,7 @@ fn forget_progress(vfs: &dyn Vfs, dir: &Path) -> Result<(), RecoverError> {
 fn settle(wal: &dyn File, scanned: Option<&Scanned>, from: u64) -> io::Result<()> {
     let end = scanned.map_or(0, |it| it.end);
     let mut buffer = vec![0; COPY_LEN];
-    let mut offset = from;
+    let mut offset = if removed(Mutant::Rewrite) { end } else { from };
     while offset < end {
         let len = usize::try_from(end - offset).map_or(COPY_LEN, |it| it.min(COPY_LEN));
         let chunk = buffer.get_mut(..len).unwrap_or_default();
@@ -297,7 +314,13 @@ fn report(survey: &Survey, identity: Birth) -> Report {
             Tail::Phantoms { frames } => frames,
             Tail::Clean | Tail::Torn => 0,
         },
-        bytes_cut: survey.scanned.as_ref().map_or(0, |it| survey.log_len.saturating_sub(it.end)),
+        bytes_cut: match tail {
+            // What was preallocated is nothing lost.
+            Tail::Clean => 0,
+            Tail::Torn | Tail::Phantoms { .. } => {
+                survey.scanned.as_ref().map_or(0, |it| survey.log_len.saturating_sub(it.end))
+            }
+        },
     }
 }
 

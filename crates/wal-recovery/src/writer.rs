@@ -2,38 +2,53 @@
 //!
 //! # Order
 //!
-//! | step | what                                  | when it fails                              |
-//! |-----:|---------------------------------------|--------------------------------------------|
-//! |    1 | write the frames of the group         | full: cut them off again; else poisoned    |
-//! |    2 | sync the log                          | poisoned                                   |
-//! |    3 | write the safe point in place         | poisoned                                   |
-//! |    4 | sync the safe point ([`Durability`])  | poisoned                                   |
+//! | step | what                                      | when it fails                              |
+//! |-----:|-------------------------------------------|--------------------------------------------|
+//! |    1 | write the frames of the group             | full: cut them off again; else poisoned    |
+//! |    2 | now and then: write zeros behind them     | full: cut the zeros off; else poisoned     |
+//! |    3 | sync the log                              | poisoned                                   |
+//! |    4 | look whether the names are still our files | poisoned                                  |
+//! |    5 | write the safe point in place             | poisoned                                   |
+//! |    6 | sync the safe point ([`Durability`])      | poisoned                                   |
 //!
 //! # Invariants
 //!
-//! * **W1** A receipt exists only after the sync of its frame (step 2 before the answer).
-//! * **W2** The safe point never names a frame that is not durable (step 2 before step 3).
+//! * **W1** A receipt exists only after the sync of its frame (step 3 before the answer).
+//! * **W2** The safe point never names a frame that is not durable (step 3 before step 5).
 //! * **W3** After a failed write or sync nothing is written any more: what is on the disk is
 //!   unknown until the next recovery has read it. A sync is never repeated.
 //! * **W4** A full disk is no such failure: the half-written tail is cut, nothing acknowledged is
 //!   touched, and the next group may succeed. When the cut fails, W3 applies.
 //! * **W5** After the process is killed the safe point on disk is the last acknowledged number,
-//!   since step 3 precedes the answer.
+//!   since step 5 precedes the answer.
+//! * **W6** A receipt exists only when, after the sync, `telemetry.wal` and `telemetry.safe_seq`
+//!   still named the files that were written: nobody is told of an entry in a file that was deleted
+//!   under us.
+//! * **W7** What stands behind the last frame are zeros of our own. A clean close and every recovery
+//!   cut them off.
 //!
 //! The safe point is overwritten in place: eight bytes inside one sector cannot tear, and a
 //! replacement by rename would cost two more syncs.
+//!
+//! Step 2 is [`growth`](crate::growth): a sync that has only data to write is faster than one that
+//! has a new length to write too.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 use vfs::{File, Lock, write_all_at};
 use wal_format::{Chain, Event, MAX_PAYLOAD_LEN, SafePoint, Seq, encode_entry};
 
-use crate::codes;
+use crate::{
+    codes,
+    growth::Growth,
+    mutants::{Mutant, removed},
+};
 
-/// Most bytes of events in one group, unless a single event is larger.
-pub const GROUP_BYTES_MAX: usize = 4 << 20;
+/// A clock that falls behind by less than this is not worth a word: callers read it at their own
+/// time and enter the queue in another order.
+const CLOCK_BACK_MIN: SignedDuration = SignedDuration::from_secs(1);
 /// Bytes of a payload besides the event: keys, number, time, chain. Rounded up.
 const ENVELOPE_LEN: usize = 256;
 /// Most bytes of an event.
@@ -89,17 +104,29 @@ pub struct Receipt {
     pub seq: Seq,
     /// Its chain value.
     pub chain: Chain,
+    /// How far the clock went back, when it did so between the entry before and this one
+    /// (`WAL_CLOCK_BACKWARDS`). Entries are ordered by their number, never by their time.
+    pub clock_back: Option<Duration>,
+}
+
+/// A file that belongs to a log, and the name it must keep.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) path: PathBuf,
 }
 
 /// The end of a recovered log. One thread at a time; [`Log`](crate::Log) shares it out.
 #[derive(Debug)]
 pub struct Writer {
-    pub(crate) wal: Arc<dyn File>,
-    pub(crate) safe: Arc<dyn File>,
+    pub(crate) wal: Named,
+    pub(crate) safe: Named,
     pub(crate) durability: Durability,
     pub(crate) last: Option<Seq>,
     pub(crate) end: u64,
     pub(crate) chain: Chain,
+    pub(crate) growth: Growth,
+    pub(crate) latest: Timestamp,
     pub(crate) safe_dirty: bool,
     pub(crate) failure: Option<AppendError>,
     pub(crate) buffer: Vec<u8>,
@@ -127,6 +154,22 @@ impl Writer {
         self.safe_dirty
     }
 
+    /// The error that stopped the log, if one did.
+    pub fn failure(&self) -> Option<&AppendError> {
+        self.failure.as_ref()
+    }
+
+    /// The safe point, for a sync beside a commit: whatever it holds was written after the sync of
+    /// the frames it names (W2).
+    pub(crate) fn safe_file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.safe.file)
+    }
+
+    /// Sets how many bytes of zeros are written ahead of the frames at most; 0 turns it off.
+    pub fn set_growth_max(&mut self, bytes: u64) {
+        self.growth = Growth::new(self.end, bytes);
+    }
+
     /// Makes a group durable and returns one receipt an entry, in order (W1).
     ///
     /// # Errors
@@ -138,16 +181,25 @@ impl Writer {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let written = self.write_group(group, &mut buffer);
+        let end = self.end + buffer.len() as u64;
         self.buffer = buffer;
         let receipts = written?;
         let Some(last) = receipts.last() else { return Ok(receipts) };
 
-        self.wal.sync_data().map_err(|it| self.poison("sync the log", &it))?;
-        self.end += self.buffer.len() as u64;
+        if removed(Mutant::DataBeforeSafePoint) {
+            self.write_safe_point(Some(last.seq))?;
+            self.sync_safe_point()?;
+        }
+        self.wal.file.sync_data().map_err(|it| self.poison("sync the log", &it))?;
+        self.check_names()?;
+        self.end = end;
         self.last = Some(last.seq);
         self.chain = last.chain;
-        self.write_safe_point()?;
-        if self.durability == Durability::Strict {
+        self.latest = group.last().map_or(self.latest, |it| it.at);
+        if !removed(Mutant::SafePointBeforeAnswer) {
+            self.write_safe_point(self.last)?;
+        }
+        if self.durability == Durability::Strict && !removed(Mutant::StrictSync) {
             self.sync_safe_point()?;
         }
         Ok(receipts)
@@ -157,49 +209,109 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`AppendError::Poisoned`] when the sync fails or the log was poisoned before.
+    /// [`AppendError`] when the sync fails or the log was poisoned before.
     pub fn sync_safe_point(&mut self) -> Result<(), AppendError> {
         self.usable()?;
         if self.safe_dirty {
-            self.safe.sync_data().map_err(|it| self.poison("sync the safe point", &it))?;
+            if let Err(error) = self.safe.file.sync_data() {
+                self.failure = Some(AppendError::safe_point_sync(&error));
+                return self.usable();
+            }
             self.safe_dirty = false;
         }
         Ok(())
     }
 
-    /// Encodes and writes the group behind the end of the log (step 1).
+    /// Syncs the safe point and cuts off what was preallocated (W7). The lock goes with the writer.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`] when the log was poisoned before or a step fails. Everything acknowledged is
+    /// durable all the same, and the next recovery cuts.
+    pub fn close(mut self) -> Result<(), AppendError> {
+        self.settle()
+    }
+
+    /// What [`Self::close`] does, for a writer that goes on living.
+    pub(crate) fn settle(&mut self) -> Result<(), AppendError> {
+        self.sync_safe_point()?;
+        if self.growth.cut(self.end) {
+            let cut = self.wal.file.set_len(self.end).and_then(|()| self.wal.file.sync_data());
+            cut.map_err(|it| self.poison("cut the preallocated end", &it))?;
+        }
+        Ok(())
+    }
+
+    /// Encodes the group and writes it behind the end of the log (steps 1 and 2).
     fn write_group(
         &mut self,
         group: &[Submission],
         buffer: &mut Vec<u8>,
     ) -> Result<Vec<Receipt>, AppendError> {
-        let (mut last, mut chain) = (self.last, self.chain);
-        let mut receipts = Vec::with_capacity(group.len());
-        for Submission { at, event } in group {
-            let seq = last.map_or(Some(Seq::FIRST), Seq::next).ok_or(AppendError::SeqExhausted)?;
-            chain = encode_entry(seq, *at, event, chain, buffer)
-                .map_err(|_| AppendError::TooLarge { len: event.len() })?;
-            last = Some(seq);
-            receipts.push(Receipt { seq, chain });
+        let receipts = self.encode(group, buffer)?;
+        match write_all_at(&*self.wal.file, buffer, self.end) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => return Err(self.give_way(buffer.len())),
+            Err(error) => return Err(self.poison("write to the log", &error)),
         }
-        match write_all_at(&*self.wal, buffer, self.end) {
+        let written = self.end + buffer.len() as u64;
+        match self.growth.grow(&*self.wal.file, written, buffer.len()) {
             Ok(()) => Ok(receipts),
-            Err(error) if is_full(&error) => {
-                // W4. Cutting frees space and needs none.
-                match self.wal.set_len(self.end) {
-                    Ok(()) => Err(AppendError::DiskFull { bytes: buffer.len() as u64 }),
-                    Err(cut) => Err(self.poison("cut a half-written group", &cut)),
-                }
-            }
-            Err(error) => Err(self.poison("write to the log", &error)),
+            Err(error) => Err(self.poison("preallocate", &error)),
         }
     }
 
-    /// Steps 3: W2 holds because the frames were synced by the caller.
-    fn write_safe_point(&mut self) -> Result<(), AppendError> {
-        let bytes = SafePoint::at(self.last).to_bytes();
+    fn encode(&self, group: &[Submission], out: &mut Vec<u8>) -> Result<Vec<Receipt>, AppendError> {
+        let (mut last, mut chain, mut latest) = (self.last, self.chain, self.latest);
+        let mut receipts = Vec::with_capacity(group.len());
+        for Submission { at, event } in group {
+            let seq = last.map_or(Some(Seq::FIRST), Seq::next).ok_or(AppendError::SeqExhausted)?;
+            chain = encode_entry(seq, *at, event, chain, out)
+                .map_err(|_| AppendError::TooLarge { len: event.len() })?;
+            let back = latest.duration_since(*at);
+            let clock_back = (back >= CLOCK_BACK_MIN).then(|| back.unsigned_abs());
+            (last, latest) = (Some(seq), *at);
+            receipts.push(Receipt { seq, chain, clock_back });
+        }
+        Ok(receipts)
+    }
+
+    /// W4. Cutting frees space and needs none.
+    fn give_way(&mut self, len: usize) -> AppendError {
+        if removed(Mutant::CutOnFullDisk) {
+            return AppendError::DiskFull { bytes: len as u64 };
+        }
+        self.growth.cut(self.end);
+        match self.wal.file.set_len(self.end) {
+            Ok(()) => AppendError::DiskFull { bytes: len as u64 },
+            Err(cut) => self.poison("cut a half-written group", &cut),
+        }
+    }
+
+    /// Step 4 (W6).
+    fn check_names(&mut self) -> Result<(), AppendError> {
+        for Named { file, path } in [&self.wal, &self.safe] {
+            let failure = match file.is_named(path) {
+                Ok(true) => continue,
+                Ok(false) if removed(Mutant::NamesChecked) => continue,
+                Ok(false) => AppendError::FileReplaced { path: path.clone() },
+                Err(error) => {
+                    let action = "look at the names of the log";
+                    AppendError::Poisoned { action, cause: error.to_string() }
+                }
+            };
+            self.failure = Some(failure.clone());
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Step 5: W2 holds because the frames were synced by the caller.
+    fn write_safe_point(&mut self, last: Option<Seq>) -> Result<(), AppendError> {
+        let bytes = SafePoint::at(last).to_bytes();
         self.safe_dirty = true;
-        write_all_at(&*self.safe, &bytes, 0).map_err(|it| self.poison("write the safe point", &it))
+        let written = write_all_at(&*self.safe.file, &bytes, 0);
+        written.map_err(|it| self.poison("write the safe point", &it))
     }
 
     fn usable(&self) -> Result<(), AppendError> {
@@ -208,12 +320,14 @@ impl Writer {
 
     fn poison(&mut self, action: &'static str, error: &io::Error) -> AppendError {
         let failure = AppendError::Poisoned { action, cause: error.to_string() };
-        self.failure = Some(failure.clone());
+        if !removed(Mutant::Poison) {
+            self.failure = Some(failure.clone());
+        }
         failure
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
@@ -233,6 +347,13 @@ pub enum AppendError {
         action: &'static str,
         /// What the file system said.
         cause: String,
+    },
+    /// A file of the log was removed or replaced while the log was open. What was written since may
+    /// be gone with it, so nothing is acknowledged any more until the next recovery.
+    #[error("WAL_FILE_REPLACED — {} is not the file that this log writes any more", path.display())]
+    FileReplaced {
+        /// The name that was taken away.
+        path: PathBuf,
     },
     /// The event does not fit a frame.
     #[error("WAL_ENTRY_TOO_LARGE — event of {len} bytes (limit {EVENT_LEN_MAX})")]
@@ -257,14 +378,24 @@ pub enum AppendError {
 }
 
 impl AppendError {
+    pub(crate) fn safe_point_sync(error: &io::Error) -> Self {
+        Self::Poisoned { action: "sync the safe point", cause: error.to_string() }
+    }
+
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::DiskFull { .. } => codes::WAL_DISK_FULL,
             Self::Poisoned { .. } | Self::SeqExhausted => codes::WAL_POISONED,
+            Self::FileReplaced { .. } => codes::WAL_FILE_REPLACED,
             Self::TooLarge { .. } => codes::WAL_ENTRY_TOO_LARGE,
             Self::Overloaded { .. } => codes::WAL_OVERLOADED,
             Self::Closed => codes::WAL_CLOSED,
         }
+    }
+
+    /// Whether every later append fails too, until the next recovery.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Poisoned { .. } | Self::FileReplaced { .. } | Self::Closed)
     }
 }

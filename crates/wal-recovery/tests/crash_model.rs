@@ -50,7 +50,10 @@ impl History {
             if self.dice.roll(4) == 0 { Durability::Strict } else { Durability::Chained };
         let opened = recover(&self.vfs, &harness_opening(durability));
         if let Ok(opened) = opened {
-            self.append(opened.writer);
+            let mut writer = opened.writer;
+            let growth = [0, 16, 64][usize::try_from(self.dice.roll(3)).unwrap()];
+            writer.set_growth_max(growth << 10);
+            self.append(writer);
         }
         let killed = self.dice.roll(3) == 0;
         if killed {
@@ -63,6 +66,9 @@ impl History {
                 1 => CrashPolicy::KeepAll,
                 _ => CrashPolicy::Random(seed),
             });
+            if durability == Durability::Strict {
+                self.check_safe_point();
+            }
         }
     }
 
@@ -86,9 +92,14 @@ impl History {
                 return;
             }
         }
+        if self.dice.roll(2) == 0 {
+            // The end of an orderly life is a crash point like every other.
+            writer.close().ok();
+        }
     }
 
-    /// W5: after a kill the safe point names at least what was acknowledged.
+    /// W5: after a kill the safe point names at least what was acknowledged; under strict
+    /// durability after a power loss too. W2: all it names is there.
     fn check_safe_point(&self) {
         let Some(safe) = read(&self.vfs, names::SAFE_SEQ) else {
             assert_eq!(self.acknowledged, 0);
@@ -106,7 +117,7 @@ impl History {
 
     /// Recovers without faults and compares with what users were told.
     fn audit(&mut self) {
-        recover(&self.vfs, &opening()).unwrap();
+        recover(&self.vfs, &opening()).unwrap().writer.close().unwrap();
         let log = read(&self.vfs, names::WAL).unwrap();
         let found = oracle::ids(&log);
         assert!(

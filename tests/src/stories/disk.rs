@@ -35,8 +35,8 @@ const CALLERS: usize = 8;
 const CALLS: usize = 100;
 /// Length of a message that is to find no room.
 const DENIED_LEN: usize = 32 << 10;
-/// Size of a disk.
-const DISK_KIB: u32 = 8 << 10;
+/// Size of a disk: room for everything the callers can do, and for zeros ahead of it.
+const DISK_KIB: u32 = 32 << 10;
 /// Room that is left when it is taken under callers: enough for some of their calls.
 const LEFT_KIB: u64 = 64;
 

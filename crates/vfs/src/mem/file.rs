@@ -1,6 +1,9 @@
 //! An open file of the memory file system.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{MemVfs, answer, file_stat};
 use crate::{Fault, File, Op, Stat};
@@ -39,6 +42,7 @@ impl File for MemFile {
         let path = self.path.clone();
         let fault = state.step(Op::Write { path, offset, len: buf.len() })?;
         let done = match fault {
+            Some(Fault::Lie) => return Ok(buf.len()),
             Some(Fault::Eio) => 0,
             Some(Fault::Enospc) => buf.len() / 2,
             Some(Fault::Short(len)) => len.min(buf.len()),
@@ -51,7 +55,7 @@ impl File for MemFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.vfs.state();
         let fault = state.step(Op::SetLen(self.path.clone(), len))?;
-        if !matches!(fault, Some(Fault::Eio | Fault::Enospc)) {
+        if !matches!(fault, Some(Fault::Eio | Fault::Enospc | Fault::Lie)) {
             state.inode(self.inode)?.set_len(len);
         }
         answer(fault, ())
@@ -75,7 +79,11 @@ impl File for MemFile {
 
     fn try_lock(&self) -> io::Result<bool> {
         let mut state = self.vfs.state();
-        state.alive()?;
+        let fault = state.step(Op::LockFile(self.path.clone()))?;
+        if fault == Some(Fault::Lie) {
+            return Ok(true);
+        }
+        answer(fault, ())?;
         Ok(*state.locked.entry(self.inode).or_insert(self.token) == self.token)
     }
 
@@ -84,5 +92,11 @@ impl File for MemFile {
         state.alive()?;
         let inode = state.inode(self.inode)?;
         Ok(file_stat(self.inode, inode))
+    }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        let mut state = self.vfs.state();
+        state.alive()?;
+        Ok(state.find(path)? == Some(self.inode))
     }
 }

@@ -1,6 +1,9 @@
 use std::{
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
 };
 
 use vfs::{Fault, FaultPlan, MemVfs, Op, OsVfs, Vfs};
@@ -9,8 +12,8 @@ use wal_format::{Event, Kind};
 use super::*;
 use crate::{Durability, Opening, Overrides, Reader, recover};
 
-fn start(vfs: &dyn Vfs, dir: &Path) -> Log {
-    let opening = Opening {
+fn opening(dir: &Path) -> Opening {
+    Opening {
         dir: dir.to_owned(),
         node: "edge-1".to_owned(),
         random: [7; 16],
@@ -18,8 +21,11 @@ fn start(vfs: &dyn Vfs, dir: &Path) -> Log {
         overrides: Overrides::default(),
         durability: Durability::Chained,
         holder: "pid 1".to_owned(),
-    };
-    Log::start(recover(vfs, &opening).unwrap().writer).unwrap()
+    }
+}
+
+fn start(vfs: &dyn Vfs, dir: &Path) -> Log {
+    Log::start(recover(vfs, &opening(dir)).unwrap().writer).unwrap()
 }
 
 fn entry(id: u64) -> Submission {
@@ -154,8 +160,109 @@ fn too_much_waiting_is_refused_and_what_waits_is_kept() {
         }
     };
     assert!(matches!(refusal, AppendError::Overloaded { .. }), "{refusal}");
-    assert!(taken >= QUEUE_BYTES_MAX >> 20, "{taken}");
+    assert!(taken >= Limits::STANDARD.queue_bytes >> 20, "{taken}");
     release.send(()).unwrap();
     drop(sender);
     assert_eq!(receiver.iter().filter(|it| *it).count(), taken);
+}
+
+#[test]
+fn a_group_is_not_longer_than_its_limit() {
+    let vfs = MemVfs::default();
+    let limits = Limits { group_bytes: 200, queue_bytes: 1 << 20 };
+    let opened = opening(Path::new("/wal"));
+    let log = Log::with_limits(recover(&vfs, &opened).unwrap().writer, limits).unwrap();
+    let longest = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&longest);
+    vfs.set_plan(FaultPlan::new(move |_, op| {
+        if let Op::Write { path, len, .. } = op
+            && path.ends_with("telemetry.wal")
+            && *len < 60_000
+        {
+            seen.fetch_max(*len as u64, Ordering::Relaxed);
+        }
+        None
+    }));
+    for id in 0..200 {
+        log.submit(entry(id), |answer| assert!(answer.is_ok())).unwrap();
+    }
+    // One that does not fit a group of others gets one of its own.
+    let event = Event::new(Kind::Action).with("padding", "x".repeat(2000));
+    log.append(Submission::new(&event, jiff::Timestamp::UNIX_EPOCH).unwrap()).unwrap();
+    log.close().unwrap();
+    let frame = 2000 + 250;
+    assert!((2000..frame).contains(&longest.load(Ordering::Relaxed)), "{longest:?}");
+}
+
+#[test]
+fn the_writer_is_lent_out_while_callers_wait_and_they_go_on_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = start(&OsVfs, dir.path());
+    thread::scope(|scope| {
+        for caller in 0..8 {
+            let log = &log;
+            scope.spawn(move || {
+                for id in 0..50 {
+                    log.append(entry(caller * 100 + id)).unwrap();
+                }
+            });
+        }
+        for _ in 0..20 {
+            let (before, after) = log
+                .with_writer(|writer| {
+                    let before = writer.len();
+                    thread::yield_now();
+                    (before, writer.len())
+                })
+                .unwrap();
+            assert_eq!(before, after, "nobody else writes meanwhile (K1)");
+        }
+    });
+    assert_eq!(log.status().last_seq, 401);
+    log.close().unwrap();
+    assert_eq!(log.with_writer(|_| ()), Err(AppendError::Closed));
+}
+
+#[test]
+fn a_callback_that_panics_costs_nobody_else_an_answer() {
+    let vfs = MemVfs::default();
+    let log = start(&vfs, Path::new("/wal"));
+    let (sender, receiver) = mpsc::channel();
+    for id in 0..20 {
+        let sender = sender.clone();
+        let done = move |answer: Result<Receipt, AppendError>| {
+            assert!(id % 3 != 0, "on purpose");
+            sender.send(answer.unwrap().seq.get()).unwrap();
+        };
+        log.submit(entry(id), done).unwrap();
+    }
+    drop(sender);
+    assert_eq!(receiver.iter().count(), 13);
+    assert_eq!(log.append(entry(99)).unwrap().seq.get(), 22);
+    log.close().unwrap();
+}
+
+#[test]
+fn a_failed_sync_of_the_safe_point_is_not_repeated_when_the_log_is_closed() {
+    let vfs = MemVfs::default();
+    let log = start(&vfs, Path::new("/wal"));
+    let (sender, receiver) = mpsc::channel();
+    vfs.set_plan(FaultPlan::new(move |_, op| match op {
+        Op::Sync(path) if path.ends_with("telemetry.safe_seq") => {
+            sender.send(()).ok();
+            Some(Fault::Eio)
+        }
+        _ => None,
+    }));
+    log.append(entry(1)).unwrap();
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+    let error = loop {
+        match log.append(entry(2)) {
+            Err(error) => break error,
+            Ok(_) => thread::yield_now(),
+        }
+    };
+    assert!(matches!(error, AppendError::Poisoned { action: "sync the safe point", .. }));
+    assert_eq!(log.close(), Err(error));
+    assert_eq!(receiver.try_iter().count(), 0, "one sync, which failed (W3)");
 }

@@ -49,6 +49,14 @@ pub fn read(vfs: &dyn Vfs, name: &str) -> Option<Vec<u8>> {
     read_whole(vfs, &Path::new(DIR).join(name), u64::MAX).unwrap()
 }
 
+/// The log without the zeros that a living writer has put behind it.
+pub fn frames(vfs: &dyn Vfs) -> Vec<u8> {
+    let mut log = read(vfs, wal_format::names::WAL).unwrap();
+    let zeros = log.iter().rev().take_while(|it| **it == 0).count();
+    log.truncate(log.len() - zeros);
+    log
+}
+
 pub fn write(vfs: &dyn Vfs, name: &str, bytes: &[u8]) {
     vfs.create_dir_all(Path::new(DIR)).unwrap();
     vfs::replace(vfs, &Path::new(DIR).join(name), bytes).unwrap();
