@@ -1,13 +1,17 @@
 //! Real processes, real sockets, conditions with deadlines.
 
 mod bins;
+mod calls;
 mod client;
+mod mount;
 mod process;
 mod stack;
 mod workspace;
 
 pub use bins::{Bin, build};
+pub use calls::{Answers, audit, call_until_refused};
 pub use client::Client;
+pub use mount::{Disk, Mount, mounts_below};
 pub use process::{Finished, Process, run_to_end};
 pub use stack::{Ports, RuntimeOptions, Stack, autonomy, program};
 pub use workspace::{demo_dir, demo_policies};
@@ -16,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// Set where nothing may be skipped.
+pub const NO_SKIP: &str = "AUTONOMY_NO_SKIP";
 /// Longest wait for anything that should happen soon. Generous: a loaded machine is no failure.
 pub const SOON: Duration = Duration::from_mins(1);
 /// Pause between two looks at a condition that cannot be waited for otherwise.

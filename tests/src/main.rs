@@ -3,8 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
-use e2e::{harness::demo_dir, stories::demo};
+use api::exit::Exit;
+use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+use e2e::{
+    harness::{NO_SKIP, demo_dir},
+    stories::{
+        demo,
+        drill::{self, Drill, Fault},
+    },
+};
 
 /// Stories of autonomy, told with real processes.
 #[derive(Debug, Parser)]
@@ -20,6 +27,19 @@ enum Story {
         #[command(subcommand)]
         part: Option<Demo>,
     },
+    /// Injects real faults and checks what the programs do; every drill, or one.
+    Drill {
+        /// Which one.
+        #[arg(value_parser = names())]
+        name: Option<String>,
+        /// Leaves the faults out, to see that every drill notices.
+        #[arg(long)]
+        without_fault: bool,
+    },
+}
+
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(drill::ALL.iter().map(|it| it.name))
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,7 +57,20 @@ enum Demo {
 }
 
 fn main() -> Result<ExitCode> {
-    let Story::Demo { part } = Cli::parse().story;
+    match Cli::parse().story {
+        Story::Demo { part } => tell(part.as_ref()),
+        Story::Drill { name, without_fault } => {
+            let asked = |it: &&Drill| name.as_deref().is_none_or(|name| name == it.name);
+            let drills: Vec<_> = drill::ALL.iter().filter(asked).copied().collect();
+            let fault = if without_fault { Fault::LeftOut } else { Fault::Injected };
+            let no_skip = std::env::var_os(NO_SKIP).is_some();
+            let passed = drill::run(&drills, fault, no_skip)?;
+            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(Exit::Partial.code()) })
+        }
+    }
+}
+
+fn tell(part: Option<&Demo>) -> Result<ExitCode> {
     let passed = match part {
         None => demo::whole()?,
         Some(Demo::Up) => demo::up(&demo_dir())?,

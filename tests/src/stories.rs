@@ -1,6 +1,8 @@
 //! What is told: each story is a function that starts real processes and checks what it sees.
 
 pub mod demo;
+mod disk;
+pub mod drill;
 mod narrator;
 pub mod tutorial;
 

@@ -24,7 +24,7 @@ use std::{
 };
 
 use api::{env, exit::Exit};
-use e2e::harness::{Bin, run_to_end};
+use e2e::harness::{Bin, autonomy, run_to_end};
 
 /// Sections of the page of a code, in their order.
 const SECTIONS: [&str; 3] = ["Symptom", "Cause", "Recovery"];
@@ -139,6 +139,23 @@ fn every_code_has_a_page_with_symptom_cause_and_recovery_and_every_page_has_a_co
     assert_eq!(flaws, Vec::<String>::new());
 }
 
+#[test]
+fn the_program_explains_every_code_that_has_a_page_and_no_other() {
+    let embedded: BTreeSet<_> = cli::explained_codes().collect();
+    assert_eq!(embedded, codes());
+    for code in codes() {
+        let told = autonomy(&["explain", &code.to_lowercase()]).unwrap();
+        assert_eq!(told.code(), Some(0), "{told:?}");
+        assert_eq!(told.stdout, page(&format!("reference/causes/{code}.md")), "{code}");
+    }
+    let listed = autonomy(&["explain"]).unwrap().stdout;
+    let listed: BTreeSet<_> = listed.lines().filter_map(|it| it.split(' ').next()).collect();
+    assert_eq!(listed, codes());
+    let unknown = autonomy(&["explain", "SEQ_GPA"]).unwrap();
+    assert_eq!(unknown.code(), Some(5), "{unknown:?}");
+    assert!(unknown.stderr.contains("did you mean `SEQ_GAP`"), "{unknown:?}");
+}
+
 /// Codes that the index defines, in its order: one anchor each.
 fn anchored(index: &str) -> Vec<String> {
     let ids = index.split("<a id=\"").skip(1);
@@ -177,7 +194,8 @@ const SOURCES: [&str; 11] = [
     "crates/runtime/src/server.rs",
 ];
 /// Texts in them that look like a code and are none.
-const NO_CODES: [&str; 6] = ["BROKEN_PIPE", "CARGO_PKG_VERSION", "ERROR", "GET", "PATH", "POST"];
+const NO_CODES: [&str; 7] =
+    ["BROKEN_PIPE", "CARGO_PKG_VERSION", "ERROR", "GET", "OUT_DIR", "PATH", "POST"];
 /// Modules whose texts are names of values on a command line, or tests.
 const NO_SOURCES: [&str; 2] = ["args", "tests"];
 

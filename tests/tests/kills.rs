@@ -6,14 +6,14 @@
 )]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use e2e::harness::{Client, Ports, RuntimeOptions, Stack, eventually};
+use e2e::harness::{Client, Ports, RuntimeOptions, Stack, audit, eventually};
 use serde_json::{Value, json};
 
 /// Rounds of kill and recovery.
@@ -41,7 +41,7 @@ fn a_hundred_kills_under_64_callers_lose_no_answered_call() {
         // The last start closes what the last kill left open.
         stack.runtime(&RuntimeOptions::default()).unwrap().stop().unwrap();
         let answered = answered.lock().unwrap();
-        audit(&stack.export().unwrap(), &answered);
+        audit(&stack.export().unwrap(), &answered).unwrap();
         total += answered.len();
     }
     assert!(total > ROUNDS * 20, "only {total} calls were answered: the rounds showed nothing");
@@ -110,38 +110,4 @@ fn body(number: usize) -> Value {
     } else {
         json!({ "kind": "tool.echo", "params": { "message": "x" } })
     }
-}
-
-/// Every answered call has its decision where the answer said, every call that ran its outcome, and
-/// every other allowed call exactly one outcome `unknown`.
-fn audit(lines: &[String], answered: &BTreeMap<String, (u64, bool)>) {
-    let mut decisions = BTreeMap::new();
-    let mut outcomes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut allowed = BTreeSet::new();
-    for (index, line) in lines.iter().enumerate() {
-        let entry: Value = serde_json::from_str(line).unwrap();
-        assert_eq!(entry["seq"].as_u64(), Some(index as u64 + 1));
-        let attrs = &entry["event"]["attrs"];
-        let Some(id) = attrs["audit_id"].as_str().map(str::to_owned) else { continue };
-        if entry["event"]["kind"] == "autonomy.decision" {
-            if attrs["decision"] == "allow" {
-                allowed.insert(id.clone());
-            }
-            assert_eq!(decisions.insert(id, index as u64 + 1), None, "two decisions of one call");
-        } else {
-            let outcome = attrs["outcome"].as_str().unwrap().to_owned();
-            outcomes.entry(id).or_default().push(outcome);
-        }
-    }
-    for (id, (seq, ran)) in answered {
-        assert_eq!(decisions.get(id), Some(seq), "answered call {id} is not where it was");
-        if *ran {
-            assert_eq!(outcomes.get(id).map(Vec::as_slice), Some(&["ok".to_owned()][..]), "{id}");
-        }
-    }
-    for id in &allowed {
-        let found = outcomes.get(id).map_or(0, Vec::len);
-        assert_eq!(found, 1, "allowed call {id} has {found} outcomes");
-    }
-    assert!(outcomes.keys().all(|it| allowed.contains(it)), "an outcome without an allow");
 }

@@ -2,8 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use api::size::parse_size;
 use clap::Parser;
 use otlp_receiver::{Config, Forward, Keep, Limits, Loss};
+
+/// `Limits::STANDARD.request.bytes`, as it is written on a command line.
+const MAX_BODY: &str = "20MiB";
 
 /// Receives OTLP logs over HTTP, keeps them as JSON lines, forwards them to the control plane.
 #[derive(Debug, Parser)]
@@ -26,8 +30,8 @@ pub(crate) struct Args {
     /// Answer success although the control plane has not taken the events; they are then lost.
     #[arg(long, requires = "forward_url")]
     lossy: bool,
-    /// Most bytes of a body, before and after decompression.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::STANDARD.request.bytes)]
+    /// Most bytes of a body, before and after decompression; KiB and MiB are understood.
+    #[arg(long, value_name = "SIZE", default_value = MAX_BODY, value_parser = parse_size)]
     max_body: usize,
     /// How log lines look [default: text on a terminal, JSON otherwise].
     #[arg(long, value_name = "FORMAT")]
@@ -62,6 +66,10 @@ mod tests {
         Args::command().debug_assert();
         assert!(Args::try_parse_from(["otel-sink", "--lossy"]).is_err());
         let args = Args::try_parse_from(["otel-sink", "--out", "-"]).unwrap();
+        assert_eq!(args.max_body, Limits::STANDARD.request.bytes);
         assert!(matches!(args.config(String::new()).keep, Keep::Stream(_)));
+        let args = Args::try_parse_from(["otel-sink", "--max-body", "64KiB"]).unwrap();
+        assert_eq!(args.config(String::new()).limits.request.bytes, 64 << 10);
+        assert!(Args::try_parse_from(["otel-sink", "--max-body", "0"]).is_err());
     }
 }

@@ -10,6 +10,8 @@ pub enum Mode {
     Normal,
     /// Deny everything, whatever is loaded.
     Strict,
+    /// Deny everything: the log was refused, and nothing can be recorded.
+    Quarantine,
 }
 
 /// Answer of `GET /health`: exactly these two keys, in this order.
@@ -61,6 +63,43 @@ pub struct WalStatus {
     pub health: String,
 }
 
+/// Answer of `GET /v1/status` of a runtime whose log was refused. It has the keys of
+/// [`RuntimeStatus`], but nothing that only an open log could say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineStatus {
+    /// Node that this runtime governs.
+    pub node: String,
+    /// Always [`Mode::Quarantine`].
+    pub mode: Mode,
+    /// Empty: no policy is in force.
+    pub policy_ref: String,
+    /// Empty: no policy is in force.
+    pub policy_digest: String,
+    /// The log, and why it was refused.
+    pub wal: RefusedLog,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+}
+
+/// A log that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedLog {
+    /// The code of the violation.
+    pub health: String,
+    /// The violation, for people.
+    pub error: String,
+    /// Directory of the log.
+    pub dir: String,
+    /// Number of the first bad entry; absent when the log itself was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Byte where that entry starts or should start; absent when `seq` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// What an operator does next.
+    pub hint: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +110,7 @@ mod tests {
         assert_eq!(text, r#"{"status":"ok","mode":"normal"}"#);
         let text = serde_json::to_string(&Health::ok(Mode::Strict)).unwrap();
         assert_eq!(text, r#"{"status":"ok","mode":"strict"}"#);
+        let text = serde_json::to_string(&Health::ok(Mode::Quarantine)).unwrap();
+        assert_eq!(text, r#"{"status":"ok","mode":"quarantine"}"#);
     }
 }

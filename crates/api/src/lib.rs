@@ -8,6 +8,7 @@
 //! | `control` | events of the control plane                                |
 //! | `problem` | error bodies: RFC 9457 over HTTP, one object on stdout      |
 //! | `env`     | every environment variable, with its documentation         |
+//! | `size`    | numbers of bytes on a command line                         |
 //! | `exit`    | every exit code, with its meaning                          |
 //!
 //! Nothing here decides anything: domain crates have their own types, and the services convert at
@@ -18,4 +19,5 @@ pub mod env;
 pub mod exit;
 pub mod health;
 pub mod problem;
+pub mod size;
 pub mod tool;

@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use api::size::parse_size;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::filter::{SeqRange, Since, parse_since};
@@ -51,14 +52,31 @@ pub(crate) enum Command {
     /// Builds, loads and tries policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Prints the page about a code: symptom, cause, recovery.
+    #[command(after_help = "Examples:
+  autonomy explain SEQ_GAP
+  autonomy explain --list
+  autonomy explain wal_disk_full --output json")]
+    Explain(Explain),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// The code, in upper or lower case; without one, every code is listed.
+    pub(crate) code: Option<String>,
+    /// Lists every code with one line each.
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Runtime {
     /// Starts the runtime and serves until SIGTERM.
     ///
-    /// A log that cannot be trusted is refused with its code and exit code 8; nothing in the
-    /// directory is changed then.
+    /// A log that cannot be trusted is refused with its code and exit code 8, or put in quarantine;
+    /// nothing in the directory is changed then.
     #[command(after_help = "Examples:
   autonomy runtime start --wal-dir /var/lib/autonomy/telemetry --policy-dir /var/lib/autonomy/policy
   autonomy runtime start --listen 127.0.0.1:0 --wal-dir ./wal --policy-dir ./policy \\
@@ -88,7 +106,7 @@ pub(crate) struct RuntimeStart {
     #[arg(long)]
     pub(crate) enable_shell: bool,
     /// Most bytes of a request body; KiB and MiB are understood.
-    #[arg(long, default_value = "1MiB", value_parser = parse_bytes)]
+    #[arg(long, default_value = "1MiB", value_parser = parse_size)]
     pub(crate) max_body: usize,
     /// Leaves the parameters of calls out of the log; their digest stays.
     #[arg(long)]
@@ -96,6 +114,9 @@ pub(crate) struct RuntimeStart {
     /// When the safe point is synced.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) durability: DurabilityArg,
+    /// What to do when the log cannot be trusted.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) on_corruption: OnCorruption,
     /// How log lines look [default: text on a terminal, JSON otherwise].
     #[arg(long)]
     pub(crate) log_format: Option<logging::Format>,
@@ -111,6 +132,16 @@ pub(crate) enum DurabilityArg {
     Chained,
     /// Before every answer.
     Strict,
+}
+
+/// What to do when the log cannot be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnCorruption {
+    /// End with exit code 8.
+    #[default]
+    Exit,
+    /// Come up and deny every call; the log stays as it is.
+    Quarantine,
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,7 +164,7 @@ pub(crate) enum Telemetry {
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// Directory of the log: the --wal-dir of the runtime.
-    #[arg(long)]
+    #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     /// File to write, or `-` for stdout. A file appears only when it is complete.
     #[arg(long)]
@@ -160,7 +191,7 @@ pub(crate) struct FilterArgs {
 #[derive(Args, Debug)]
 pub(crate) struct Drain {
     /// Directory of the log: the --wal-dir of the runtime.
-    #[arg(long)]
+    #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     /// Base URL of the collector; /v1/logs is appended [env: OTEL_EXPORTER_OTLP_ENDPOINT].
     #[arg(long)]
@@ -207,7 +238,7 @@ pub(crate) enum Wal {
 #[derive(Args, Debug)]
 pub(crate) struct WalStatus {
     /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
-    #[arg(long)]
+    #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArg,
@@ -216,7 +247,7 @@ pub(crate) struct WalStatus {
 #[derive(Args, Debug)]
 pub(crate) struct WalInspect {
     /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
-    #[arg(long)]
+    #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -319,19 +350,9 @@ impl Command {
             Self::Policy(Policy::Load(args)) => args.output.output,
             Self::Policy(Policy::Status(args)) => args.output.output,
             Self::Policy(Policy::Eval(args)) => args.output.output,
+            Self::Explain(args) => args.output.output,
         }
     }
-}
-
-/// Reads a number of bytes: `4096`, `64KiB`, `1MiB`.
-fn parse_bytes(text: &str) -> Result<usize, String> {
-    let (digits, unit) = match text {
-        _ if text.ends_with("KiB") => (text.trim_end_matches("KiB"), 1 << 10),
-        _ if text.ends_with("MiB") => (text.trim_end_matches("MiB"), 1 << 20),
-        _ => (text, 1),
-    };
-    let bytes = digits.trim().parse::<usize>().ok().and_then(|it| it.checked_mul(unit));
-    bytes.filter(|it| *it > 0).ok_or_else(|| format!("`{text}` is not a size (4096, 64KiB, 1MiB)"))
 }
 
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
@@ -377,13 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_units_and_are_never_zero() {
-        assert_eq!(parse_bytes("4096"), Ok(4096));
-        assert_eq!(parse_bytes("64KiB"), Ok(65_536));
-        assert_eq!(parse_bytes("1 MiB"), Ok(1_048_576));
-        for bad in ["", "0", "1MB", "x", "-1", "99999999999999999999MiB"] {
-            assert!(parse_bytes(bad).is_err(), "{bad}");
-        }
+    fn a_duration_has_a_unit_and_is_never_zero() {
         assert_eq!(parse_duration("500ms"), Ok(std::time::Duration::from_millis(500)));
         assert!(parse_duration("0s").is_err() && parse_duration("-1s").is_err());
     }

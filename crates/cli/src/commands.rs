@@ -1,5 +1,6 @@
 //! The commands, one module a noun.
 
+pub(crate) mod explain;
 pub(crate) mod policy;
 pub(crate) mod runtime;
 pub(crate) mod telemetry;

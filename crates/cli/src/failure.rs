@@ -11,7 +11,7 @@ use api::{
 };
 use wal_recovery::{ReadError, RecoverError, SurveyError};
 
-use crate::args::Output;
+use crate::{args::Output, commands::explain::knows};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -85,9 +85,19 @@ impl Failure {
         for cause in &self.cause {
             writeln!(stderr, "  caused by: {cause}")?;
         }
-        match &self.hint {
-            Some(hint) => writeln!(stderr, "hint: {hint}"),
-            None => Ok(()),
+        if let Some(hint) = self.hint_in_text() {
+            writeln!(stderr, "hint: {hint}")?;
+        }
+        Ok(())
+    }
+
+    /// The next step for people, with the page about the code when there is one.
+    fn hint_in_text(&self) -> Option<String> {
+        let page = knows(&self.code).then(|| format!("autonomy explain {}", self.code));
+        match (&self.hint, page) {
+            (Some(hint), Some(page)) => Some(format!("{hint} (more: {page})")),
+            (None, Some(page)) => Some(page),
+            (hint, None) => hint.clone(),
         }
     }
 }
@@ -166,4 +176,23 @@ pub(crate) const BROKEN_PIPE: &str = "BROKEN_PIPE";
 /// Where in a log a violation is, as one line.
 pub(crate) fn place(violation: &wal_recovery::Violation) -> Option<String> {
     violation.place().map(|(seq, offset)| format!("at seq {seq}, byte {offset} of telemetry.wal"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_for_people_names_the_page_of_the_code_and_no_page_that_is_not_there() {
+        let text = |code: &str, hint: Option<&str>| {
+            let mut failure = Failure::new(Exit::Failed, code, "x");
+            failure.hint = hint.map(str::to_owned);
+            failure.hint_in_text()
+        };
+        let page = "autonomy explain SEQ_GAP";
+        assert_eq!(text("SEQ_GAP", Some("do it")), Some(format!("do it (more: {page})")));
+        assert_eq!(text("SEQ_GAP", None), Some(page.to_owned()));
+        assert_eq!(text("LISTEN_FAILED", Some("do it")), Some("do it".to_owned()));
+        assert_eq!(text("LISTEN_FAILED", None), None);
+    }
 }

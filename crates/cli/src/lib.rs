@@ -19,4 +19,5 @@ mod run;
 mod target;
 
 pub use args::command;
+pub use commands::explain::explained_codes;
 pub use run::run;

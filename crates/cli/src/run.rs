@@ -47,6 +47,7 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<Exit, Failure> {
         Command::Telemetry(command) => commands::telemetry::run(command, context),
         Command::Wal(command) => commands::wal::run(command, context),
         Command::Policy(command) => commands::policy::run(command, context),
+        Command::Explain(args) => commands::explain::run(&args),
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use api::env;
+use api::{
+    env,
+    size::{SizeError, parse_size},
+};
 use connections::Bounds;
 use thiserror::Error;
 use wal_recovery::Overrides;
@@ -185,18 +188,12 @@ pub enum ConfigError {
 /// assert!(orchestrator::parse_byte_len("8MB").is_err());
 /// ```
 pub fn parse_byte_len(text: &str) -> Result<usize, ByteLenError> {
-    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
-    let (digits, shift) = units
-        .iter()
-        .find_map(|(unit, shift)| text.strip_suffix(unit).map(|digits| (digits, *shift)))
-        .unwrap_or((text, 0));
-    if digits.is_empty() || !digits.bytes().all(|it| it.is_ascii_digit()) {
-        return Err(ByteLenError::NotANumber);
+    let in_range = |it: &usize| (BODY_LEN_MAX_MIN..=BODY_LEN_MAX_MAX).contains(it);
+    match parse_size(text) {
+        Ok(bytes) => Some(bytes).filter(in_range).ok_or(ByteLenError::OutOfRange),
+        Err(SizeError::NotASize) => Err(ByteLenError::NotANumber),
+        Err(SizeError::Zero | SizeError::TooLarge) => Err(ByteLenError::OutOfRange),
     }
-    let bytes = digits.parse::<usize>().ok().and_then(|it| it.checked_mul(1 << shift));
-    bytes
-        .filter(|it| (BODY_LEN_MAX_MIN..=BODY_LEN_MAX_MAX).contains(it))
-        .ok_or(ByteLenError::OutOfRange)
 }
 
 /// Why a text is not a body limit.
@@ -250,7 +247,7 @@ mod tests {
             ("KiB", Err(ByteLenError::NotANumber)),
             ("-4096", Err(ByteLenError::NotANumber)),
             ("+4096", Err(ByteLenError::NotANumber)),
-            ("4 KiB", Err(ByteLenError::NotANumber)),
+            ("4 KiB", Ok(4096)),
             ("8MB", Err(ByteLenError::NotANumber)),
         ];
         for (text, want) in table {

@@ -22,13 +22,14 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::Response,
 };
+use connections::read_body;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task;
 
 use crate::{
     config::Limits,
-    server::{App, Refusal, json_response, read_body},
+    server::{App, Refusal, json_response},
     store::{NewEvent, Page},
 };
 use cursor::Cursor;
@@ -40,7 +41,9 @@ const PARSE_INLINE_LEN_MAX: usize = 64 << 10;
 /// Takes in events: all of a request or none, answered when they are durable.
 pub(crate) async fn ingest(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     require_json(request.headers())?;
-    let body = read_body(request, &app.limits).await?;
+    let (parts, body) = request.into_parts();
+    let Limits { body_len_max, body_timeout, .. } = *app.limits;
+    let body = read_body(&parts.headers, body, body_len_max, body_timeout).await?;
     let events = parse(body, &app.limits).await?;
     let received = events.len() as u64;
     let stored = app.store.append(events).await?;

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use vfs::OsVfs;
 use wal_format::{Event, Kind};
 use wal_recovery::{
-    AppendError, Durability, Log, Opening, Overrides, RecoverError, Report, Submission, codes,
-    examine, recover,
+    AppendError, Durability, Log, Marker, Opening, Overrides, RecoverError, Submission, examine,
+    recover,
 };
 
 /// Directory of the log below the data directory.
@@ -37,7 +37,9 @@ impl Lifecycle {
         let dir = data_dir.join(TELEMETRY_DIR);
         let now = Timestamp::now();
         let recovered = recover(&OsVfs, &opening(dir.clone(), overrides, now))?;
-        say(&dir, &recovered.report);
+        for Marker { code, frames, bytes_cut } in recovered.report.markers() {
+            tracing::warn!(dir = %dir.display(), frames, bytes_cut, "{code}");
+        }
         let log = Log::start(recovered.writer).map_err(|source| RecoverError::Io {
             action: "start the commit thread of",
             path: dir,
@@ -73,21 +75,5 @@ fn opening(dir: PathBuf, overrides: Overrides, now: Timestamp) -> Opening {
         overrides,
         durability: Durability::Chained,
         holder: format!("pid {} since {now:.0}", std::process::id()),
-    }
-}
-
-/// Says what recovery did. The operator reset is a mandatory audit marker.
-fn say(dir: &Path, report: &Report) {
-    let dir = dir.display();
-    if report.is_reset() {
-        tracing::warn!(%dir, "{}", codes::WAL_RESET_BY_OPERATOR);
-    }
-    if report.is_legacy_upgrade() {
-        let (frames, bytes_cut) = (report.last.map_or(0, wal_format::Seq::get), report.bytes_cut);
-        tracing::warn!(%dir, frames, bytes_cut, "{}", codes::WAL_LEGACY_ADOPTED);
-    }
-    if report.phantoms > 0 {
-        let (frames, bytes) = (report.phantoms, report.bytes_cut);
-        tracing::warn!(%dir, frames, bytes, "{}", codes::WAL_PHANTOM_DISCARDED);
     }
 }

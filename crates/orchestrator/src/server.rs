@@ -3,7 +3,6 @@
 //! | module        | what it holds                                                     |
 //! |---------------|-------------------------------------------------------------------|
 //! | `refusal`     | every error answer: status, code, text                            |
-//! | `body`        | reading a request body within its bounds                          |
 //! | `error`       | why the service did not start or ended early                      |
 //!
 //! # Order
@@ -11,7 +10,6 @@
 //! Start: lock of the data directory, store, lifecycle log, listener, log line `orchestrator listening`. Stop: listener, requests in
 //! work, store. The service ends by itself when the store cannot be trusted (O5).
 
-mod body;
 mod error;
 mod refusal;
 
@@ -34,7 +32,6 @@ use crate::{
     lifecycle::Lifecycle,
     store::{DataDir, Store},
 };
-pub(crate) use body::read_body;
 pub use error::ServeError;
 pub(crate) use refusal::{Refusal, json_response};
 

@@ -5,19 +5,13 @@
 use std::io::Read as _;
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{HeaderMap, header},
 };
 use flate2::read::MultiGzDecoder;
-use http_body_util::BodyExt as _;
 use otlp::{Encoding, Group};
-use tokio::time::timeout;
 
 use crate::{Limits, refusal::Refusal};
-
-/// How much of a body that is too large is read and dropped. A client that is still sending when
-/// the connection closes would see a broken connection instead of the answer.
-const DISCARDED_LEN_MAX: usize = 64 << 20;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,54 +46,21 @@ pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
     limits: &Limits,
-) -> Result<Vec<u8>, Refusal> {
-    let len_max = limits.request.bytes;
-    if waits_for_consent(headers) && announced(headers) > Some(len_max) {
-        return Err(Refusal::BodyTooLarge { limit: len_max });
-    }
-    let limit = limits.body_timeout;
-    let read = timeout(limit, read_frames(body, len_max)).await;
-    read.unwrap_or(Err(Refusal::BodyTimeout { limit }))
-}
-
-async fn read_frames(mut body: Body, len_max: usize) -> Result<Vec<u8>, Refusal> {
-    let (mut kept, mut len) = (Vec::new(), 0_usize);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Refusal::BodyIncomplete { reason: error.to_string() })?;
-        let Ok(data) = frame.into_data() else { continue };
-        len = len.saturating_add(data.len());
-        if len <= len_max {
-            kept.extend_from_slice(&data);
-            continue;
-        }
-        kept = Vec::new();
-        if len - len_max > DISCARDED_LEN_MAX {
-            break;
-        }
-    }
-    if len > len_max { Err(Refusal::BodyTooLarge { limit: len_max }) } else { Ok(kept) }
-}
-
-fn waits_for_consent(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::EXPECT)
-        .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-fn announced(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+) -> Result<Bytes, Refusal> {
+    let read = connections::read_body(headers, body, limits.request.bytes, limits.body_timeout);
+    Ok(read.await?)
 }
 
 /// Decompresses and decodes a body.
 pub(crate) fn decode(
-    body: Vec<u8>,
+    body: Bytes,
     compression: Compression,
     encoding: Encoding,
     limits: &otlp::Limits,
 ) -> Result<Vec<Group>, Refusal> {
     let body = match compression {
         Compression::None => body,
-        Compression::Gzip => gunzip(&body, limits.bytes)?,
+        Compression::Gzip => gunzip(&body, limits.bytes)?.into(),
     };
     otlp::decode(&body, encoding, limits).map_err(Refusal::Decode)
 }

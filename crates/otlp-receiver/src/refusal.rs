@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use connections::BodyError;
 use otlp::{DecodeError, Encoding, StatusCode as RpcCode};
 use thiserror::Error;
 
@@ -43,6 +44,17 @@ pub(crate) enum Refusal {
     TooManyRefused { limit: usize, reason: String },
     #[error("internal error: {reason}")]
     Internal { reason: String },
+}
+
+/// A body that was not read within its bounds.
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::BodyTooLarge { limit },
+            BodyError::Incomplete { reason } => Self::BodyIncomplete { reason },
+            BodyError::Timeout { limit } => Self::BodyTimeout { limit },
+        }
+    }
 }
 
 impl Refusal {

@@ -17,6 +17,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
@@ -161,7 +162,7 @@ async fn take(
 impl App {
     fn decode_and_keep(
         &self,
-        body: Vec<u8>,
+        body: Bytes,
         compression: Compression,
         encoding: Encoding,
     ) -> Result<Vec<Received>, Refusal> {

@@ -11,6 +11,7 @@
 //! | `journal`     | the log, for async callers                                                  |
 //! | `intents`     | calls that were allowed and never heard of again                            |
 //! | `policies`    | the evaluator in force, and its replacement                                 |
+//! | `quarantine`  | a runtime without a log: up, and denying                                    |
 //! | `tools`       | what an allowed call does                                                   |
 //! | `exporter`    | drives a drain: log, HTTP, files                                            |
 //! | `allow_list`  | which endpoints a tool may reach                                            |
@@ -23,6 +24,7 @@ mod intents;
 mod interceptor;
 mod journal;
 mod policies;
+mod quarantine;
 mod records;
 mod server;
 mod shape;
@@ -38,5 +40,6 @@ pub use exporter::{
 };
 pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
+pub use quarantine::Quarantine;
 pub use start::{Reloader, Runtime, StartError};
 pub use tools::{Echo, HttpGet, Shell, Tool, ToolError, ToolErrorCode, ToolFuture, Tools};

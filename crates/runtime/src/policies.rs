@@ -87,6 +87,8 @@ impl PolicyInForce {
         match self.mode {
             Mode::Normal => "normal",
             Mode::Strict => "strict",
+            // Never so: a runtime in quarantine has no policy in force.
+            Mode::Quarantine => "quarantine",
         }
     }
 

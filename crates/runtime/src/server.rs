@@ -17,16 +17,16 @@ use api::{
 };
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use http_body_util::LengthLimitError;
+use connections::{BodyError, read_body};
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Longest wait for the body of a request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most bytes of the kind of a tool.
 const KIND_LEN_MAX: usize = 256;
 
@@ -68,7 +68,7 @@ pub(crate) fn router(app: App) -> Router {
 /// Refuses what a web page sends. A browser on this machine reaches the loopback, and a page from
 /// anywhere could ask it to call tools: by a plain cross-site POST, or by a name that resolves here.
 /// Every browser marks such requests with one of these headers, and no agent sends them.
-async fn no_browsers(request: Request, next: Next) -> Response {
+pub(crate) async fn no_browsers(request: Request, next: Next) -> Response {
     let marked =
         ["origin", "sec-fetch-site"].into_iter().find(|it| request.headers().contains_key(*it));
     match marked {
@@ -91,21 +91,10 @@ async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Respons
             .and_then(|it| it.to_str().ok())
             .and_then(TraceContext::parse),
     };
-    let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, app.max_body)).await {
-        Ok(Ok(bytes)) => bytes,
-        Err(_) => {
-            let reason = format!("the body took longer than {} s", BODY_TIMEOUT.as_secs());
-            return respond(app.interceptor.refuse(call, CallCode::BadRequest, reason).await);
-        }
-        Ok(Err(error)) => {
-            let too_long = std::error::Error::source(&error)
-                .is_some_and(|it| it.downcast_ref::<LengthLimitError>().is_some());
-            let (code, reason) = if too_long {
-                let limit = app.max_body;
-                (CallCode::BodyTooLarge, format!("the body is longer than {limit} bytes"))
-            } else {
-                (CallCode::BadRequest, format!("the body could not be read: {error}"))
-            };
+    let bytes = match read_body(&headers, body, app.max_body, BODY_TIMEOUT).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let (code, reason) = unread(error);
             return respond(app.interceptor.refuse(call, code, reason).await);
         }
     };
@@ -127,6 +116,21 @@ async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Respons
         }
     };
     respond(answer)
+}
+
+/// What is said about a body that was not read.
+fn unread(error: BodyError) -> (CallCode, String) {
+    match error {
+        BodyError::TooLarge { limit } => {
+            (CallCode::BodyTooLarge, format!("the body is longer than {limit} bytes"))
+        }
+        BodyError::Incomplete { reason } => {
+            (CallCode::BadRequest, format!("the body could not be read: {reason}"))
+        }
+        BodyError::Timeout { limit } => {
+            (CallCode::BadRequest, format!("the body took longer than {} s", limit.as_secs()))
+        }
+    }
 }
 
 async fn tool_by_other_method(State(app): State<App>) -> Response {
@@ -194,12 +198,12 @@ async fn reload(State(app): State<App>, ConnectInfo(peer): ConnectInfo<SocketAdd
     }
 }
 
-async fn not_found(request: Request) -> Response {
+pub(crate) async fn not_found(request: Request) -> Response {
     let detail = format!("{} {} does not exist", request.method(), request.uri().path());
     problem(404, "NOT_FOUND", "No such route", detail)
 }
 
-fn problem(status: u16, code: &str, title: &str, detail: String) -> Response {
+pub(crate) fn problem(status: u16, code: &str, title: &str, detail: String) -> Response {
     let body = Json(Problem::new(status, code, title, detail));
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, body).into_response();

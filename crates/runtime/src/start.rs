@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, time::Instant};
 use uuid::Uuid;
 use vfs::OsVfs;
 use wal_format::Birth;
-use wal_recovery::{AppendError, Log, Opening, ReadError, RecoverError, Report, codes, recover};
+use wal_recovery::{AppendError, Log, Marker, Opening, ReadError, RecoverError, Report, recover};
 
 use crate::{
     Config, ReloadError,
@@ -155,19 +155,11 @@ fn opening(config: &Config) -> Opening {
     }
 }
 
-/// Says what recovery did. The operator reset is a mandatory audit marker.
+/// Says what recovery did.
 fn report(config: &Config, report: &Report) {
     let dir = config.wal_dir.display();
-    if report.is_reset() {
-        tracing::warn!(%dir, "{}", codes::WAL_RESET_BY_OPERATOR);
-    }
-    if report.is_legacy_upgrade() {
-        let (frames, bytes_cut) = (report.last.map_or(0, wal_format::Seq::get), report.bytes_cut);
-        tracing::warn!(%dir, frames, bytes_cut, "{}", codes::WAL_LEGACY_ADOPTED);
-    }
-    if report.phantoms > 0 {
-        let (frames, bytes) = (report.phantoms, report.bytes_cut);
-        tracing::warn!(%dir, frames, bytes, "{}", codes::WAL_PHANTOM_DISCARDED);
+    for Marker { code, frames, bytes_cut } in report.markers() {
+        tracing::warn!(%dir, frames, bytes_cut, "{code}");
     }
     if report.identity.node != config.node {
         let (node, log_node) = (&config.node, &report.identity.node);

@@ -3,6 +3,8 @@
 //! * **P1** After [`replace`] returned `Ok` the new content is durable under its name.
 //! * **P2** After a crash inside it the name holds the old content or the new, whole; at most a
 //!   file with [`TEMP_SUFFIX`] is left beside it, which the next call overwrites.
+//! * **P3** After an error before the rename that file is removed, as far as the file system lets us:
+//!   a full disk is not left fuller.
 
 use std::{io, path::Path};
 
@@ -21,10 +23,13 @@ pub fn replace(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
     temp.push(TEMP_SUFFIX);
     let temp = Path::new(&temp);
     let file = vfs.open(temp, OpenMode::Truncate)?;
-    write_all_at(&*file, bytes, 0)?;
-    file.sync_data()?;
+    let written = write_all_at(&*file, bytes, 0).and_then(|()| file.sync_data());
     drop(file);
-    vfs.rename(temp, path)?;
+    if let Err(error) = written.and_then(|()| vfs.rename(temp, path)) {
+        // P3. When it cannot be removed either, the first error is the one to know.
+        vfs.remove(temp).ok();
+        return Err(error);
+    }
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => vfs.sync_dir(dir),
         _ => vfs.sync_dir(Path::new(".")),

@@ -44,6 +44,8 @@ pub const WAL_RESET_BY_OPERATOR: &str = "WAL_RESET_BY_OPERATOR";
 pub const WAL_LEGACY_ADOPTED: &str = "WAL_LEGACY_ADOPTED";
 /// Logged: the log was refused.
 pub const WAL_RECOVERY_FAIL_HARD: &str = "WAL_RECOVERY_FAIL_HARD";
+/// Logged: the log was refused, and the process denies every call instead of ending.
+pub const WAL_QUARANTINE: &str = "WAL_QUARANTINE";
 
 /// Every code above.
 pub const ALL: &[&str] = &[
@@ -69,4 +71,5 @@ pub const ALL: &[&str] = &[
     WAL_RESET_BY_OPERATOR,
     WAL_LEGACY_ADOPTED,
     WAL_RECOVERY_FAIL_HARD,
+    WAL_QUARANTINE,
 ];

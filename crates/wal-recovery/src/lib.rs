@@ -9,6 +9,7 @@
 //! | `scan`      | the rules R1–R3, JSON and chain over those frames                           |
 //! | `survey`    | looks at a directory and changes nothing                                    |
 //! | `recover`   | lock, survey, repair: the only way to a [`Log`]                             |
+//! | `marker`    | what a recovery has to say to whoever reads logs                            |
 //! | `writer`    | one group of entries to the disk, in the right order                        |
 //! | `growth`    | zeros ahead of the frames                                                   |
 //! | `log`       | many callers, one group at a time                                           |
@@ -20,6 +21,7 @@ pub mod codes;
 mod frames;
 mod growth;
 mod log;
+mod marker;
 mod mutants;
 mod plan;
 mod reader;
@@ -31,6 +33,7 @@ mod violation;
 mod writer;
 
 pub use log::{Limits, Log, LogStatus};
+pub use marker::Marker;
 pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};

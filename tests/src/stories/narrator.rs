@@ -80,6 +80,12 @@ impl Verdicts {
         self.0.iter().any(|(_, verdict)| verdict.is_err())
     }
 
+    /// The first check that failed, with its reason.
+    pub fn first_failure(&self) -> Option<String> {
+        let found = self.0.iter().find_map(|(what, verdict)| Some((what, verdict.as_ref().err()?)));
+        found.map(|(what, error)| format!("{what}: {error:#}"))
+    }
+
     /// Number of checks that passed.
     pub fn passed(&self) -> usize {
         self.0.iter().filter(|(_, verdict)| verdict.is_ok()).count()

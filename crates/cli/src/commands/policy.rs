@@ -63,7 +63,7 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
         requirement: &requirement,
         created_at: created_at(context)?,
     };
-    let built = build(&files, &recipe).map_err(|error| refused(&error, &args.input))?;
+    let built = build(&files, &recipe).map_err(|error| not_built(&error, &args.input))?;
     let target = Target::open(&args.out)?;
     if let Err(error) = (&target).write_all(&built.bytes) {
         target.abandon();
@@ -91,6 +91,16 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
         }
     }
     Ok(Exit::Done)
+}
+
+/// What the command line says wrong is wrong usage; what the files say wrong is in the files.
+fn not_built(error: &BundleError, input: &Path) -> Failure {
+    let hint = match error {
+        BundleError::BadVersion { .. } => "--version is a semantic version, for example 1.2.3",
+        BundleError::BadName => "--name has 1 to 128 printable characters",
+        _ => return refused(error, input),
+    };
+    Failure::of(Exit::Usage, error.code(), error).hint(hint)
 }
 
 /// Reads the files of a policy. A directory inside it or any other file is not taken, and said.

@@ -1,17 +1,20 @@
 //! `autonomy runtime`: the enforcement process.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
 
 use api::{env, exit::Exit};
-use runtime::{Config, Echo, HttpGet, Shell, StartError, Tools};
+use runtime::{Config, Echo, HttpGet, Quarantine, Shell, StartError, Tools};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use wal_recovery::{Durability, Overrides, RecoverError, codes};
+use wal_recovery::{Durability, Overrides, RecoverError, Violation, codes};
 
 use crate::{
-    args::{DurabilityArg, Runtime, RuntimeStart},
+    args::{DurabilityArg, OnCorruption, Runtime, RuntimeStart},
     context::Context,
     failure::{Failure, causes, place},
 };
@@ -52,8 +55,31 @@ async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
     if args.enable_shell {
         tools = tools.with(Shell::default());
     }
-    let runtime =
-        runtime::Runtime::open(config, tools).await.map_err(|error| refused(config, error))?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let runtime = match runtime::Runtime::open(config, tools).await {
+        Ok(runtime) => runtime,
+        Err(StartError::Recover(RecoverError::Violation { dir, violation }))
+            if args.on_corruption == OnCorruption::Quarantine =>
+        {
+            say_refused(&dir, &violation);
+            let cause = violation.code();
+            let ignored = tokio::spawn(async move {
+                while hangup.recv().await.is_some() {
+                    tracing::warn!(cause, "policy not replaced: the log is in quarantine");
+                }
+            });
+            let quarantine = Quarantine::new(config, &dir, violation);
+            let served = quarantine.serve(listener, shutdown).await;
+            ignored.abort();
+            return served.map(|()| Exit::Done).map_err(|error| refused(config, error));
+        }
+        Err(error) => return Err(refused(config, error)),
+    };
     let reloader = runtime.reloader();
     let reloads = tokio::spawn(async move {
         while hangup.recv().await.is_some() {
@@ -61,12 +87,6 @@ async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
             reloader.reload().await.ok();
         }
     });
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     let served = runtime.serve(listener, shutdown).await;
     reloads.abort();
     served.map_err(|error| refused(config, error))?;
@@ -108,20 +128,26 @@ fn node(args: &RuntimeStart) -> Result<String, Failure> {
     Ok(if name.is_empty() { "node".to_owned() } else { name })
 }
 
+/// The line about a refused log, for the machines that read logs.
+fn say_refused(dir: &Path, violation: &Violation) {
+    let (place, dir) = (violation.place(), dir.display());
+    tracing::error!(
+        cause = violation.code(),
+        %dir,
+        seq = place.map(|it| it.0),
+        offset = place.map(|it| it.1),
+        error = %format_args!("telemetry/wal: {violation}"),
+        "{}", codes::WAL_RECOVERY_FAIL_HARD
+    );
+}
+
 /// Explains why the runtime does not run. A log that is refused has its own lines: an ERROR for the
 /// machines that read logs, a FATAL for the person who reads them.
 fn refused(config: &Config, error: StartError) -> Failure {
     match error {
         StartError::Recover(error @ RecoverError::Violation { .. }) => {
             let RecoverError::Violation { violation, dir } = &error else { return error.into() };
-            tracing::error!(
-                cause = violation.code(),
-                dir = %dir.display(),
-                seq = violation.place().map(|it| it.0),
-                offset = violation.place().map(|it| it.1),
-                error = %error,
-                "{}", codes::WAL_RECOVERY_FAIL_HARD
-            );
+            say_refused(dir, violation);
             // The line is for people; when stderr is gone, the exit code still tells.
             writeln!(io::stderr().lock(), "{}", violation.fatal_line()).ok();
             let mut failure = Failure::of(Exit::Integrity, violation.code(), &error);

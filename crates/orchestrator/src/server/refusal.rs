@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use connections::BodyError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -49,6 +50,17 @@ pub(crate) enum Refusal {
     Page(#[from] PageError),
     #[error("{0}")]
     Internal(String),
+}
+
+/// A body that was not read within its bounds.
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::BodyTooLarge { limit },
+            BodyError::Incomplete { reason } => Self::BodyIncomplete { reason },
+            BodyError::Timeout { limit } => Self::BodyTimeout { limit },
+        }
+    }
 }
 
 impl Refusal {

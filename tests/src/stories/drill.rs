@@ -1,0 +1,133 @@
+//! Drills: a fault under real processes, and what must be true then.
+//!
+//! A drill says what it believes, injects its fault, proves from outside that the fault is there,
+//! checks what the programs did, and cleans up. One whose fault is left out must fail, and a test
+//! holds every drill to that: otherwise it would prove nothing. Skipped is not passed.
+
+use std::{fs, path::Path};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    harness::{Disk, Mount, mounts_below},
+    stories::{Narrator, Verdicts, disk},
+};
+
+/// A fault and what is believed about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Drill {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What must be true.
+    pub hypothesis: &'static str,
+    /// What is done to the disk.
+    pub fault: &'static str,
+    /// What the operator sees.
+    pub expected: &'static str,
+    /// The disk that must be mounted for it, if any.
+    pub needs: Option<Disk>,
+    /// Tells it in an empty directory.
+    pub play: fn(&Path, Fault, &mut Narrator) -> Result<()>,
+}
+
+/// Whether the fault is injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// As it should be.
+    Injected,
+    /// Left out, to see that the drill notices.
+    LeftOut,
+}
+
+/// How a drill ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was told; the verdicts say how it went.
+    Told(Verdicts),
+    /// The machine does not let us.
+    Skipped(String),
+}
+
+/// Every drill.
+pub const ALL: &[Drill] = &[
+    disk::FULL,
+    disk::READ_ONLY,
+    disk::UNREACHABLE,
+    disk::FULL_AT_FIRST_START,
+    disk::READ_ONLY_AT_FIRST_START,
+    disk::FULL_AT_RECOVERY,
+];
+
+impl Drill {
+    /// Runs it in a directory of its own, and checks that nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// When the machine has no resources for it; what the drill found is in the result.
+    pub fn run(&self, fault: Fault, mut narrator: Narrator) -> Result<Ended> {
+        if let Some(why) = self.needs.and_then(Mount::impossible) {
+            return Ok(Ended::Skipped(why));
+        }
+        narrator.part(&format!("Drill {}", self.name));
+        narrator.say(&format!("   hypothesis: {}", self.hypothesis));
+        narrator.say(&format!("   fault:      {}", self.fault));
+        narrator.say(&format!("   operator:   {}", self.expected));
+        let dir = tempfile::Builder::new().prefix("drill-").tempdir()?;
+        (self.play)(dir.path(), fault, &mut narrator)?;
+        narrator.check("clean-up: no process, no mount and no file is left", || {
+            let (processes, mounts) = (processes_about(dir.path())?, mounts_below(dir.path())?);
+            ensure!(processes.is_empty(), "{processes:?}");
+            ensure!(mounts.is_empty(), "{mounts:?}");
+            let path = dir.path().to_owned();
+            dir.close()?;
+            ensure!(!path.exists(), "{} is still there", path.display());
+            Ok(())
+        });
+        Ok(Ended::Told(narrator.finish()))
+    }
+}
+
+/// Runs drills aloud and says a line about each. Returns whether all of them passed; one that was
+/// skipped has not, where nothing may be skipped.
+///
+/// # Errors
+///
+/// When the machine has no resources for it.
+pub fn run(drills: &[Drill], fault: Fault, no_skip: bool) -> Result<bool> {
+    let mut lines = Vec::new();
+    let mut good = true;
+    for drill in drills {
+        let Drill { name, hypothesis, .. } = drill;
+        lines.push(match drill.run(fault, Narrator::loud())? {
+            Ended::Told(verdicts) if !verdicts.failed() => {
+                format!("[DRILL PASS] {name}: {hypothesis} ({} checks)", verdicts.passed())
+            }
+            Ended::Told(verdicts) => {
+                good = false;
+                format!("[DRILL FAIL] {name}: {}", verdicts.first_failure().unwrap_or_default())
+            }
+            Ended::Skipped(why) => {
+                good &= !no_skip;
+                format!("[DRILL SKIP] {name}: {why}")
+            }
+        });
+    }
+    Narrator::loud().say(&format!("\n{}", lines.join("\n")));
+    Ok(good)
+}
+
+/// Command lines of processes that name `dir`, by the kernel's own list.
+fn processes_about(dir: &Path) -> Result<Vec<String>> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        // A process that ended meanwhile is not one that is left.
+        let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(&*dir.to_string_lossy()) && entry.file_name() != *own {
+            found.push(line);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,70 @@
+//! The drills about disks are tests: the same functions, and each must notice a missing fault.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::io::Write as _;
+
+use e2e::{
+    harness::NO_SKIP,
+    stories::{
+        Narrator,
+        drill::{self, Drill, Ended, Fault},
+    },
+};
+
+fn drill(name: &str) -> &'static Drill {
+    drill::ALL.iter().find(|it| it.name == name).unwrap()
+}
+
+/// Tells a drill with its fault, which must pass, and without, which must fail at the proof.
+#[track_caller]
+fn holds(name: &str) {
+    let drill = drill(name);
+    match drill.run(Fault::Injected, Narrator::quiet()).unwrap() {
+        Ended::Told(verdicts) => {
+            assert!(verdicts.passed() >= 6 || verdicts.failed(), "{}", verdicts.table());
+            verdicts.into_result().unwrap();
+        }
+        Ended::Skipped(why) => return skipped(name, &why),
+    }
+    let Ended::Told(verdicts) = drill.run(Fault::LeftOut, Narrator::quiet()).unwrap() else {
+        unreachable!("it was told a moment ago")
+    };
+    let failure = verdicts.first_failure().unwrap_or_default();
+    assert!(failure.starts_with("proof: "), "{name} without its fault: `{failure}`");
+}
+
+fn skipped(name: &str, why: &str) {
+    assert!(std::env::var_os(NO_SKIP).is_none(), "{name} may not be skipped here: {why}");
+    // Not `eprintln`: that is captured, and a skip must be seen.
+    writeln!(std::io::stderr(), "skipped {name}: {why}").unwrap();
+}
+
+#[test]
+fn a_full_disk_denies_loses_nothing_and_needs_no_restart() {
+    holds("disk-full");
+}
+
+#[test]
+fn a_disk_that_goes_read_only_poisons_the_log_and_loses_nothing() {
+    holds("disk-read-only");
+}
+
+#[test]
+fn modes_that_are_taken_away_change_nothing_for_a_running_runtime() {
+    holds("log-unreachable");
+}
+
+#[test]
+fn a_first_start_on_a_full_disk_says_so_and_leaves_nothing() {
+    holds("disk-full-at-first-start");
+}
+
+#[test]
+fn a_first_start_on_a_read_only_disk_says_so_and_leaves_nothing() {
+    holds("disk-read-only-at-first-start");
+}
+
+#[test]
+fn a_repair_that_finds_no_room_says_so_and_changes_nothing() {
+    holds("disk-full-at-recovery");
+}
