@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use drain::{Answer, Backoff, Config, Drain, Effect, Input, Progress, Silence};
+use drain::{Answer, Config, Drain, Effect, Input, Progress, Request, Silence};
 use otlp::{Encoding, Limits};
 use serde_json::Value;
 use wal_format::{Position, Seq, event_id};
@@ -23,24 +23,20 @@ const CONTENT_TYPES: [Option<&str>; 4] =
 /// The keys of a line.
 const KEYS: [&str; 5] = ["class", "event_id", "refused_at", "seq", "text"];
 
+/// What the files and the collector say has become of the entries.
+#[derive(Default)]
+struct Accounts {
+    in_flight: Vec<u64>,
+    /// Sent, and answered by something that may have been an acceptance.
+    answered: BTreeSet<u64>,
+    /// Refused for good, by a line.
+    dead: BTreeSet<u64>,
+}
+
 /// Drains one log with these answers.
 pub fn check(mut answers: &[u8]) {
-    let encoding = Encoding::ALL[usize::from(answers.first().is_some_and(|it| it & 1 == 1))];
-    let config = Config {
-        batch_entries_max: 4.try_into().unwrap(),
-        encoding,
-        retries_max: 2,
-        backoff: Backoff::STANDARD,
-        ..Config::standard(NODE.to_owned(), wal_id(), 1)
-    };
-    let mut drain = Drain::new(config, Progress::load(wal_id(), None, None).unwrap());
-    let payloads: Vec<Vec<u8>> = (1..=ENTRIES).map(payload).collect();
-    for (n, payload) in (1..).zip(&payloads) {
-        drain.index(Seq::new(n).unwrap(), n, payload).unwrap();
-    }
-    // Sent with an answer that may have accepted them; and refused for good, by a line.
-    let (mut answered, mut dead) = (BTreeSet::<u64>::new(), BTreeSet::<u64>::new());
-    let mut in_flight: Vec<u64> = Vec::new();
+    let mut drain = new_drain(answers);
+    let mut accounts = Accounts::default();
     let mut input = Input::Indexed;
     for _ in 0..STEPS_MAX {
         let step = drain.step(input, now());
@@ -48,41 +44,15 @@ pub fn check(mut answers: &[u8]) {
             assert!(!notice.to_string().contains(char::is_control), "fit for a terminal");
         }
         input = match step.effect {
-            Effect::Read(entries) => Input::Read(
-                entries
-                    .iter()
-                    .map(|it| payloads[usize::try_from(it.offset - 1).unwrap()].clone())
-                    .collect(),
-            ),
-            Effect::Send(request) => {
-                in_flight = numbers(&request.body, request.encoding);
-                let input = next_answer(&mut answers);
-                if matches!(&input, Input::Answered(it) if (200..300).contains(&it.status)) {
-                    answered.extend(&in_flight);
-                }
-                input
+            Effect::Read(entries) => {
+                Input::Read(entries.iter().map(|it| payload(it.seq.get())).collect())
             }
-            Effect::AppendDeadLetters(lines) => {
-                dead.extend(refused(&lines, &in_flight));
-                Input::Written
-            }
-            Effect::WriteCursors(bytes) => {
-                let progress = Progress::load(wal_id(), Some(&bytes), None).unwrap();
-                progress.check(Seq::new(ENTRIES)).unwrap();
-                Input::Written
-            }
-            Effect::WritePosition(bytes) => {
-                let position = Position::from_bytes(&bytes).unwrap().get();
-                for n in 1..=position {
-                    assert!(answered.contains(&n) || dead.contains(&n), "{n} settled in silence");
-                }
-                Input::Written
-            }
+            Effect::Send(request) => accounts.send(&request, &mut answers),
             Effect::Wait(_) => Input::Waited,
             Effect::Finished(report) => {
-                let accepted = report.accepted.total();
-                assert_eq!(accepted + dead.len() as u64, ENTRIES);
-                assert_eq!(report.dead_lettered, dead.len() as u64);
+                let dead = accounts.dead.len() as u64;
+                assert_eq!(report.accepted.total() + dead, ENTRIES);
+                assert_eq!(report.dead_lettered, dead);
                 return;
             }
             Effect::Failed(failure, report) => {
@@ -90,9 +60,53 @@ pub fn check(mut answers: &[u8]) {
                 assert!(report.pending.total() > 0, "it failed with nothing left to send");
                 return;
             }
+            write => accounts.write(&write),
         };
     }
     panic!("the machine goes round in circles");
+}
+
+fn new_drain(answers: &[u8]) -> Drain {
+    let config = Config {
+        batch_entries_max: 4.try_into().unwrap(),
+        encoding: Encoding::ALL[usize::from(answers.first().is_some_and(|it| it & 1 == 1))],
+        retries_max: 2,
+        ..Config::standard(NODE.to_owned(), wal_id(), 1)
+    };
+    let mut drain = Drain::new(config, Progress::load(wal_id(), None, None).unwrap());
+    for n in 1..=ENTRIES {
+        drain.index(Seq::new(n).unwrap(), n, &payload(n)).unwrap();
+    }
+    drain
+}
+
+impl Accounts {
+    fn send(&mut self, request: &Request, answers: &mut &[u8]) -> Input {
+        self.in_flight = numbers(&request.body, request.encoding);
+        let input = next_answer(answers);
+        if matches!(&input, Input::Answered(it) if (200..300).contains(&it.status)) {
+            self.answered.extend(&self.in_flight);
+        }
+        input
+    }
+
+    fn write(&mut self, effect: &Effect) -> Input {
+        match effect {
+            Effect::AppendDeadLetters(lines) => self.dead.extend(refused(lines, &self.in_flight)),
+            Effect::WriteCursors(bytes) => {
+                let progress = Progress::load(wal_id(), Some(bytes), None).unwrap();
+                progress.check(Seq::new(ENTRIES)).unwrap();
+            }
+            Effect::WritePosition(bytes) => {
+                for n in 1..=Position::from_bytes(bytes).unwrap().get() {
+                    let known = self.answered.contains(&n) || self.dead.contains(&n);
+                    assert!(known, "{n} settled in silence");
+                }
+            }
+            other => panic!("{other:?} writes nothing"),
+        }
+        Input::Written
+    }
 }
 
 fn payload(n: u64) -> Vec<u8> {

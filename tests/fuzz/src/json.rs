@@ -116,24 +116,24 @@ struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
 
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members;
+struct MembersVisitor;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some((key, Plain(value))) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some((key, Plain(value))) = map.next_entry()? {
+            members.push((key, value));
         }
-
-        deserializer.deserialize_map(Collect)
+        Ok(Members(members))
     }
 }
