@@ -11,6 +11,7 @@
 //! | `safe_point`| how much was acknowledged to callers                         |
 //! | `position`  | how much was accepted by a consumer                          |
 //! | `canonical` | one byte form for equal JSON values, for hashing             |
+//! | `plain`     | JSON to values, without the exceptions of the library        |
 //! | `names`     | the files of a log directory                                 |
 
 mod birth;
@@ -20,6 +21,7 @@ mod entry;
 mod event;
 mod frame;
 pub mod names;
+mod plain;
 mod position;
 mod safe_point;
 mod seq;
