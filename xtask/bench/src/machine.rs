@@ -38,6 +38,44 @@ impl Machine {
     }
 }
 
+/// Processor time of the machine and of this process up to now, in clock ticks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticks {
+    all: u64,
+    idle: u64,
+    own: u64,
+}
+
+impl Ticks {
+    /// `None` where the kernel does not say.
+    pub(crate) fn now() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/stat").ok()?;
+        Self::read(&stat, &fs::read_to_string("/proc/self/stat").ok()?)
+    }
+
+    /// user, nice, system, idle, iowait, irq, softirq, steal; and utime, stime, cutime, cstime.
+    fn read(machine: &str, process: &str) -> Option<Self> {
+        let numbers =
+            |text: &str| text.split_whitespace().map_while(|it| it.parse().ok()).collect();
+        let cpu: Vec<u64> = numbers(machine.lines().next()?.strip_prefix("cpu ")?);
+        // The name of the process, in brackets, may hold anything; a letter follows it.
+        let behind = process.rsplit_once(')')?.1.trim_start();
+        let own: Vec<u64> = numbers(behind.split_once(' ')?.1);
+        Some(Self {
+            all: cpu.iter().take(8).sum(),
+            idle: cpu.iter().skip(3).take(2).sum(),
+            own: own.iter().skip(10).take(4).sum(),
+        })
+    }
+
+    /// Which part of the processors others used since `before`: other processes, and the kernel.
+    pub(crate) fn used_by_others_since(self, before: Self) -> f64 {
+        let passed = self.all.saturating_sub(before.all);
+        let ours = self.idle.saturating_sub(before.idle) + self.own.saturating_sub(before.own);
+        passed.saturating_sub(ours) as f64 / passed.max(1) as f64
+    }
+}
+
 fn unknown() -> String {
     "unknown".to_owned()
 }
@@ -67,6 +105,16 @@ fn commit() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_used_is_what_neither_idles_nor_is_ours() {
+        let process = |own: u64| format!("7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 {own} 0 0 0 99 99");
+        let before = Ticks::read("cpu  10 0 10 100 0 0 0 0 7 7\n", &process(5)).unwrap();
+        let after = Ticks::read("cpu  50 0 20 140 5 0 5 0 7 7\n", &process(35)).unwrap();
+        assert_eq!((before.all, before.idle, before.own), (120, 100, 5));
+        // A hundred ticks: 45 idle, 30 ours, 25 of others.
+        assert!((after.used_by_others_since(before) - 0.25).abs() < 1e-9);
+    }
 
     #[test]
     fn the_file_system_is_that_of_the_nearest_mount() {

@@ -52,6 +52,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
+        ["wal", .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
         ["wal", rest @ ..] => match Options::parse(rest) {
             Ok(options) => wal(&options),
             Err(error) => {
@@ -61,10 +65,6 @@ fn main() -> ExitCode {
         },
         // A process of its own, so that its peak is that of one operation.
         [memory::COMMAND, what, dir] => memory::measure(what, dir.as_ref()),
-        ["help" | "--help" | "-h"] => {
-            print!("{HELP}");
-            Ok(())
-        }
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

@@ -60,14 +60,17 @@ impl Options {
                     res.gib = 1.0 / 16.0;
                 }
                 "--dir" => {
+                    // A path is nobody's business but that of the machine.
                     res.dir = Some(value()?.into());
+                    res.given.extend(["--dir", "…"].map(str::to_owned));
                     continue;
                 }
-                "--rounds" => res.rounds = parse(word, value()?)?,
-                "--seconds" => res.round = Duration::try_from_secs_f64(parse(word, value()?)?)?,
-                "--gib" => res.gib = parse(word, value()?)?,
-                "--case" => res.cases.push(value()?.to_owned()),
-                "--only" => res.only.push(value()?.to_owned()),
+                "--rounds" | "--seconds" | "--gib" | "--case" | "--only" => {
+                    let value = value()?;
+                    res.set(word, value)?;
+                    res.given.extend([(*word).to_owned(), quoted(value)]);
+                    continue;
+                }
                 other => bail!("unknown option {other}"),
             }
             res.given.push((*word).to_owned());
@@ -76,6 +79,17 @@ impl Options {
             bail!("--rounds, --seconds and --gib are more than nothing");
         }
         Ok(res)
+    }
+
+    fn set(&mut self, option: &str, value: &str) -> Result<()> {
+        match option {
+            "--rounds" => self.rounds = parse(option, value)?,
+            "--seconds" => self.round = Duration::try_from_secs_f64(parse(option, value)?)?,
+            "--gib" => self.gib = parse(option, value)?,
+            "--case" => self.cases.push(value.to_owned()),
+            _ => self.only.push(value.to_owned()),
+        }
+        Ok(())
     }
 
     /// Whether a case was asked for.
@@ -107,6 +121,10 @@ impl Options {
     pub(crate) fn log_bytes(&self) -> u64 {
         (self.gib * f64::from(1 << 30)) as u64
     }
+}
+
+fn quoted(value: &str) -> String {
+    if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() }
 }
 
 fn parse<T: std::str::FromStr>(word: &str, text: &str) -> Result<T> {

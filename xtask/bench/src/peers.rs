@@ -8,9 +8,11 @@
 //! | sled        | `flush` ends in `sync_file_range` on Linux, which flushes neither the cache of |
 //! |             | the device nor the length of the file. It is shown as it is, but as a peer it   |
 //! |             | counts with an `fdatasync` of its file after the flush                          |
-//! | `SQLite`    | WAL and `synchronous=FULL`: `fdatasync` of the WAL at each commit              |
+//! | `SQLite`    | WAL and `synchronous=FULL`: `fsync` of the WAL at each commit; the library as  |
+//! |             | rusqlite bundles it does not use `fdatasync`                                   |
 //!
-//! `strace -f -e trace=fsync,fdatasync,sync_file_range` over `--only NAME` shows each of these.
+//! Each was seen with `strace -f -e trace=write,pwrite64,fsync,fdatasync,sync_file_range` over a run
+//! with `--only NAME`: one write, then its sync, before the next.
 
 use std::{
     fs::File,

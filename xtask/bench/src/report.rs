@@ -29,6 +29,8 @@ pub(crate) struct Report {
 struct CaseReport {
     case: String,
     rate_unit: &'static str,
+    /// Which part of the processors others used meanwhile.
+    used_by_others: Option<f64>,
     contestants: Vec<ContestantReport>,
 }
 
@@ -99,7 +101,10 @@ impl Report {
 
     /// Takes in a case and returns its table.
     pub(crate) fn add(&mut self, outcome: Outcome) -> String {
-        let table = table(&outcome);
+        let mut table = table(&outcome);
+        if let Some(part) = outcome.used_by_others {
+            writeln!(table, "\nothers used {:.0} % of the processors meanwhile", part * 100.0).ok();
+        }
         for target in TARGETS.iter().filter(|it| it.case == outcome.case) {
             if let Some(verdict) = target.judge(&outcome) {
                 let report = TargetReport::measured(verdict);
@@ -111,7 +116,12 @@ impl Report {
             }
         }
         let contestants = outcome.results.iter().map(|it| contestant(it, &outcome)).collect();
-        self.cases.push(CaseReport { case: outcome.case, rate_unit: outcome.unit, contestants });
+        self.cases.push(CaseReport {
+            case: outcome.case,
+            rate_unit: outcome.unit,
+            used_by_others: outcome.used_by_others,
+            contestants,
+        });
         table
     }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
+    machine::Ticks,
     options::Options,
     sample::{Sample, Window, median},
 };
@@ -60,6 +61,8 @@ pub(crate) struct Outcome {
     pub(crate) case: String,
     pub(crate) unit: &'static str,
     pub(crate) results: Vec<Standing>,
+    /// Which part of the processors others used meanwhile; some of it is the kernel, at work for us.
+    pub(crate) used_by_others: Option<f64>,
 }
 
 /// What one of them did, round by round.
@@ -99,6 +102,7 @@ pub(crate) fn run_case(case: &mut Case, options: &Options, data: &Path) -> Resul
         .filter(|it| options.wants_contestant(it.name))
         .map(|it| (it, Vec::new()))
         .collect();
+    let before = Ticks::now();
     for round in 0..options.rounds {
         eprintln!("{}: round {} of {}", case.name, round + 1, options.rounds);
         for (contestant, samples) in &mut contestants {
@@ -119,7 +123,9 @@ pub(crate) fn run_case(case: &mut Case, options: &Options, data: &Path) -> Resul
         rounds,
     };
     let results = contestants.into_iter().map(standing).collect();
-    Ok(Outcome { case: case.name.clone(), unit: case.unit, results })
+    let used_by_others =
+        before.zip(Ticks::now()).map(|(before, now)| now.used_by_others_since(before));
+    Ok(Outcome { case: case.name.clone(), unit: case.unit, results, used_by_others })
 }
 
 /// Gives `run` an empty directory. What it leaves behind is removed, and the removal synced, before

@@ -169,6 +169,7 @@ mod tests {
                 standing("slow", Role::Peer, [1.0, 1.0, 1.0]),
                 standing("not durable", Role::Aside, [900.0, 900.0, 900.0]),
             ],
+            used_by_others: None,
         };
         let judge = |figure, against, bound| {
             target(name::MANY_256, name::LOG, figure, against, bound).judge(&outcome).unwrap()
