@@ -38,14 +38,14 @@ mod sample;
 mod space;
 mod targets;
 
-use std::{fs, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
     options::{HELP, Options},
     report::Report,
-    rounds::run_case,
+    rounds::{Case, run_case},
 };
 
 fn main() -> ExitCode {
@@ -95,17 +95,20 @@ fn wal(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, data: &std::path::Path, report: &mut Report) -> Result<()> {
-    let mut cases = append::cases();
+fn measure(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(append::cases(), options, data, report)?;
     if open::CASES.iter().any(|it| options.wants(it)) {
-        cases.extend(open::cases(data, options.log_bytes())?);
+        // Only now: nobody before needs gigabytes in memory beside them.
+        run_cases(open::cases(data, options.log_bytes())?, options, data, report)?;
     }
-    for mut case in cases {
-        if options.wants(&case.name) {
-            let outcome = run_case(&mut case, options, data)
-                .with_context(|| format!("case `{}`", case.name))?;
-            println!("{}", report.add(outcome));
-        }
+    Ok(())
+}
+
+fn run_cases(cases: Vec<Case>, options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    for mut case in cases.into_iter().filter(|it| options.wants(&it.name)) {
+        let outcome =
+            run_case(&mut case, options, data).with_context(|| format!("case `{}`", case.name))?;
+        println!("{}", report.add(outcome));
     }
     Ok(())
 }

@@ -216,3 +216,48 @@ fn check_json(payload: &[u8]) -> Result<()> {
     ensure!(head.seq > 0, "an entry without a number");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::{Against, TARGETS};
+
+    #[test]
+    fn every_target_of_opening_names_contestants_that_run() {
+        let data = std::env::temp_dir().join(format!("autonomy-bench-open-{}", std::process::id()));
+        std::fs::create_dir_all(&data).unwrap();
+        let cases = cases(&data, 1 << 16);
+        std::fs::remove_dir_all(&data).unwrap();
+        let cases = cases.unwrap();
+        assert_eq!(cases.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), CASES);
+        for target in TARGETS.iter().filter(|it| CASES.contains(&it.case)) {
+            let case = cases.iter().find(|it| it.name == target.case).unwrap();
+            let runs = |name: &str| case.contestants.iter().any(|it| it.name == name);
+            assert!(runs(target.ours), "{target:?}");
+            assert!(!matches!(target.against, Against::Named(name) if !runs(name)), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_lost_its_last_entry_is_no_result() {
+        let data = std::env::temp_dir().join(format!("autonomy-bench-lost-{}", std::process::id()));
+        std::fs::create_dir_all(&data).unwrap();
+        let judged =
+            [corpus::chained(data.join("a"), 1 << 16), corpus::foreign(data.join("b"), 1 << 16)]
+                .map(|made| {
+                    let made = made.unwrap();
+                    let whole =
+                        walk_frames(&File::open(made.wal()).unwrap(), 0, made.bytes, check_json);
+                    assert_eq!(whole.unwrap(), made.entries);
+                    let check = |entries| {
+                        (
+                            survey_entries(&made.dir, entries).is_ok(),
+                            read_entries(&made.dir, entries).is_ok(),
+                        )
+                    };
+                    (check(made.entries), check(made.entries + 1))
+                });
+        std::fs::remove_dir_all(&data).unwrap();
+        assert_eq!(judged, [((true, true), (false, false)); 2]);
+    }
+}
