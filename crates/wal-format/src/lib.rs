@@ -11,6 +11,9 @@
 //! | `safe_point`| how much was acknowledged to callers                         |
 //! | `position`  | how much was accepted by a consumer                          |
 //! | `canonical` | one byte form for equal JSON values, for hashing             |
+//! | `switch`    | what replaces a log by the next one                          |
+//! | `manifest`  | what is known about an archived log                          |
+//! | `seal`      | a signed statement about how far a log goes                  |
 //! | `names`     | the files of a log directory                                 |
 
 mod birth;
@@ -19,10 +22,13 @@ mod chain;
 mod entry;
 mod event;
 mod frame;
+mod manifest;
 pub mod names;
 mod position;
 mod safe_point;
+mod seal;
 mod seq;
+mod switch;
 
 pub use birth::{Birth, Origin, WalId};
 pub use canonical::canonical_json;
@@ -32,9 +38,12 @@ pub use entry::{
 };
 pub use event::{Event, EventRef, Kind};
 pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};
+pub use manifest::{Content, Manifest, ManifestError};
 pub use position::{Position, PositionError};
 pub use safe_point::{SafePoint, SafePointError};
+pub use seal::{SealFile, SealParseError, SealStatement};
 pub use seq::{Seq, event_id};
+pub use switch::{Aside, Switch, SwitchError};
 
 /// The example of the README is a test.
 #[cfg(doctest)]
