@@ -21,16 +21,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use thiserror::Error;
 
-use crate::{Chain, WalId};
+use crate::{Chain, SealFile, WalId, seal};
 
 /// The format that this version writes.
 const FORMAT: &str = "autonomy.wal.archive/1";
 
 /// Content of the file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The log.
     pub wal_id: WalId,
@@ -51,7 +50,7 @@ pub struct Manifest {
     /// The log as it is kept.
     pub packed: Content,
     /// The seal that the log had.
-    pub seal: Option<Value>,
+    pub seal: Option<SealFile>,
     /// When it was packed.
     pub archived_at: Timestamp,
 }
@@ -79,7 +78,7 @@ struct Wire {
     last_chain: String,
     raw: Content,
     packed: Content,
-    seal: Option<Value>,
+    seal: Option<seal::Wire>,
     archived_at: String,
 }
 
@@ -106,7 +105,7 @@ impl Manifest {
             last_chain: self.last_chain.to_string(),
             raw: self.raw.clone(),
             packed: self.packed.clone(),
-            seal: self.seal.clone(),
+            seal: self.seal.as_ref().map(SealFile::to_wire),
             archived_at: format!("{:.6}", self.archived_at),
         };
         // Numbers, strings and maps with string keys always serialize.
@@ -142,7 +141,11 @@ impl Manifest {
             last_chain: chain(&wire.last_chain)?,
             raw: wire.raw,
             packed: wire.packed,
-            seal: wire.seal,
+            seal: wire
+                .seal
+                .map(SealFile::from_wire)
+                .transpose()
+                .map_err(|it| bad(it.to_string()))?,
             archived_at: wire.archived_at.parse().map_err(|it: jiff::Error| bad(it.to_string()))?,
         })
     }
@@ -175,7 +178,11 @@ mod tests {
             last_chain: Chain::before(b"3"),
             raw: content(1000, "a"),
             packed: content(200, "b"),
-            seal: Some(serde_json::json!({ "format": "autonomy.wal.seal/1" })),
+            seal: Some(SealFile {
+                statement: "autonomy wal seal v1\n".to_owned(),
+                public_key: [0xab; 32],
+                signature: [0xcd; 64],
+            }),
             archived_at: "2026-01-02T03:04:05.000006Z".parse().unwrap(),
         };
         let golden = include_bytes!("../tests/golden/archive-manifest.json");

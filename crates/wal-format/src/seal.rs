@@ -96,9 +96,10 @@ pub struct SealFile {
     pub signature: [u8; 64],
 }
 
+/// The file as JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+pub(crate) struct Wire {
     format: String,
     statement: String,
     public_key: String,
@@ -111,16 +112,19 @@ impl SealFile {
 
     /// Returns the content of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let wire = Wire {
+        // Strings always serialize.
+        let mut out = serde_json::to_vec(&self.to_wire()).unwrap_or_default();
+        out.push(b'\n');
+        out
+    }
+
+    pub(crate) fn to_wire(&self) -> Wire {
+        Wire {
             format: FORMAT.to_owned(),
             statement: self.statement.clone(),
             public_key: hex::encode(self.public_key),
             signature: hex::encode(self.signature),
-        };
-        // Strings always serialize.
-        let mut out = serde_json::to_vec(&wire).unwrap_or_default();
-        out.push(b'\n');
-        out
+        }
     }
 
     /// Reads the content of the file. The signature is not checked here.
@@ -129,8 +133,12 @@ impl SealFile {
     ///
     /// [`SealParseError`] when it is not such a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SealParseError> {
+        let wire = serde_json::from_slice(bytes).map_err(|_| SealParseError { what: "json" })?;
+        Self::from_wire(wire)
+    }
+
+    pub(crate) fn from_wire(wire: Wire) -> Result<Self, SealParseError> {
         let bad = |what| SealParseError { what };
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|_| bad("json"))?;
         if wire.format != FORMAT {
             return Err(bad("format"));
         }

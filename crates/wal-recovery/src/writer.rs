@@ -23,12 +23,12 @@
 //! The safe point is overwritten in place: eight bytes inside one sector cannot tear, and a
 //! replacement by rename would cost two more syncs.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use thiserror::Error;
 use vfs::{File, Lock, write_all_at};
-use wal_format::{Chain, Event, MAX_PAYLOAD_LEN, SafePoint, Seq, encode_entry};
+use wal_format::{Birth, Chain, Event, MAX_PAYLOAD_LEN, SafePoint, Seq, encode_entry};
 
 use crate::codes;
 
@@ -71,6 +71,17 @@ impl Submission {
         Ok(Self { at, event })
     }
 
+    /// Appends the frame to `out` and returns its chain value.
+    pub(crate) fn encode(
+        &self,
+        seq: Seq,
+        previous: Chain,
+        out: &mut Vec<u8>,
+    ) -> Result<Chain, AppendError> {
+        encode_entry(seq, self.at, &self.event, previous, out)
+            .map_err(|_| AppendError::TooLarge { len: self.event.len() })
+    }
+
     /// Length of the serialized event in bytes.
     pub fn len(&self) -> usize {
         self.event.len()
@@ -103,7 +114,15 @@ pub struct Writer {
     pub(crate) safe_dirty: bool,
     pub(crate) failure: Option<AppendError>,
     pub(crate) buffer: Vec<u8>,
+    pub(crate) home: Box<Home>,
     pub(crate) _lock: Lock,
+}
+
+/// Where the log is, and who it is: a writer can replace its log by the next one.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) dir: PathBuf,
+    pub(crate) birth: Birth,
 }
 
 impl Writer {
@@ -175,10 +194,9 @@ impl Writer {
     ) -> Result<Vec<Receipt>, AppendError> {
         let (mut last, mut chain) = (self.last, self.chain);
         let mut receipts = Vec::with_capacity(group.len());
-        for Submission { at, event } in group {
+        for submission in group {
             let seq = last.map_or(Some(Seq::FIRST), Seq::next).ok_or(AppendError::SeqExhausted)?;
-            chain = encode_entry(seq, *at, event, chain, buffer)
-                .map_err(|_| AppendError::TooLarge { len: event.len() })?;
+            chain = submission.encode(seq, chain, buffer)?;
             last = Some(seq);
             receipts.push(Receipt { seq, chain });
         }
@@ -202,11 +220,15 @@ impl Writer {
         write_all_at(&*self.safe, &bytes, 0).map_err(|it| self.poison("write the safe point", &it))
     }
 
-    fn usable(&self) -> Result<(), AppendError> {
+    pub(crate) fn usable(&self) -> Result<(), AppendError> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    fn poison(&mut self, action: &'static str, error: &io::Error) -> AppendError {
+    pub(crate) fn poison(
+        &mut self,
+        action: &'static str,
+        error: &dyn std::fmt::Display,
+    ) -> AppendError {
         let failure = AppendError::Poisoned { action, cause: error.to_string() };
         self.failure = Some(failure.clone());
         failure
