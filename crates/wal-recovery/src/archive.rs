@@ -17,7 +17,7 @@
 //! |    3 | that is read back and unpacked; the hash of what comes out is compared                  |
 //! |    4 | it takes the name `telemetry-<wal_id>.wal.zst`; the directory is synced                 |
 //! |    5 | `telemetry-<wal_id>.json` is written, with the seal that the log had                    |
-//! |    6 | the log as it was and the copy of its seal are removed; the directory is synced         |
+//! |    6 | the log as it was is removed, then the copy of its seal; the directory is synced        |
 //!
 //! # Invariants
 //!

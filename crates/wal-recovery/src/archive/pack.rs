@@ -85,8 +85,7 @@ pub fn finish_archives(
     holder: &str,
 ) -> Result<Finished, PackError> {
     let mut finished = Finished::default();
-    let waiting = ids(vfs, dir, ".wal")?;
-    if waiting.is_empty() {
+    if ids(vfs, dir, ".wal")?.is_empty() && ids(vfs, dir, ".seal")?.is_empty() {
         return Ok(finished);
     }
     let _lock = lock_archive(vfs, dir, holder)?;
@@ -96,6 +95,7 @@ pub fn finish_archives(
             Err(error) => finished.failed.push(error),
         }
     }
+    sweep_seals(vfs, dir)?;
     Ok(finished)
 }
 
@@ -142,16 +142,32 @@ fn pack_one(
     let manifest = Manifest { seal, archived_at: now, ..described.manifest(raw, packed) };
     let bytes = manifest.to_bytes();
     replace(vfs, &files.manifest, &bytes).map_err(at("write", &files.manifest))?;
-    for path in [&files.seal, &files.plain] {
-        match vfs.remove(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(at("remove", path)(error));
-            }
-            _ => {}
+    // The seal goes last: a log that is packed again is described again, with its seal.
+    for path in [&files.plain, &files.seal] {
+        remove(vfs, &folder, path)?;
+    }
+    Ok(manifest)
+}
+
+/// Removes a file, durably; one that is gone already is no failure.
+pub(super) fn remove(vfs: &dyn Vfs, folder: &Path, path: &Path) -> Result<(), PackError> {
+    match vfs.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", path)(error)),
+        Ok(()) => vfs.sync_dir(folder).map_err(at("sync", folder)),
+    }
+}
+
+/// Removes copies of seals that are in a description already.
+fn sweep_seals(vfs: &dyn Vfs, dir: &Path) -> Result<(), PackError> {
+    for wal_id in ids(vfs, dir, ".seal")? {
+        let files = Files::of(dir, wal_id);
+        let there = |path: &Path| vfs.stat(path).map(|it| it.is_some()).map_err(at("read", path));
+        if there(&files.manifest)? && !there(&files.plain)? {
+            remove(vfs, &dir.join(names::ARCHIVE_DIR), &files.seal)?;
         }
     }
-    vfs.sync_dir(&folder).map_err(at("sync", &folder))?;
-    Ok(manifest)
+    Ok(())
 }
 
 /// The seal of a log, if it is one of it.

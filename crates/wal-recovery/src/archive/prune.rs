@@ -11,7 +11,7 @@ use wal_format::{Manifest, WalId, names};
 
 use super::{
     PackError,
-    pack::{Files, MANIFEST_LEN_MAX, at, ids, lock_archive},
+    pack::{Files, MANIFEST_LEN_MAX, at, ids, lock_archive, remove},
 };
 
 /// How much of the archive stays. `None` is no limit.
@@ -90,12 +90,7 @@ fn delete(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<(), PackError> {
     let files = Files::of(dir, wal_id);
     let folder = dir.join(names::ARCHIVE_DIR);
     for path in [&files.packed, &files.manifest] {
-        match vfs.remove(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(at("remove", path)(error));
-            }
-            _ => vfs.sync_dir(&folder).map_err(at("sync", &folder))?,
-        }
+        remove(vfs, &folder, path)?;
     }
     Ok(())
 }
