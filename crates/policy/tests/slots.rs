@@ -378,6 +378,11 @@ impl Vfs for Stopping {
         OsVfs.rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Self::change(&self.left)?;
+        OsVfs.link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         Self::change(&self.left)?;
         OsVfs.remove(path)

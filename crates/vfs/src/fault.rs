@@ -22,6 +22,8 @@ pub enum Op {
     Sync(PathBuf),
     /// A file is renamed.
     Rename(PathBuf, PathBuf),
+    /// A file gets a second name.
+    Link(PathBuf, PathBuf),
     /// A file is removed.
     Remove(PathBuf),
     /// The names of a directory are synced.

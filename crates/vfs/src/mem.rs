@@ -9,7 +9,8 @@
 //!   order, and a piece behind a vanished one leaves zeros in front of it;
 //! * a change of length survives or vanishes;
 //! * in each directory, each creation, rename and removal since the last directory sync survives or
-//!   vanishes; a rename is never half done.
+//!   vanishes; a rename inside one directory is never half done. One between two directories can be:
+//!   whoever must not lose the file links it, syncs, and removes the old name.
 //!
 //! A write inside one 512-byte sector is never torn: that is the promise of every disk we know,
 //! and the only one made here. Directories themselves are durable when created.
@@ -289,6 +290,21 @@ impl Vfs for MemVfs {
             let (names, source) = state.names(from)?;
             names.unlink(source);
         }
+        answer(fault, ())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let fault = state.step(Op::Link(from.to_owned(), to.to_owned()))?;
+        if matches!(fault, Some(Fault::Eio | Fault::Enospc)) {
+            return answer(fault, ());
+        }
+        let number = state.find(from)?.ok_or(io::ErrorKind::NotFound)?;
+        if state.find(to)?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let (names, target) = state.names(to)?;
+        names.link(target, number);
         answer(fault, ())
     }
 

@@ -54,6 +54,10 @@ impl Vfs for OsVfs {
         fs::rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -154,6 +158,10 @@ mod tests {
         assert_eq!(file.read_at(&mut buf, 0).unwrap(), 8);
         assert_eq!(&buf[..8], b"\0\0\0hello");
         assert_eq!(OsVfs.list(&sub).unwrap(), ["x"]);
+        OsVfs.link(&path, &sub.join("z")).unwrap();
+        let taken = OsVfs.link(&path, &sub.join("z")).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        OsVfs.remove(&sub.join("z")).unwrap();
         OsVfs.rename(&path, &sub.join("y")).unwrap();
         OsVfs.sync_dir(&sub).unwrap();
         let stat = OsVfs.stat(&sub.join("y")).unwrap().unwrap();

@@ -68,6 +68,15 @@ pub trait Vfs: fmt::Debug + Send + Sync {
     /// What the file system reports.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name. Durable after [`Self::sync_dir`].
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports: [`io::ErrorKind::AlreadyExists`] when the name is taken,
+    /// [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::Unsupported`] where files have one
+    /// name only.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file. Durable after [`Self::sync_dir`].
     ///
     /// # Errors

@@ -61,21 +61,29 @@ pub enum Origin {
     OperatorReset,
     /// The log was written by a system without chains and is carried on.
     Adopted,
+    /// The log before was delivered and went to the archive.
+    Rollover,
+    /// The log before was damaged and was put aside.
+    Repair,
 }
 
 impl Origin {
+    /// Every origin.
+    const ALL: [Self; 5] =
+        [Self::FirstRun, Self::OperatorReset, Self::Adopted, Self::Rollover, Self::Repair];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::FirstRun => "first_run",
             Self::OperatorReset => "operator_reset",
             Self::Adopted => "adopted",
+            Self::Rollover => "rollover",
+            Self::Repair => "repair",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::FirstRun, Self::OperatorReset, Self::Adopted]
-            .into_iter()
-            .find(|it| it.as_str() == text)
+        Self::ALL.into_iter().find(|it| it.as_str() == text)
     }
 }
 
@@ -103,7 +111,9 @@ impl Birth {
     pub fn to_event(&self) -> Event {
         let name = match self.origin {
             Origin::Adopted => Self::ADOPTED,
-            Origin::FirstRun | Origin::OperatorReset => Self::CREATED,
+            Origin::FirstRun | Origin::OperatorReset | Origin::Rollover | Origin::Repair => {
+                Self::CREATED
+            }
         };
         Event::new(Kind::Lifecycle)
             .with("event", name)
@@ -139,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_birth_is_read_back_from_its_event() {
-        for origin in [Origin::FirstRun, Origin::OperatorReset, Origin::Adopted] {
+        for origin in Origin::ALL {
             for previous in [None, Some((WalId::from_random([1; 16]), Chain::before(b"x")))] {
                 let wal_id = WalId::from_random([7; 16]);
                 let birth = Birth { wal_id, node: "edge-1".to_owned(), origin, previous };

@@ -12,6 +12,9 @@
 //! | `position`  | how much was accepted by a consumer                          |
 //! | `canonical` | one byte form for equal JSON values, for hashing             |
 //! | `plain`     | JSON to values, without the exceptions of the library        |
+//! | `switch`    | what replaces a log by the next one                          |
+//! | `manifest`  | what is known about an archived log                          |
+//! | `seal`      | a signed statement about how far a log goes                  |
 //! | `names`     | the files of a log directory                                 |
 
 mod birth;
@@ -20,11 +23,14 @@ mod chain;
 mod entry;
 mod event;
 mod frame;
+mod manifest;
 pub mod names;
 mod plain;
 mod position;
 mod safe_point;
+mod seal;
 mod seq;
+mod switch;
 
 pub use birth::{Birth, Origin, WalId};
 pub use canonical::canonical_json;
@@ -35,9 +41,12 @@ pub use entry::{
 };
 pub use event::{Event, EventRef, Kind};
 pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};
+pub use manifest::{Content, Manifest, ManifestError};
 pub use position::{Position, PositionError};
 pub use safe_point::{SafePoint, SafePointError};
+pub use seal::{SealFile, SealParseError, SealStatement};
 pub use seq::{Seq, event_id};
+pub use switch::{Aside, Switch, SwitchError};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

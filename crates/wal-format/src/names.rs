@@ -16,5 +16,15 @@ pub const LOCK: &str = "telemetry.lock";
 pub const DRAIN_LOCK: &str = "telemetry.drain.lock";
 /// Drained logs.
 pub const ARCHIVE_DIR: &str = "archive";
+/// Logs that were taken out of use because they were damaged.
+pub const DAMAGED_DIR: &str = "damaged";
+/// The next log, until it takes the name of the live one.
+pub const NEXT: &str = "telemetry.wal.next";
+/// What replaces the live log by the next one: JSON, see [`Switch`](crate::Switch).
+pub const SWITCH: &str = "telemetry.switch";
+/// The last signed checkpoint: JSON, see [`SealFile`](crate::SealFile).
+pub const SEAL: &str = "telemetry.seal";
+/// Advisory lock of whoever packs or deletes archived logs.
+pub const ARCHIVE_LOCK: &str = "telemetry.archive.lock";
 /// Fingerprint of the active supply-chain lock; evidence that the directory was used before.
 pub const ACTIVE_LOCK: &str = "active-lock.json";

@@ -46,6 +46,32 @@ pub const WAL_LEGACY_ADOPTED: &str = "WAL_LEGACY_ADOPTED";
 pub const WAL_RECOVERY_FAIL_HARD: &str = "WAL_RECOVERY_FAIL_HARD";
 /// Logged: the log was refused, and the process denies every call instead of ending.
 pub const WAL_QUARANTINE: &str = "WAL_QUARANTINE";
+/// A switch to a new log was begun and what is there does not fit it.
+pub const WAL_SWITCH_BROKEN: &str = "WAL_SWITCH_BROKEN";
+/// The log is not archived: entries wait for a consumer.
+pub const WAL_NOT_DRAINED: &str = "WAL_NOT_DRAINED";
+/// A consumer is at work.
+pub const DRAIN_LOCKED: &str = "DRAIN_LOCKED";
+/// Another process packs or deletes archived logs.
+pub const ARCHIVE_LOCKED: &str = "ARCHIVE_LOCKED";
+/// An archived log is not what was archived.
+pub const ARCHIVE_DAMAGED: &str = "ARCHIVE_DAMAGED";
+/// The log is not repaired: nothing is wrong with it.
+pub const WAL_NOT_DAMAGED: &str = "WAL_NOT_DAMAGED";
+/// A repair needs a reason.
+pub const REPAIR_REASON_MISSING: &str = "REPAIR_REASON_MISSING";
+/// There is no seal.
+pub const SEAL_NOT_FOUND: &str = "SEAL_NOT_FOUND";
+/// The seal is not one, or its signature does not hold.
+pub const SEAL_INVALID: &str = "SEAL_INVALID";
+/// The seal was made with another key.
+pub const SEAL_KEY_MISMATCH: &str = "SEAL_KEY_MISMATCH";
+/// The file is no Ed25519 key.
+pub const SEAL_KEY_INVALID: &str = "SEAL_KEY_INVALID";
+/// The log is not the one that was sealed.
+pub const SEAL_CONTRADICTED: &str = "SEAL_CONTRADICTED";
+/// Logged: an operator had a damaged log put aside.
+pub const WAL_REPAIRED: &str = "WAL_REPAIRED";
 
 /// Every code above.
 pub const ALL: &[&str] = &[
@@ -72,4 +98,17 @@ pub const ALL: &[&str] = &[
     WAL_LEGACY_ADOPTED,
     WAL_RECOVERY_FAIL_HARD,
     WAL_QUARANTINE,
+    WAL_SWITCH_BROKEN,
+    WAL_NOT_DRAINED,
+    DRAIN_LOCKED,
+    ARCHIVE_LOCKED,
+    ARCHIVE_DAMAGED,
+    WAL_NOT_DAMAGED,
+    REPAIR_REASON_MISSING,
+    SEAL_NOT_FOUND,
+    SEAL_INVALID,
+    SEAL_KEY_MISMATCH,
+    SEAL_KEY_INVALID,
+    SEAL_CONTRADICTED,
+    WAL_REPAIRED,
 ];

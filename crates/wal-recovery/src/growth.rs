@@ -46,6 +46,11 @@ impl Growth {
         Self { allocated: end, step: FIRST.min(step_max), step_max, pause_until: 0 }
     }
 
+    /// The same for the next log, whose file ends at `end`.
+    pub(crate) fn begin_again(&mut self, end: u64) {
+        *self = Self::new(end, self.step_max);
+    }
+
     /// Writes zeros behind frames that end at `end` and whose last group has `group` bytes, when it
     /// is time to.
     pub(crate) fn grow(&mut self, file: &dyn File, end: u64, group: usize) -> io::Result<()> {

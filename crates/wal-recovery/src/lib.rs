@@ -16,7 +16,12 @@
 //! | `reader`    | committed entries, while somebody else writes                               |
 //! | `state`     | the small files beside the log                                              |
 //! | `mutants`   | protections that a test can take away                                       |
+//! | `archive`   | what is delivered goes to the archive, packed and checked                   |
+//! | `repair`    | a damaged log is put aside whole, and a new one is linked to it             |
+//! | `seal`      | signed statements about how far a log goes                                  |
+//! | `switch`    | the live log is replaced by a new one that is linked to it                  |
 
+pub mod archive;
 pub mod codes;
 mod frames;
 mod growth;
@@ -26,14 +31,18 @@ mod mutants;
 mod plan;
 mod reader;
 mod recover;
+pub mod repair;
 mod scan;
+pub mod seal;
 mod state;
 mod survey;
+mod switch;
 mod violation;
 mod writer;
 
 pub use log::{Limits, Log, LogStatus};
 pub use marker::Marker;
+pub use archive::{RollOver, RollOverError, RolledOver};
 pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};

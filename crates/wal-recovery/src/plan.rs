@@ -21,7 +21,8 @@ pub struct Found {
     pub log: bool,
     /// The safe-point file.
     pub safe_point: FoundSafePoint,
-    /// A position, cursors, an archive, or an active lock shows that this is not a first run.
+    /// A position, cursors, an archive, a damaged log, a seal, or an active lock shows that this is
+    /// not a first run.
     pub used_before: bool,
 }
 

@@ -12,16 +12,16 @@ use std::{
 };
 
 use thiserror::Error;
-use vfs::{File, OpenMode, Vfs};
+use vfs::{File, Vfs};
 use wal_format::{SafePoint, Seq, names};
 
 use crate::{
-    Identity, Tail, Violation, codes,
+    Identity, SurveyError, Tail, Violation, codes,
     frames::{FrameReader, Next},
     mutants::{Mutant, removed},
     plan::FoundSafePoint,
     scan::{End, Scanner, Stop, Trust, Verdict, end_of_log},
-    state::read_safe_point,
+    switch::view,
 };
 
 /// Reads the committed entries of a log, from the first.
@@ -53,17 +53,14 @@ impl Reader {
     /// [`ReadError::NotFound`] when there is no log, [`ReadError::Violation`] when its safe point
     /// is missing or unreadable, [`ReadError::Io`] when the file system fails.
     pub fn open(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ReadError> {
-        let path = dir.join(names::WAL);
-        let at = |path: PathBuf| move |source| ReadError::Io { path, source };
-        let safe_path = dir.join(names::SAFE_SEQ);
-        // B1: the safe point first, so that everything it names is in the file opened next.
-        let safe = read_safe_point(vfs, dir).map_err(at(safe_path.clone()))?;
-        let file = match vfs.open(&path, OpenMode::Read) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(at(path)(error)),
-        };
-        let safe = match safe {
+        let (path, safe_path) = (dir.join(names::WAL), dir.join(names::SAFE_SEQ));
+        // B1: nothing is read before the safe point is, so everything it names is in the file.
+        let view = view(vfs, dir).map_err(|error| match error {
+            SurveyError::Violation(violation) => ReadError::Violation(violation),
+            SurveyError::Io { path, source } => ReadError::Io { path, source },
+        })?;
+        let file = view.file;
+        let safe = match view.safe_point {
             FoundSafePoint::Present(safe) => safe,
             FoundSafePoint::WrongSize(len) => return Err(Violation::SafeSeqCorrupt { len }.into()),
             FoundSafePoint::Absent if file.is_none() => {

@@ -1,7 +1,8 @@
 //! From a directory to a writer: lock, survey, repair.
 //!
 //! A writer exists only as the result of this (rule L4). Nothing is changed before the survey has
-//! accepted the log; what is changed then, in this order:
+//! accepted the log, but that a switch which was begun is finished (`switch`). What is changed
+//! then, in this order:
 //!
 //! | step | what                                                                            |
 //! |-----:|---------------------------------------------------------------------------------|
@@ -29,17 +30,17 @@ use std::{
 
 use jiff::Timestamp;
 use thiserror::Error;
-use vfs::{File, LockError, OpenMode, Vfs, replace, write_all_at};
+use vfs::{File, Lock, LockError, OpenMode, Vfs, replace, write_all_at};
 use wal_format::{Birth, Chain, Origin, Position, SafePoint, Seq, WalId, names};
 
 use crate::{
-    AppendError, Decision, Durability, Identity, Overrides, Scanned, Submission, Survey,
-    SurveyError, Tail, Violation, Writer, codes,
+    AppendError, Decision, Durability, Overrides, Scanned, Submission, Survey, Tail, Violation,
+    Writer, codes,
     growth::{Growth, STEP_MAX},
     mutants::{Mutant, removed},
     plan::FoundSafePoint,
-    survey,
-    writer::Named,
+    survey, switch,
+    writer::{Home, Named},
 };
 
 /// Bytes copied at once when entries are written again.
@@ -112,15 +113,18 @@ impl Report {
 /// [`RecoverError`]. When the log is refused or locked, its files are unchanged.
 pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverError> {
     let dir = &*opening.dir;
-    vfs.create_dir_all(dir).map_err(at("create", dir.to_owned()))?;
-    let lock_path = dir.join(names::LOCK);
-    let lock = vfs.lock(&lock_path, &opening.holder).map_err(|error| match error {
-        LockError::Held { holder } => RecoverError::Locked { dir: dir.to_owned(), holder },
-        LockError::Io(source) => at("lock", lock_path.clone())(source),
-    })?;
-    let held = lock_log(vfs, dir)?;
+    let lock = lock_dir(vfs, opening)?;
+    let held = match switch::roll_forward(vfs, dir, &opening.holder)? {
+        Some(file) => Some(file),
+        None => lock_named(vfs, dir, names::WAL)?,
+    };
+    switch::clear_stray(vfs, dir)?;
     let survey = examine(vfs, dir, opening.overrides)?;
     let repaired = repair(vfs, dir, &survey, held)?;
+    let known = survey.scanned.as_ref().and_then(|it| it.identity.as_ref());
+    let born = known.and_then(|it| it.birth.clone());
+    let birth =
+        born.clone().unwrap_or_else(|| new_birth(opening, &survey, known.map(|it| it.wal_id)));
     let mut writer = Writer {
         wal: Named { file: repaired.wal, path: dir.join(names::WAL) },
         safe: Named { file: repaired.safe, path: dir.join(names::SAFE_SEQ) },
@@ -134,18 +138,14 @@ pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverErr
         safe_dirty: false,
         failure: None,
         buffer: Vec::new(),
+        home: Box::new(Home { dir: dir.to_owned(), birth: birth.clone() }),
         _lock: lock,
     };
-    let birth = match survey.scanned.as_ref().and_then(|it| it.identity.as_ref()) {
-        Some(Identity { birth: Some(birth), .. }) => birth.clone(),
-        found => {
-            let birth = new_birth(opening, &survey, found.map(|it| it.wal_id));
-            let first = Submission::new(&birth.to_event(), opening.now)?;
-            writer.commit(&[first])?;
-            writer.sync_safe_point()?;
-            birth
-        }
-    };
+    if born.is_none() {
+        let first = Submission::new(&birth.to_event(), opening.now)?;
+        writer.commit(&[first])?;
+        writer.sync_safe_point()?;
+    }
     writer.set_growth_max(STEP_MAX);
     let report = report(&survey, birth);
     Ok(Recovered { writer, report })
@@ -158,11 +158,17 @@ pub fn recover(vfs: &dyn Vfs, opening: &Opening) -> Result<Recovered, RecoverErr
 ///
 /// [`RecoverError`], as [`recover`] would give it.
 pub fn examine(vfs: &dyn Vfs, dir: &Path, asked: Overrides) -> Result<Survey, RecoverError> {
-    survey(vfs, dir, asked).map_err(|error| match error {
-        SurveyError::Violation(violation) => {
-            RecoverError::Violation { dir: dir.to_owned(), violation }
-        }
-        SurveyError::Io { path, source } => at("read", path)(source),
+    survey(vfs, dir, asked).map_err(|error| switch::refused(dir, error))
+}
+
+/// Takes the lock of the writer; the directory is created when it does not exist.
+pub(crate) fn lock_dir(vfs: &dyn Vfs, opening: &Opening) -> Result<Lock, RecoverError> {
+    let dir = &*opening.dir;
+    vfs.create_dir_all(dir).map_err(at("create", dir.to_owned()))?;
+    let path = dir.join(names::LOCK);
+    vfs.lock(&path, &opening.holder).map_err(|error| match error {
+        LockError::Held { holder } => RecoverError::Locked { dir: dir.to_owned(), holder },
+        LockError::Io(source) => at("lock", path.clone())(source),
     })
 }
 
@@ -170,14 +176,18 @@ pub fn examine(vfs: &dyn Vfs, dir: &Path, asked: Overrides) -> Result<Survey, Re
 fn create_log(vfs: &dyn Vfs, dir: &Path) -> Result<Arc<dyn File>, RecoverError> {
     let path = dir.join(names::WAL);
     vfs.open(&path, OpenMode::Create).map_err(at("open", path))?;
-    lock_log(vfs, dir)?
+    lock_named(vfs, dir, names::WAL)?
         .ok_or_else(|| at("lock", dir.join(names::WAL))(io::ErrorKind::NotFound.into()))
 }
 
 /// Locks the log itself, if there is one: the lock file beside it can be deleted by hand, and then
 /// two processes would hold two locks.
-fn lock_log(vfs: &dyn Vfs, dir: &Path) -> Result<Option<Arc<dyn File>>, RecoverError> {
-    let path = dir.join(names::WAL);
+pub(crate) fn lock_named(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    name: &str,
+) -> Result<Option<Arc<dyn File>>, RecoverError> {
+    let path = dir.join(name);
     let file = match vfs.open(&path, OpenMode::ReadWrite) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -324,7 +334,7 @@ fn report(survey: &Survey, identity: Birth) -> Report {
     }
 }
 
-fn at(action: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> RecoverError {
+pub(crate) fn at(action: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> RecoverError {
     move |source| RecoverError::Io { action, path, source }
 }
 

@@ -42,7 +42,15 @@ fn read_small(vfs: &dyn Vfs, path: &Path) -> io::Result<Small> {
 
 /// Whether something shows that the directory held a log before.
 pub(crate) fn used_before(vfs: &dyn Vfs, dir: &Path) -> io::Result<bool> {
-    for name in [names::POS, names::CURSORS, names::ARCHIVE_DIR, names::ACTIVE_LOCK] {
+    let evidence = [
+        names::POS,
+        names::CURSORS,
+        names::ARCHIVE_DIR,
+        names::DAMAGED_DIR,
+        names::SEAL,
+        names::ACTIVE_LOCK,
+    ];
+    for name in evidence {
         if vfs.stat(&dir.join(name))?.is_some() {
             return Ok(true);
         }

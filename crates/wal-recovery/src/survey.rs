@@ -8,13 +8,14 @@ use std::{
 };
 
 use thiserror::Error;
-use vfs::{OpenMode, Vfs};
+use vfs::Vfs;
 use wal_format::names;
 
 use crate::{
     Decision, Found, Overrides, Scanned, Tail, Violation, codes, decide,
     scan::{End, Trust, scan},
-    state::{read_safe_point, used_before},
+    state::used_before,
+    switch::view,
 };
 
 /// What a directory holds and what a start would do with it.
@@ -38,12 +39,10 @@ pub struct Survey {
 /// system fails. Nothing is changed either way.
 pub fn survey(vfs: &dyn Vfs, dir: &Path, asked: Overrides) -> Result<Survey, SurveyError> {
     let at = |path: PathBuf| move |source| SurveyError::Io { path, source };
-    let wal_path = dir.join(names::WAL);
-    let log = vfs.stat(&wal_path).map_err(at(wal_path.clone()))?;
-    let safe_path = dir.join(names::SAFE_SEQ);
-    let safe_point = read_safe_point(vfs, dir).map_err(at(safe_path.clone()))?;
+    let (wal_path, safe_path) = (dir.join(names::WAL), dir.join(names::SAFE_SEQ));
+    let view = view(vfs, dir)?;
     let used_before = used_before(vfs, dir).map_err(at(dir.to_owned()))?;
-    let found = Found { log: log.is_some(), safe_point, used_before };
+    let found = Found { log: view.file.is_some(), safe_point: view.safe_point, used_before };
     let decision = decide(found, asked);
     let trust = match decision {
         Decision::Initialize | Decision::InitializeAudited => {
@@ -56,13 +55,14 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path, asked: Overrides) -> Result<Survey, Sur
         Decision::AdoptAll => Trust::AllWhole,
         Decision::Scan(safe) => Trust::UpTo(safe),
     };
-    let scanned = if log.is_some() {
-        let file = vfs.open(&wal_path, OpenMode::Read).map_err(at(wal_path.clone()))?;
-        scan(&file, trust).map_err(at(wal_path))??
-    } else {
-        scan_nothing(trust)?
+    let (log_len, scanned) = match view.file {
+        Some(file) => {
+            let len = file.stat().map_err(at(wal_path.clone()))?.len;
+            (len, scan(&file, trust).map_err(at(wal_path))??)
+        }
+        None => (0, scan_nothing(trust)?),
     };
-    Ok(Survey { found, decision, log_len: log.map_or(0, |it| it.len), scanned: Some(scanned) })
+    Ok(Survey { found, decision, log_len, scanned: Some(scanned) })
 }
 
 /// A safe point without a log: right only before the first entry.

@@ -82,6 +82,12 @@ pub enum Violation {
         /// Where it starts, in bytes.
         offset: u64,
     },
+    /// A switch was begun and what is there does not fit it.
+    #[error("WAL_SWITCH_BROKEN — {detail}")]
+    SwitchBroken {
+        /// Which file, and what is wrong with it.
+        detail: String,
+    },
 }
 
 impl Violation {
@@ -96,6 +102,7 @@ impl Violation {
             Self::InvalidJson { .. } => codes::WAL_CORRUPT_INVALID_JSON,
             Self::CorruptFrame { .. } => codes::WAL_CORRUPT_FRAME,
             Self::CorruptChain { .. } => codes::WAL_CORRUPT_CHAIN,
+            Self::SwitchBroken { .. } => codes::WAL_SWITCH_BROKEN,
         }
     }
 
@@ -103,7 +110,9 @@ impl Violation {
     /// `None` when the log itself was not looked at.
     pub fn place(&self) -> Option<(u64, u64)> {
         match self {
-            Self::SafeSeqNotFound { .. } | Self::SafeSeqCorrupt { .. } => None,
+            Self::SafeSeqNotFound { .. }
+            | Self::SafeSeqCorrupt { .. }
+            | Self::SwitchBroken { .. } => None,
             Self::FirstSeqNotOne { .. } => Some((1, 0)),
             Self::SeqGap { prev, offset, .. } => Some((prev.get() + 1, *offset)),
             Self::SafeSeqGtMaxSeq { max, offset, .. } => {
@@ -141,6 +150,10 @@ impl Violation {
             Self::SafeSeqCorrupt { .. } => {
                 "restore telemetry.safe_seq from a backup, or move it away and start once with \
                  AUTONOMYOPS_WAL_LEGACY_UPGRADE=1 to adopt every whole frame"
+            }
+            Self::SwitchBroken { .. } => {
+                "copy the directory away, then look at `autonomy wal repair --dry-run` and put \
+                 everything aside with `autonomy wal repair --reason`"
             }
             Self::FirstSeqNotOne { .. }
             | Self::SeqGap { .. }

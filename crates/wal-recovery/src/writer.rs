@@ -38,7 +38,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 use vfs::{File, Lock, write_all_at};
-use wal_format::{Chain, Event, MAX_PAYLOAD_LEN, SafePoint, Seq, encode_entry};
+use wal_format::{Birth, Chain, Event, MAX_PAYLOAD_LEN, SafePoint, Seq, encode_entry};
 
 use crate::{
     codes,
@@ -86,6 +86,17 @@ impl Submission {
         Ok(Self { at, event })
     }
 
+    /// Appends the frame to `out` and returns its chain value.
+    pub(crate) fn encode(
+        &self,
+        seq: Seq,
+        previous: Chain,
+        out: &mut Vec<u8>,
+    ) -> Result<Chain, AppendError> {
+        encode_entry(seq, self.at, &self.event, previous, out)
+            .map_err(|_| AppendError::TooLarge { len: self.event.len() })
+    }
+
     /// Length of the serialized event in bytes.
     pub fn len(&self) -> usize {
         self.event.len()
@@ -130,7 +141,15 @@ pub struct Writer {
     pub(crate) safe_dirty: bool,
     pub(crate) failure: Option<AppendError>,
     pub(crate) buffer: Vec<u8>,
+    pub(crate) home: Box<Home>,
     pub(crate) _lock: Lock,
+}
+
+/// Where the log is, and who it is: a writer can replace its log by the next one.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) dir: PathBuf,
+    pub(crate) birth: Birth,
 }
 
 impl Writer {
@@ -264,13 +283,12 @@ impl Writer {
     fn encode(&self, group: &[Submission], out: &mut Vec<u8>) -> Result<Vec<Receipt>, AppendError> {
         let (mut last, mut chain, mut latest) = (self.last, self.chain, self.latest);
         let mut receipts = Vec::with_capacity(group.len());
-        for Submission { at, event } in group {
+        for submission in group {
             let seq = last.map_or(Some(Seq::FIRST), Seq::next).ok_or(AppendError::SeqExhausted)?;
-            chain = encode_entry(seq, *at, event, chain, out)
-                .map_err(|_| AppendError::TooLarge { len: event.len() })?;
-            let back = latest.duration_since(*at);
+            chain = submission.encode(seq, chain, out)?;
+            let back = latest.duration_since(submission.at);
             let clock_back = (back >= CLOCK_BACK_MIN).then(|| back.unsigned_abs());
-            (last, latest) = (Some(seq), *at);
+            (last, latest) = (Some(seq), submission.at);
             receipts.push(Receipt { seq, chain, clock_back });
         }
         Ok(receipts)
@@ -314,11 +332,15 @@ impl Writer {
         written.map_err(|it| self.poison("write the safe point", &it))
     }
 
-    fn usable(&self) -> Result<(), AppendError> {
+    pub(crate) fn usable(&self) -> Result<(), AppendError> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    fn poison(&mut self, action: &'static str, error: &io::Error) -> AppendError {
+    pub(crate) fn poison(
+        &mut self,
+        action: &'static str,
+        error: &dyn std::fmt::Display,
+    ) -> AppendError {
         let failure = AppendError::Poisoned { action, cause: error.to_string() };
         if !removed(Mutant::Poison) {
             self.failure = Some(failure.clone());

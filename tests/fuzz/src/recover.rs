@@ -149,8 +149,9 @@ fn accepted(input: &Input, disk: &MemVfs, looked: &Survey, recovered: Recovered)
     } else {
         assert!(kept >= committed(input), "nothing up to the safe point is lost");
     }
-    let cut = input.log().len() - old[..same].concat().len();
-    assert_eq!(report.bytes_cut, cut as u64);
+    let rest = &input.log()[old[..same].concat().len()..];
+    let cut = if rest.iter().all(|it| *it == 0) { 0 } else { rest.len() };
+    assert_eq!(report.bytes_cut, cut as u64, "zeros are no loss");
     check_log(&log, count);
     assert_eq!(disk::read(disk, names::SAFE_SEQ).unwrap(), count.to_le_bytes());
     let position = disk::read(disk, names::POS);
@@ -179,7 +180,7 @@ fn stays_recovered(input: &Input, disk: &MemVfs, log: &[u8], count: u64) {
 
     let event = Event::new(Kind::Action).with("id", 7);
     writer.commit(&[Submission::new(&event, disk::now()).unwrap()]).unwrap();
-    drop(writer);
+    writer.close().unwrap();
     let safe = disk::read(disk, names::SAFE_SEQ).unwrap();
     assert_eq!(SafePoint::from_bytes(&safe).unwrap().get(), count + 1);
     let appended = disk::read(disk, names::WAL).unwrap();

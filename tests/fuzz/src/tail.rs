@@ -79,7 +79,7 @@ fn build(count: u8, texts: &[u8]) -> Vec<u8> {
         let event = Event::new(kind).with("id", n).with("text", text);
         writer.commit(&[Submission::new(&event, disk::now()).unwrap()]).unwrap();
     }
-    drop(writer);
+    writer.close().unwrap();
     disk::read(&disk, names::WAL).unwrap()
 }
 

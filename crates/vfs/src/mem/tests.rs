@@ -39,6 +39,27 @@ fn a_name_that_was_not_synced_may_vanish_with_all_its_synced_bytes() {
 }
 
 #[test]
+fn a_second_name_is_the_same_file_and_durable_after_its_directory() {
+    let (second, dir) = (Path::new("/d/y"), Path::new("/d"));
+    for synced in [false, true] {
+        let vfs = MemVfs::default();
+        let file = file(&vfs);
+        vfs.create_dir_all(dir).unwrap();
+        vfs.link(&path(), second).unwrap();
+        let taken = vfs.link(&path(), second).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(vfs.stat(second).unwrap().unwrap().id, file.stat().unwrap().id);
+        if synced {
+            vfs.sync_dir(dir).unwrap();
+        }
+        vfs.remove(&path()).unwrap();
+        vfs.power_loss(CrashPolicy::LoseAll);
+        assert_eq!(vfs.stat(second).unwrap().is_some(), synced);
+        assert!(vfs.stat(&path()).unwrap().is_some(), "the removal was not synced");
+    }
+}
+
+#[test]
 fn large_writes_tear_at_sectors_and_survive_out_of_order() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..200 {

@@ -9,6 +9,7 @@
 )]
 
 pub mod oracle;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 

@@ -61,3 +61,45 @@ pub fn ids(log: &[u8]) -> Vec<u64> {
         Err(error) => panic!("the log is damaged: {error}"),
     }
 }
+
+/// What a log says about itself, found without the code under test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub id: String,
+    pub origin: String,
+    pub previous: Option<(String, String)>,
+    /// Chain value of each entry.
+    pub chains: Vec<String>,
+    /// `aside` of the entry `wal.repaired`.
+    pub aside: Option<String>,
+}
+
+/// The longest beginning of a log that is perfect, and what it says. `None` when there is no entry.
+pub fn facts(log: &[u8]) -> Option<Facts> {
+    let mut payloads: Vec<Value> = Vec::new();
+    let mut at = 0;
+    while let Some(len) = log.get(at..at + 4) {
+        let len = u32::from_be_bytes(len.try_into().unwrap()) as usize;
+        let Some(payload) = log.get(at + 4..(at + 4).saturating_add(len)) else { break };
+        if parse(&log[..at + 4 + len]).is_err() {
+            break;
+        }
+        let value: Value = serde_json::from_slice(payload).unwrap();
+        // Ours have a chain from the first on; one without has lost it.
+        if chained(payload).is_none() {
+            break;
+        }
+        payloads.push(value);
+        at += 4 + len;
+    }
+    let text = |it: &Value| it.as_str().map(str::to_owned);
+    let first = &payloads.first()?["event"]["attrs"];
+    let previous = text(&first["previous_wal_id"]).zip(text(&first["previous_chain"]));
+    Some(Facts {
+        id: text(&first["wal_id"])?,
+        origin: text(&first["origin"])?,
+        previous,
+        chains: payloads.iter().map(|it| text(&it["chain"]).unwrap()).collect(),
+        aside: payloads.get(1).and_then(|it| text(&it["event"]["attrs"]["aside"])),
+    })
+}
