@@ -36,6 +36,10 @@ pub(crate) fn cases(data: &Path, bytes: u64) -> Result<Vec<Case>> {
     let raft = data.join("raft-engine");
     corpus::raft_engine(&raft, &chained)?;
     let raft_entries = chained.entries;
+    // Written a moment ago, so in memory; this makes sure of it.
+    for corpus in [&chained, &foreign] {
+        read_all(&File::open(corpus.wal())?, corpus.bytes)?;
+    }
 
     let mut with_chain = opens(&chained);
     with_chain.extend([
