@@ -25,7 +25,7 @@ use crate::{
     },
     stories::{
         Narrator,
-        drill::{Drill, Fault},
+        drill::{Drill, Fault, Needs},
     },
 };
 
@@ -46,7 +46,7 @@ pub(super) const FULL: Drill = Drill {
     hypothesis: "a full disk denies calls, loses nothing, and needs no restart when there is room",
     fault: "the room is taken away while 8 callers call, then given back",
     expected: "503 WAL_DISK_FULL; wal.health WAL_DISK_FULL, ok after the next call that fits",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: full,
 };
 
@@ -56,17 +56,17 @@ pub(super) const READ_ONLY: Drill = Drill {
     hypothesis: "a disk that goes read-only poisons the log: every call is denied until a restart",
     fault: "ext4 aborts and goes read-only, as after an error of the device",
     expected: "503 WAL_UNAVAILABLE with WAL_POISONED in the reason; wal.health WAL_POISONED",
-    needs: Some(Disk::Ext4),
+    needs: Needs::Mount(Disk::Ext4),
     play: read_only,
 };
 
 /// Modes taken away under the process.
 pub(super) const UNREACHABLE: Drill = Drill {
     name: "log-unreachable",
-    hypothesis: "a running runtime has its files open: modes taken away change nothing for it",
+    hypothesis: "modes taken away change nothing for a runtime that runs as root",
     fault: "chmod 0 on the log directory and the files in it",
     expected: "nothing",
-    needs: None,
+    needs: Needs::Root,
     play: unreachable,
 };
 
@@ -76,7 +76,7 @@ pub(super) const FULL_AT_FIRST_START: Drill = Drill {
     hypothesis: "a first start on a full disk says so and leaves nothing that a later one trips over",
     fault: "no room before the first start",
     expected: "exit code 1, the disk named full, a hint to make room",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: full_at_first_start,
 };
 
@@ -86,7 +86,7 @@ pub(super) const READ_ONLY_AT_FIRST_START: Drill = Drill {
     hypothesis: "a first start on a read-only disk says so and leaves nothing",
     fault: "the disk is mounted read-only before the first start",
     expected: "exit code 1, WAL_IO, Read-only file system",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: read_only_at_first_start,
 };
 
@@ -96,7 +96,7 @@ pub(super) const FULL_AT_RECOVERY: Drill = Drill {
     hypothesis: "a repair that finds no room says so, changes nothing, and succeeds when there is",
     fault: "the safe point is gone and the disk is full when the log is to be adopted",
     expected: "exit code 1, the disk named full, a hint to make room",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: full_at_recovery,
 };
 
