@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
-    stories::{Narrator, Verdicts, disk},
+    stories::{Narrator, Verdicts, disk, replaced},
 };
 
 /// A fault and what is believed about it.
@@ -78,6 +78,8 @@ pub const ALL: &[Drill] = &[
     disk::FULL,
     disk::READ_ONLY,
     disk::UNREACHABLE,
+    replaced::REMOVED,
+    replaced::REPLACED,
     disk::FULL_AT_FIRST_START,
     disk::READ_ONLY_AT_FIRST_START,
     disk::FULL_AT_RECOVERY,
