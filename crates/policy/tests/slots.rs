@@ -429,6 +429,10 @@ impl File for StoppingFile {
     fn stat(&self) -> io::Result<Stat> {
         self.file.stat()
     }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_named(path)
+    }
 }
 
 /// Activates 3.0.0 with a stop after every change, from each of these states; `allowed` says who may

@@ -21,10 +21,14 @@
 //! * **E2** Unknown keys are not looked at here and never rewritten: whoever exports an entry
 //!   exports the stored bytes.
 
-use std::{borrow::Cow, io::Write as _};
+use std::{borrow::Cow, fmt, io::Write as _};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
@@ -48,7 +52,7 @@ pub struct Entry<'a> {
     #[serde(borrow, default)]
     pub written_at: Cow<'a, str>,
     /// What happened.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "event_object")]
     pub event: EventRef<'a>,
 }
 
@@ -58,9 +62,10 @@ impl<'a> Entry<'a> {
     /// # Errors
     ///
     /// [`EntryError`] when the payload is not a JSON object with a `seq` of at least 1 and an
-    /// `event` object.
+    /// `event` object. Whatever parses here has the same number for [`read_seq`].
     pub fn parse(payload: &'a [u8]) -> Result<Self, EntryError> {
-        serde_json::from_slice(payload).map_err(|error| EntryError::new(&error))
+        let text = object_text(payload)?;
+        serde_json::from_str(text).map_err(|error| EntryError::new(&error))
     }
 
     /// Returns `written_at` as a time, or `None` when it is missing or not RFC 3339.
@@ -113,11 +118,24 @@ pub fn encode_entry(
 ///
 /// Returns `None` for a payload without a chain.
 pub fn split_chain(payload: &[u8]) -> Option<(&[u8], Chain)> {
-    let at = payload.len().checked_sub(CHAIN_SUFFIX_LEN)?;
-    let (body, suffix) = payload.split_at_checked(at)?;
-    let digits = suffix.strip_prefix(CHAIN_KEY)?.strip_suffix(CHAIN_END)?;
+    let (body, digits) = split_digits(payload)?;
     let chain = std::str::from_utf8(digits).ok()?.parse().ok()?;
     Some((body, chain))
+}
+
+/// Returns the chain value of a payload when it has one and it follows from `previous`.
+///
+/// The same as [`split_chain`] and [`Chain::link`], without reading the digits.
+pub fn linked(payload: &[u8], previous: Chain) -> Option<Chain> {
+    let (body, digits) = split_digits(payload)?;
+    let chain = previous.link(body);
+    (chain.to_hex() == digits).then_some(chain)
+}
+
+fn split_digits(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = payload.len().checked_sub(CHAIN_SUFFIX_LEN)?;
+    let (body, suffix) = payload.split_at_checked(at)?;
+    Some((body, suffix.strip_prefix(CHAIN_KEY)?.strip_suffix(CHAIN_END)?))
 }
 
 /// Returns the `seq` that a payload of ours starts with, without looking at the rest.
@@ -144,18 +162,52 @@ pub fn read_seq(payload: &[u8]) -> Result<u64, EntryError> {
         #[serde(default)]
         seq: u64,
     }
-    // An array would fill the struct by position; only an object is an entry.
+    let text = object_text(payload)?;
+    let head: Head = serde_json::from_str(text).map_err(|error| EntryError::new(&error))?;
+    Ok(head.seq)
+}
+
+/// Returns a payload as text that begins as an object does.
+fn object_text(payload: &[u8]) -> Result<&str, EntryError> {
+    // An array would fill a struct by position; only an object is an entry.
     if payload.iter().find(|it| !it.is_ascii_whitespace()) != Some(&b'{') {
         return Err(EntryError { line: 1, column: 0, text: "expected an object".to_owned() });
     }
     // The parser skips over strings it does not need without looking whether they are text.
-    let text = std::str::from_utf8(payload).map_err(|error| EntryError {
+    std::str::from_utf8(payload).map_err(|error| EntryError {
         line: 1,
         column: error.valid_up_to() + 1,
         text: "not UTF-8".to_owned(),
-    })?;
-    let head: Head = serde_json::from_str(text).map_err(|error| EntryError::new(&error))?;
-    Ok(head.seq)
+    })
+}
+
+/// Reads an event that is an object; an array would fill the struct by position.
+fn event_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventRef<'de>, D::Error> {
+    struct Members;
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = EventRef<'de>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EventRef<'de>, A::Error> {
+            EventRef::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Members)
+}
+
+/// Returns the number and the length of the entry that `bytes` begin with, whatever follows it.
+///
+/// With this a payload is found whose length prefix was damaged. Returns `None` when the bytes do
+/// not begin with a whole JSON object that has a `seq`.
+pub fn leading_entry(bytes: &[u8]) -> Option<(Seq, usize)> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+    let object = values.next()?.ok()?;
+    Some((Seq::new(read_seq(object.get().as_bytes()).ok()?)?, values.byte_offset()))
 }
 
 /// A payload that is not an entry.
@@ -220,6 +272,26 @@ mod tests {
         let (body, found) = split_chain(payload(&frame)).unwrap();
         assert_eq!(found, chain);
         assert_eq!(Chain::before(b"").link(body), chain);
+        assert_eq!(linked(payload(&frame), Chain::before(b"")), Some(chain));
+        assert_eq!(linked(payload(&frame), chain), None);
+        assert_eq!(linked(br#"{"seq":1,"event":{}}"#, chain), None);
+        let mut upper = payload(&frame).to_vec();
+        let digits = upper.len() - 66..;
+        upper[digits].make_ascii_uppercase();
+        assert_eq!(linked(&upper, Chain::before(b"")), None, "one value has one spelling");
+    }
+
+    #[test]
+    fn an_entry_is_found_without_its_length() {
+        let (mut frame, _) = encoded(&Event::new(Kind::Lifecycle));
+        let len = payload(&frame).len();
+        assert_eq!(leading_entry(&frame[4..]), Some((Seq::FIRST, len)));
+        frame.extend_from_slice(b"\0\0\0\x09more");
+        assert_eq!(leading_entry(&frame[4..]), Some((Seq::FIRST, len)));
+        assert_eq!(leading_entry(&frame[4..frame.len() - 20]), None, "the object is cut");
+        for other in [&b"{}"[..], b"[1]", b"", b"4", b"\0\0"] {
+            assert_eq!(leading_entry(other), None, "{other:?}");
+        }
     }
 
     #[test]
@@ -251,6 +323,21 @@ mod tests {
         }
         let error = read_seq(br#"{"seq":4,"event":tru}"#).unwrap_err();
         assert_eq!(error.to_string(), "expected ident at byte 21");
+    }
+
+    #[test]
+    fn an_entry_is_an_object_of_text_and_so_is_its_event() {
+        for bad in [
+            &b"[1,\"\",{}]"[..],
+            br#"{"seq":1,"event":["autonomy.error",{}]}"#,
+            br#"{"seq":1,"event":null}"#,
+            br#"{"seq":0,"event":{}}"#,
+            b"{\"seq\":1,\"event\":{},\"x\":\"\xff\"}",
+        ] {
+            assert!(Entry::parse(bad).is_err(), "{bad:?}");
+        }
+        let attrs = br#"{"seq":1,"event":{"kind":"x","attrs":{"a":1}}}"#;
+        assert_eq!(Entry::parse(attrs).unwrap().event.attrs().unwrap()["a"], 1);
     }
 
     #[test]

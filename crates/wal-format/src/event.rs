@@ -9,8 +9,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value, value::RawValue};
+
+use crate::plain::Plain;
 
 /// Prefix of the kinds that this system defines.
 const PREFIX: &str = "autonomy.";
@@ -145,11 +147,10 @@ impl EventRef<'_> {
     ///
     /// When `attrs` is not an object.
     pub fn attrs(&self) -> serde_json::Result<Map<String, Value>> {
-        match self.attrs {
-            None => Ok(Map::new()),
-            Some(raw) => {
-                Ok(serde_json::from_str::<Option<Map<_, _>>>(raw.get())?.unwrap_or_default())
-            }
+        match self.attrs.map(|raw| serde_json::from_str(raw.get())).transpose()? {
+            None | Some(Plain(Value::Null)) => Ok(Map::new()),
+            Some(Plain(Value::Object(attrs))) => Ok(attrs),
+            Some(_) => Err(serde_json::Error::custom("attrs is not an object")),
         }
     }
 
@@ -196,5 +197,14 @@ mod tests {
         assert_eq!(event.to_owned().unwrap(), Event::new(Kind::parse("")));
         let event: EventRef<'_> = serde_json::from_str(r#"{"attrs":[1]}"#).unwrap();
         assert!(event.attrs().is_err());
+    }
+
+    #[test]
+    fn no_key_of_an_agent_changes_what_is_read() {
+        let params = Map::from_iter([("$serde_json::private::RawValue".to_owned(), "{".into())]);
+        let event = Event::new(Kind::Decision).with("decision", "deny").with("params", params);
+        let stored = event.to_json();
+        let stored: EventRef<'_> = serde_json::from_slice(&stored).unwrap();
+        assert_eq!(stored.to_owned().unwrap(), event);
     }
 }

@@ -11,6 +11,7 @@
 //! | `safe_point`| how much was acknowledged to callers                         |
 //! | `position`  | how much was accepted by a consumer                          |
 //! | `canonical` | one byte form for equal JSON values, for hashing             |
+//! | `plain`     | JSON to values, without the exceptions of the library        |
 //! | `names`     | the files of a log directory                                 |
 
 mod birth;
@@ -20,6 +21,7 @@ mod entry;
 mod event;
 mod frame;
 pub mod names;
+mod plain;
 mod position;
 mod safe_point;
 mod seq;
@@ -28,7 +30,8 @@ pub use birth::{Birth, Origin, WalId};
 pub use canonical::canonical_json;
 pub use chain::{Chain, ChainParseError};
 pub use entry::{
-    CHAIN_SUFFIX_LEN, Entry, EntryError, encode_entry, leading_seq, read_seq, split_chain,
+    CHAIN_SUFFIX_LEN, Entry, EntryError, encode_entry, leading_entry, leading_seq, linked, read_seq,
+    split_chain,
 };
 pub use event::{Event, EventRef, Kind};
 pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};

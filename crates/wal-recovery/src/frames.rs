@@ -10,6 +10,8 @@ use wal_format::{FrameError, HEADER_LEN, Header};
 
 /// Bytes asked for at once.
 const READ_LEN: usize = 256 << 10;
+/// Bytes compared at once when only zeros are expected.
+const ZEROS_LEN: usize = 4 << 10;
 
 /// Reads frames from an offset on.
 #[derive(Debug)]
@@ -17,9 +19,12 @@ pub(crate) struct FrameReader {
     file: Arc<dyn File>,
     /// File offset of the first byte in `buffer`.
     base: u64,
+    /// Room for what is read; its length only grows.
     buffer: Vec<u8>,
     /// Bytes of `buffer` that belong to frames already given out.
     taken: usize,
+    /// Bytes of `buffer` that were read.
+    read: usize,
 }
 
 /// What stands at the reader's place.
@@ -55,7 +60,7 @@ pub(crate) enum Next<'a> {
 
 impl FrameReader {
     pub(crate) fn new(file: Arc<dyn File>, offset: u64) -> Self {
-        Self { file, base: offset, buffer: Vec::new(), taken: 0 }
+        Self { file, base: offset, buffer: Vec::new(), taken: 0, read: 0 }
     }
 
     /// Where the next frame starts.
@@ -103,7 +108,9 @@ impl FrameReader {
             if rest.is_empty() {
                 return Ok(true);
             }
-            if rest.iter().any(|it| *it != 0) {
+            // Without an early exit inside a piece the compiler compares many bytes at once.
+            let zeros = |piece: &[u8]| piece.iter().fold(0, |all, it| all | it) == 0;
+            if !rest.chunks(ZEROS_LEN).all(zeros) {
                 return Ok(false);
             }
             let len = rest.len();
@@ -111,22 +118,33 @@ impl FrameReader {
         }
     }
 
+    /// Returns what stands from here on, up to `want` bytes, and does not move.
+    pub(crate) fn ahead(&mut self, want: usize) -> io::Result<&[u8]> {
+        let rest = self.filled(want)?;
+        Ok(rest.get(..want).unwrap_or(rest))
+    }
+
     /// Returns what is buffered from here on: at least `want` bytes unless the file ends before.
     fn filled(&mut self, want: usize) -> io::Result<&[u8]> {
-        while self.buffer.len() - self.taken < want {
-            self.buffer.drain(..self.taken);
+        while self.read - self.taken < want {
+            self.buffer.copy_within(self.taken..self.read, 0);
             self.base += self.taken as u64;
+            self.read -= self.taken;
             self.taken = 0;
-            let have = self.buffer.len();
-            self.buffer.resize(have + READ_LEN.max(want - have), 0);
-            let room = self.buffer.get_mut(have..).unwrap_or_default();
-            let read = self.file.read_at(room, self.base + have as u64);
-            self.buffer.truncate(have + *read.as_ref().unwrap_or(&0));
-            if read? == 0 {
+            let room = want.max(self.read + READ_LEN);
+            if self.buffer.len() < room {
+                // Exactly: what a vector takes in advance would double the memory (G1).
+                self.buffer.reserve_exact(room - self.buffer.len());
+                self.buffer.resize(room, 0);
+            }
+            let room = self.buffer.get_mut(self.read..).unwrap_or_default();
+            let read = self.file.read_at(room, self.base + self.read as u64)?;
+            self.read += read;
+            if read == 0 {
                 break;
             }
         }
-        Ok(self.buffer.get(self.taken..).unwrap_or_default())
+        Ok(self.buffer.get(self.taken..self.read).unwrap_or_default())
     }
 }
 

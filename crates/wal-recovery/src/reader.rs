@@ -16,10 +16,11 @@ use vfs::{File, OpenMode, Vfs};
 use wal_format::{SafePoint, Seq, names};
 
 use crate::{
-    Identity, Violation, codes,
-    frames::{FrameReader, Next, Peek},
+    Identity, Tail, Violation, codes,
+    frames::{FrameReader, Next},
+    mutants::{Mutant, removed},
     plan::FoundSafePoint,
-    scan::{Scanner, Stop, Trust, Verdict, end_of_log},
+    scan::{End, Scanner, Stop, Trust, Verdict, end_of_log},
     state::read_safe_point,
 };
 
@@ -94,21 +95,16 @@ impl Reader {
     /// file system fails.
     pub fn next_entry(&mut self) -> Result<Option<Item<'_>>, ReadError> {
         let Self { frames: Some(frames), scanner, path, .. } = self else {
-            self.scanner.finish()?;
+            self.scanner.judge(End { tail: Tail::Clean, impossible: None })?;
             return Ok(None);
         };
-        if !scanner.expected().is_some_and(|seq| scanner.vouched_for(seq)) {
+        let committed = scanner.expected().is_some_and(|seq| scanner.vouched_for(seq));
+        if !committed && !removed(Mutant::ReaderStops) {
             return Ok(None);
         }
         let at = |source| ReadError::Io { path: path.clone(), source };
-        let stop = match frames.peek().map_err(at)? {
-            Peek::Frame(_) => None,
-            Peek::Torn => Some(Stop::Torn),
-            Peek::End => Some(Stop::Zeros),
-            Peek::TooLong(len) => Some(Stop::Impossible(len)),
-        };
-        if let Some(stop) = stop {
-            end_of_log(frames, scanner, stop).map_err(at)??;
+        if let Some(stop) = Stop::of(frames.peek().map_err(at)?) {
+            scanner.judge(end_of_log(frames, stop).map_err(at)?)?;
             return Ok(None);
         }
         match frames.next().map_err(at)? {

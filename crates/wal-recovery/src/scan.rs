@@ -21,16 +21,24 @@
 //!
 //! When one frame breaks several rules the order of the report is: JSON, number, chain.
 
-use std::io;
+mod blocks;
+mod prefix;
+mod tail;
+mod whole;
 
 use wal_format::{
-    Birth, Chain, Entry, Kind, SafePoint, Seq, WalId, leading_seq, read_seq, split_chain,
+    Birth, Chain, Entry, Kind, SafePoint, Seq, WalId, leading_seq, linked, read_seq, split_chain,
 };
+
+pub use tail::Tail;
+pub(crate) use tail::{End, Stop, end_of_log};
+pub(crate) use whole::scan;
 
 use crate::{
     Violation,
-    frames::{FrameReader, Next},
+    mutants::{Mutant, removed},
 };
+use prefix::Prefix;
 
 /// Who a log is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,24 +60,12 @@ pub struct Scanned {
     pub safe_end: u64,
     /// Chain value to continue from.
     pub chain: Chain,
+    /// The first entry with a chain, and its value.
+    pub chained_from: Option<(Seq, Chain)>,
     /// Who the log is; `None` when it has no entry.
     pub identity: Option<Identity>,
     /// What stands behind `end`.
     pub tail: Tail,
-}
-
-/// What stands behind the last entry that holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tail {
-    /// Nothing, or zeros only.
-    Clean,
-    /// The beginning of a frame: a crash in the middle of a write.
-    Torn,
-    /// Something that was never acknowledged.
-    Phantoms {
-        /// How many whole frames.
-        frames: u64,
-    },
 }
 
 /// How far entries are taken on the word of the log alone.
@@ -85,19 +81,37 @@ pub(crate) enum Trust {
 #[derive(Debug)]
 pub(crate) struct Scanner {
     trust: Trust,
-    last: Option<Seq>,
-    end: u64,
+    at: Mark,
     safe_end: u64,
-    chain: ChainState,
     identity: Option<Identity>,
+    chained_from: Option<(Seq, Chain)>,
+    /// The number of an entry to be noted.
+    wanted: Option<Seq>,
+    noted: Option<Noted>,
 }
 
-#[derive(Debug)]
+/// A place between two frames, and what everything before it comes to.
+#[derive(Clone, Debug)]
+struct Mark {
+    last: Option<Seq>,
+    /// Offset in bytes.
+    end: u64,
+    chain: ChainState,
+}
+
+#[derive(Clone, Debug)]
 enum ChainState {
     /// No frame had a chain so far: hash what passes.
-    None(Box<blake3::Hasher>),
+    None(Prefix),
     /// The value of the last frame.
     At(Chain),
+}
+
+/// Where an entry stands and the chain value up to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub(crate) offset: u64,
+    pub(crate) chain: Chain,
 }
 
 /// What to do after a frame.
@@ -111,8 +125,23 @@ pub(crate) enum Verdict {
 
 impl Scanner {
     pub(crate) fn new(trust: Trust) -> Self {
-        let chain = ChainState::None(Box::default());
-        Self { trust, last: None, end: 0, safe_end: 0, chain, identity: None }
+        let at = Mark { last: None, end: 0, chain: ChainState::None(Prefix::default()) };
+        Self {
+            trust,
+            at,
+            safe_end: 0,
+            identity: None,
+            chained_from: None,
+            wanted: None,
+            noted: None,
+        }
+    }
+
+    /// Notes the entry with this number when it passes.
+    #[must_use]
+    pub(crate) fn noting(mut self, wanted: Option<Seq>) -> Self {
+        self.wanted = wanted;
+        self
     }
 
     /// Checks the frame at `offset`.
@@ -128,22 +157,28 @@ impl Scanner {
         }
     }
 
-    /// Judges the end of the whole frames (R3).
-    pub(crate) fn finish(&self) -> Result<(), Violation> {
+    /// Judges the end of the whole frames (R3), and a length where the next frame should begin.
+    pub(crate) fn judge(&self, end: End) -> Result<Tail, Violation> {
+        let offset = self.at.end;
+        if let (Some(len), Some(seq)) = (end.impossible, self.expected())
+            && self.vouched_for(seq)
+        {
+            return Err(Violation::CorruptFrame { seq, offset, len });
+        }
         match self.trust {
             Trust::UpTo(safe) => match safe.last() {
-                Some(safe) if Some(safe) > self.last => {
-                    Err(Violation::SafeSeqGtMaxSeq { safe, max: self.last, offset: self.end })
+                Some(safe) if Some(safe) > self.at.last && !removed(Mutant::SafePointInside) => {
+                    Err(Violation::SafeSeqGtMaxSeq { safe, max: self.at.last, offset })
                 }
-                _ => Ok(()),
+                _ => Ok(end.tail),
             },
-            Trust::AllWhole => Ok(()),
+            Trust::AllWhole => Ok(end.tail),
         }
     }
 
     /// Number that the next frame must have.
     pub(crate) fn expected(&self) -> Option<Seq> {
-        self.last.map_or(Some(Seq::FIRST), Seq::next)
+        self.at.last.map_or(Some(Seq::FIRST), Seq::next)
     }
 
     /// Whether the safe point, or the operator, vouches for an entry with this number.
@@ -155,10 +190,28 @@ impl Scanner {
     }
 
     fn check(&self, seq: Seq, offset: u64, payload: &[u8]) -> Result<Option<Chain>, Violation> {
+        match &self.at.chain {
+            ChainState::At(chain) => {
+                if let Some(value) = follows(payload, seq, *chain) {
+                    return Ok(Some(value));
+                }
+            }
+            ChainState::None(_) if self.vouched_for(seq) && plain(payload, seq) => return Ok(None),
+            ChainState::None(_) => {}
+        }
+        self.explain(seq, offset, payload)
+    }
+
+    /// Checks a frame rule by rule, in the order of the report.
+    fn explain(&self, seq: Seq, offset: u64, payload: &[u8]) -> Result<Option<Chain>, Violation> {
         let chain = split_chain(payload);
-        let chain_holds = match (&chain, &self.chain) {
+        let chain_holds = match (&chain, &self.at.chain) {
+            _ if removed(Mutant::ChainCheck) => true,
             (Some((body, value)), _) => self.chain_value().link(body) == *value,
-            (None, ChainState::None(_)) => self.vouched_for(seq) && birth_in(payload).is_none(),
+            (None, ChainState::None(_)) => {
+                (self.vouched_for(seq) || removed(Mutant::PhantomsNeedAChain))
+                    && birth_in(payload).is_none()
+            }
             (None, ChainState::At(_)) => false,
         };
         // A chain value that holds proves that these are the bytes of our writer, which are JSON.
@@ -171,8 +224,8 @@ impl Scanner {
                 detail: error.to_string(),
             })?,
         };
-        match self.last {
-            _ if found == seq.get() => {}
+        match self.at.last {
+            _ if found == seq.get() || removed(Mutant::Contiguous) => {}
             None => return Err(Violation::FirstSeqNotOne { found }),
             Some(prev) => return Err(Violation::SeqGap { prev, found, offset }),
         }
@@ -184,23 +237,48 @@ impl Scanner {
     }
 
     fn take(&mut self, seq: Seq, offset: u64, payload: &[u8], chain: Option<Chain>) {
-        let first_of_ours = chain.is_some() && matches!(self.chain, ChainState::None(_));
+        let first_of_ours = chain.is_some() && self.chained_from.is_none();
         if self.identity.is_none() || first_of_ours {
             self.identify(payload, first_of_ours);
         }
-        match (chain, &mut self.chain) {
+        match (chain, &mut self.at.chain) {
             (Some(value), state) => *state = ChainState::At(value),
-            (None, ChainState::None(hasher)) => {
-                let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-                hasher.update(&len.to_be_bytes()).update(payload);
-            }
+            (None, ChainState::None(prefix)) => prefix.frame(payload),
             (None, ChainState::At(_)) => {}
         }
-        self.last = Some(seq);
-        self.end = offset + wal_format::HEADER_LEN as u64 + payload.len() as u64;
-        if self.vouched_for(seq) {
-            self.safe_end = self.end;
+        if let (true, Some(value)) = (first_of_ours, chain) {
+            self.chained_from = Some((seq, value));
         }
+        self.at.last = Some(seq);
+        self.at.end = offset + wal_format::HEADER_LEN as u64 + payload.len() as u64;
+        if self.vouched_for(seq) {
+            self.safe_end = self.at.end;
+        }
+        if self.wanted == Some(seq) {
+            self.noted = Some(Noted { offset, chain: self.chain_value() });
+        }
+    }
+
+    /// Whether the entries behind `from`, up to `last`, can be taken together: none of them is one
+    /// to be noted, and the safe point does not lie between them.
+    fn needs_no_note(&self, from: &Mark, last: Seq) -> bool {
+        let among = |seq: Option<Seq>| seq > from.last && seq <= Some(last);
+        let first = from.last.map_or(Some(Seq::FIRST), Seq::next);
+        let vouched = first.is_some_and(|it| self.vouched_for(it));
+        let proved = matches!(from.chain, ChainState::At(_)) || vouched;
+        let one_side = match self.trust {
+            Trust::UpTo(safe) => !among(safe.last()),
+            Trust::AllWhole => true,
+        };
+        proved && one_side && !among(self.wanted)
+    }
+
+    /// Goes on behind entries that were taken together.
+    fn advance(&mut self, to: Mark) {
+        if to.last.is_some_and(|it| self.vouched_for(it)) {
+            self.safe_end = to.end;
+        }
+        self.at = to;
     }
 
     fn identify(&mut self, payload: &[u8], ours: bool) {
@@ -214,8 +292,8 @@ impl Scanner {
     }
 
     fn chain_value(&self) -> Chain {
-        match &self.chain {
-            ChainState::None(hasher) => Chain::from_hash(*hasher.finalize().as_bytes()),
+        match &self.at.chain {
+            ChainState::None(prefix) => prefix.chain(),
             ChainState::At(chain) => *chain,
         }
     }
@@ -225,16 +303,37 @@ impl Scanner {
         self.identity.as_ref()
     }
 
+    /// The entry that was to be noted, if it passed.
+    pub(crate) fn noted(&self) -> Option<Noted> {
+        self.noted
+    }
+
     pub(crate) fn result(self, tail: Tail) -> Scanned {
         Scanned {
-            last: self.last,
-            end: self.end,
+            last: self.at.last,
+            end: self.at.end,
             safe_end: self.safe_end,
             chain: self.chain_value(),
+            chained_from: self.chained_from,
             identity: self.identity,
             tail,
         }
     }
+}
+
+/// The rule for a frame behind a chained one, for payloads as we write them: its number is `seq` and its
+/// chain value, which is returned, follows from `previous`.
+fn follows(payload: &[u8], seq: Seq, previous: Chain) -> Option<Chain> {
+    // A chain value that holds proves that these are the bytes of our writer, which are JSON.
+    if leading_seq(payload) == Some(seq) { linked(payload, previous) } else { None }
+}
+
+/// The rule for a frame that others wrote: a JSON object with this number, and not one of ours that has
+/// lost its chain.
+fn plain(payload: &[u8], seq: Seq) -> bool {
+    split_chain(payload).is_none()
+        && read_seq(payload) == Ok(seq.get())
+        && birth_in(payload).is_none()
 }
 
 /// Returns what an entry says about the beginning of its log.
@@ -246,72 +345,6 @@ fn birth_in(payload: &[u8]) -> Option<Birth> {
     let entry = Entry::parse(payload).ok()?;
     let attrs = (entry.event.kind() == Kind::Lifecycle).then(|| entry.event.attrs().ok())??;
     Birth::from_attrs(&attrs)
-}
-
-/// Scans a whole file.
-pub(crate) fn scan(
-    frames: &mut FrameReader,
-    trust: Trust,
-) -> io::Result<Result<Scanned, Violation>> {
-    let mut scanner = Scanner::new(trust);
-    loop {
-        let stop = match frames.next()? {
-            Next::Frame { offset, payload } => match scanner.frame(offset, payload) {
-                Ok(Verdict::Holds(_)) => continue,
-                Ok(Verdict::Phantom) => Stop::Phantom,
-                Err(violation) => return Ok(Err(violation)),
-            },
-            Next::Torn => Stop::Torn,
-            Next::End => Stop::Zeros,
-            Next::TooLong(len) => Stop::Impossible(len),
-        };
-        let tail = end_of_log(frames, &scanner, stop)?;
-        return Ok(tail.map(|tail| scanner.result(tail)));
-    }
-}
-
-/// Why there is no further frame.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stop {
-    /// A frame does not hold and nobody vouches for it.
-    Phantom,
-    /// The file ends inside a frame, or right here.
-    Torn,
-    /// A zero length prefix.
-    Zeros,
-    /// A length that no writer produces.
-    Impossible(u32),
-}
-
-/// Judges what stands behind the last frame that holds (R3).
-pub(crate) fn end_of_log(
-    frames: &mut FrameReader,
-    scanner: &Scanner,
-    stop: Stop,
-) -> io::Result<Result<Tail, Violation>> {
-    let damage = |len| {
-        let seq = scanner.expected().filter(|seq| scanner.vouched_for(*seq))?;
-        Some(Violation::CorruptFrame { seq, offset: scanner.end, len })
-    };
-    let (tail, damage) = match stop {
-        Stop::Phantom => (Tail::Phantoms { frames: 1 + count_whole(frames)? }, None),
-        Stop::Impossible(len) => (Tail::Phantoms { frames: 0 }, damage(len)),
-        Stop::Zeros | Stop::Torn if frames.only_zeros_follow()? => (Tail::Clean, None),
-        Stop::Zeros => (Tail::Phantoms { frames: 0 }, damage(0)),
-        Stop::Torn => (Tail::Torn, None),
-    };
-    Ok(match damage {
-        Some(violation) => Err(violation),
-        None => scanner.finish().map(|()| tail),
-    })
-}
-
-fn count_whole(frames: &mut FrameReader) -> io::Result<u64> {
-    let mut count = 0;
-    while let Next::Frame { .. } = frames.next()? {
-        count += 1;
-    }
-    Ok(count)
 }
 
 #[cfg(test)]

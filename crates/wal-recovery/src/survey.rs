@@ -12,9 +12,8 @@ use vfs::{OpenMode, Vfs};
 use wal_format::names;
 
 use crate::{
-    Decision, Found, Overrides, Scanned, Violation, codes, decide,
-    frames::FrameReader,
-    scan::{Trust, scan},
+    Decision, Found, Overrides, Scanned, Tail, Violation, codes, decide,
+    scan::{End, Trust, scan},
     state::{read_safe_point, used_before},
 };
 
@@ -59,7 +58,7 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path, asked: Overrides) -> Result<Survey, Sur
     };
     let scanned = if log.is_some() {
         let file = vfs.open(&wal_path, OpenMode::Read).map_err(at(wal_path.clone()))?;
-        scan(&mut FrameReader::new(file, 0), trust).map_err(at(wal_path))??
+        scan(&file, trust).map_err(at(wal_path))??
     } else {
         scan_nothing(trust)?
     };
@@ -69,8 +68,8 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path, asked: Overrides) -> Result<Survey, Sur
 /// A safe point without a log: right only before the first entry.
 fn scan_nothing(trust: Trust) -> Result<Scanned, Violation> {
     let scanner = crate::scan::Scanner::new(trust);
-    scanner.finish()?;
-    Ok(scanner.result(crate::Tail::Clean))
+    let tail = scanner.judge(End { tail: Tail::Clean, impossible: None })?;
+    Ok(scanner.result(tail))
 }
 
 /// Why a directory cannot be used.

@@ -25,17 +25,15 @@ pub fn parse(log: &[u8]) -> Result<Vec<Seen>, String> {
         if seq != seen.len() as u64 + 1 {
             return Err(format!("seq {seq} at {at} after {} entries", seen.len()));
         }
-        match value["chain"].as_str() {
+        match chained(payload) {
             None if previous.is_some() => return Err(format!("no chain at {at}")),
             None => {}
-            Some(found) => {
-                let text = std::str::from_utf8(payload).unwrap();
-                let (body, _) = text.rsplit_once(",\"chain\":").unwrap();
+            Some((body, found)) => {
                 let start = previous.unwrap_or_else(|| *blake3::hash(&log[..at]).as_bytes());
                 let mut input = start.to_vec();
                 input.extend_from_slice(body.as_bytes());
                 let want = *blake3::hash(&input).as_bytes();
-                if found != hex::encode(want) {
+                if found != hex::encode(want) || value["chain"] != found {
                     return Err(format!("broken chain at {at}"));
                 }
                 previous = Some(want);
@@ -45,6 +43,15 @@ pub fn parse(log: &[u8]) -> Result<Vec<Seen>, String> {
         at += 4 + len;
     }
     Ok(seen)
+}
+
+/// The body and the digits of a payload that ends as ours do; a `chain` of another shape is a key
+/// like any other.
+fn chained(payload: &[u8]) -> Option<(&str, &str)> {
+    let (body, rest) = std::str::from_utf8(payload).ok()?.rsplit_once(",\"chain\":\"")?;
+    let digits = rest.strip_suffix("\"}")?;
+    let is_digit = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
+    (digits.len() == 64 && digits.bytes().all(is_digit)).then_some((body, digits))
 }
 
 /// The ids in a log, in order.

@@ -1,0 +1,156 @@
+//! Any collector: what it says never settles an entry without a record of it, and never loops.
+//!
+//! Each request is answered from the bytes: two bytes of status, one byte that chooses the content
+//! type and the retry header, one byte of length, then the body. When the bytes are used up, the
+//! collector is gone.
+
+use std::collections::BTreeSet;
+
+use drain::{Answer, Config, Drain, Effect, Input, Progress, Request, Silence};
+use otlp::{Encoding, Limits};
+use serde_json::Value;
+use wal_format::{Position, Seq, event_id};
+
+use crate::cursors::{now, wal_id};
+
+const NODE: &str = "edge-1";
+const ENTRIES: u64 = 9;
+/// More steps than any script of answers needs.
+const STEPS_MAX: usize = 20_000;
+const STATUSES: [u16; 8] = [200, 200, 200, 204, 400, 413, 429, 503];
+const CONTENT_TYPES: [Option<&str>; 4] =
+    [None, Some("application/json"), Some("application/x-protobuf"), Some("text/html")];
+/// The keys of a line.
+const KEYS: [&str; 5] = ["class", "event_id", "refused_at", "seq", "text"];
+
+/// What the files and the collector say has become of the entries.
+#[derive(Default)]
+struct Accounts {
+    in_flight: Vec<u64>,
+    /// Sent, and answered by something that may have been an acceptance.
+    answered: BTreeSet<u64>,
+    /// Refused for good, by a line.
+    dead: BTreeSet<u64>,
+}
+
+/// Drains one log with these answers.
+pub fn check(mut answers: &[u8]) {
+    let mut drain = new_drain(answers);
+    let mut accounts = Accounts::default();
+    let mut input = Input::Indexed;
+    for _ in 0..STEPS_MAX {
+        let step = drain.step(input, now());
+        for notice in &step.notices {
+            assert!(!notice.to_string().contains(char::is_control), "fit for a terminal");
+        }
+        input = match step.effect {
+            Effect::Read(entries) => {
+                Input::Read(entries.iter().map(|it| payload(it.seq.get())).collect())
+            }
+            Effect::Send(request) => accounts.send(&request, &mut answers),
+            Effect::Wait(_) => Input::Waited,
+            Effect::Finished(report) => {
+                let dead = accounts.dead.len() as u64;
+                assert_eq!(report.accepted.total() + dead, ENTRIES);
+                assert_eq!(report.dead_lettered, dead);
+                return;
+            }
+            Effect::Failed(failure, report) => {
+                assert!(!failure.to_string().contains(char::is_control));
+                assert!(report.pending.total() > 0, "it failed with nothing left to send");
+                return;
+            }
+            write => accounts.write(&write),
+        };
+    }
+    panic!("the machine goes round in circles");
+}
+
+fn new_drain(answers: &[u8]) -> Drain {
+    let config = Config {
+        batch_entries_max: 4.try_into().unwrap(),
+        encoding: Encoding::ALL[usize::from(answers.first().is_some_and(|it| it & 1 == 1))],
+        retries_max: 2,
+        ..Config::standard(NODE.to_owned(), wal_id(), 1)
+    };
+    let mut drain = Drain::new(config, Progress::load(wal_id(), None, None).unwrap());
+    for n in 1..=ENTRIES {
+        drain.index(Seq::new(n).unwrap(), n, &payload(n)).unwrap();
+    }
+    drain
+}
+
+impl Accounts {
+    fn send(&mut self, request: &Request, answers: &mut &[u8]) -> Input {
+        self.in_flight = numbers(&request.body, request.encoding);
+        let input = next_answer(answers);
+        if matches!(&input, Input::Answered(it) if (200..300).contains(&it.status)) {
+            self.answered.extend(&self.in_flight);
+        }
+        input
+    }
+
+    fn write(&mut self, effect: &Effect) -> Input {
+        match effect {
+            Effect::AppendDeadLetters(lines) => self.dead.extend(refused(lines, &self.in_flight)),
+            Effect::WriteCursors(bytes) => {
+                let progress = Progress::load(wal_id(), Some(bytes), None).unwrap();
+                progress.check(Seq::new(ENTRIES)).unwrap();
+            }
+            Effect::WritePosition(bytes) => {
+                for n in 1..=Position::from_bytes(bytes).unwrap().get() {
+                    let known = self.answered.contains(&n) || self.dead.contains(&n);
+                    assert!(known, "{n} settled in silence");
+                }
+            }
+            other => panic!("{other:?} writes nothing"),
+        }
+        Input::Written
+    }
+}
+
+fn payload(n: u64) -> Vec<u8> {
+    let kind = ["error", "decision", "action", "lifecycle"][usize::try_from(n % 4).unwrap()];
+    format!(r#"{{"seq":{n},"written_at":"2026-01-02T03:04:05Z","event":{{"kind":"autonomy.{kind}","attrs":{{"n":{n}}}}}}}"#)
+        .into_bytes()
+}
+
+fn numbers(body: &[u8], encoding: Encoding) -> Vec<u64> {
+    let groups = otlp::decode(body, encoding, &Limits::STANDARD).unwrap();
+    let records = groups.iter().flat_map(|it| &it.records);
+    records.map(|it| it.attributes["wal.seq"].as_u64().unwrap()).collect()
+}
+
+fn next_answer(answers: &mut &[u8]) -> Input {
+    let Some(([low, high, choice, len], rest)) = answers.split_first_chunk::<4>() else {
+        return Input::Unanswered(Silence::ConnectionRefused);
+    };
+    let (body, rest) = rest.split_at(rest.len().min(usize::from(*len)));
+    *answers = rest;
+    // Half of the answers have a status that means something.
+    let status = match high {
+        0..=127 => STATUSES[usize::from(low % 8)],
+        _ => u16::from_le_bytes([*low, *high]),
+    };
+    let retry_after = (choice & 4 == 4).then(|| String::from_utf8_lossy(body).into_owned());
+    let content_type = CONTENT_TYPES[usize::from(choice % 4)].map(str::to_owned);
+    Input::Answered(Answer { status, retry_after, content_type, body: body.to_vec() })
+}
+
+/// The numbers in these lines, each one object with the keys of the format.
+fn refused(lines: &[u8], in_flight: &[u64]) -> Vec<u64> {
+    let lines = lines.strip_suffix(b"\n").expect("each line has its end");
+    let lines = lines.split(|it| *it == b'\n');
+    let number = |line: &[u8]| {
+        let line: Value = serde_json::from_slice(line).unwrap();
+        let members = line.as_object().unwrap();
+        assert!(members.keys().map(String::as_str).eq(KEYS));
+        let n = members["seq"].as_u64().unwrap();
+        assert!(in_flight.contains(&n), "only what was sent can be refused");
+        assert_eq!(members["event_id"], event_id(NODE, wal_id(), Seq::new(n).unwrap()));
+        let text = members["text"].as_str().unwrap();
+        assert!(!text.contains(char::is_control) && text.chars().count() <= 1000);
+        n
+    };
+    lines.map(number).collect()
+}

@@ -1,0 +1,31 @@
+//! What must hold for any bytes. Each module is one fuzz target; the tests of the crates include the
+//! same files and replay the seed corpora through them, so they speak of nothing but `crate::` and
+//! the crates under test.
+//!
+//! | module         | bytes are                                        | replayed by                  |
+//! |----------------|--------------------------------------------------|------------------------------|
+//! | `frame`        | the rest of a log                                | `wal-format`                 |
+//! | `entry`        | a payload                                        | `wal-format`                 |
+//! | `encode`       | choices that make events                         | `wal-format`                 |
+//! | `small_files`  | a safe point, a position, a text, attributes     | `wal-format`                 |
+//! | `recover`      | a log directory                                  | `wal-recovery`               |
+//! | `tail`         | a log of ours, and one damage to it              | `wal-recovery`               |
+//! | `cursors`      | the progress files of a drain                    | `drain`                      |
+//! | `dead_letters` | answers of a collector                           | `drain`                      |
+//! | `otlp_bodies`  | bodies of requests and answers (target `otlp`)   | `otlp`                       |
+//!
+//! `json` and `disk` serve the others; `oracle` is that of the crash model.
+
+pub mod cursors;
+pub mod dead_letters;
+pub mod disk;
+pub mod encode;
+pub mod entry;
+pub mod frame;
+pub mod json;
+#[path = "../../../crates/wal-recovery/tests/harness/oracle.rs"]
+pub mod oracle;
+pub mod otlp_bodies;
+pub mod recover;
+pub mod small_files;
+pub mod tail;

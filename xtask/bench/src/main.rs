@@ -1,0 +1,114 @@
+//! The benchmark of the log: beside what the device allows (floors) and beside other logs (peers).
+//!
+//! `cargo xtask bench wal` starts it. The README says what each case means.
+//!
+//! | module     | what it does                                                        |
+//! |------------|---------------------------------------------------------------------|
+//! | `options`  | the command line                                                    |
+//! | `sample`   | latencies of single calls, percentiles, medians                     |
+//! | `callers`  | one thread, many threads, many tasks                                |
+//! | `rounds`   | contestants in turn, round after round                              |
+//! | `targets`  | what is to be reached: the one table                                |
+//! | `ours`     | the log, and the count that proves that no answer was a lie         |
+//! | `space`    | a file that grows, or space that is there already                   |
+//! | `floors`   | one durable write, in every pattern worth comparing                 |
+//! | `plain`    | a group writer without a format                                     |
+//! | `peers`    | other logs                                                          |
+//! | `append`   | the cases of durable appends                                        |
+//! | `corpus`   | large logs, written fast                                            |
+//! | `open`     | the cases of opening and verifying them                             |
+//! | `memory`   | how much memory that takes                                          |
+//! | `machine`  | where the figures were made                                         |
+//! | `report`   | the tables and the file                                             |
+
+mod append;
+mod callers;
+mod corpus;
+mod floors;
+mod machine;
+mod memory;
+mod open;
+mod options;
+mod ours;
+mod peers;
+mod plain;
+mod report;
+mod rounds;
+mod sample;
+mod space;
+mod targets;
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    options::{HELP, Options},
+    report::Report,
+    rounds::{Case, run_case},
+};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["wal", .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ["wal", rest @ ..] => match Options::parse(rest) {
+            Ok(options) => wal(&options),
+            Err(error) => {
+                eprintln!("{error}\n\n{HELP}");
+                return ExitCode::from(2);
+            }
+        },
+        // A process of its own, so that its peak is that of one operation.
+        [memory::COMMAND, what, dir] => memory::measure(what, dir.as_ref()),
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wal(options: &Options) -> Result<()> {
+    let out = &options.out;
+    fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
+    let data = options.data_dir()?;
+    let mut report = Report::new(options, &data)?;
+    println!("{}", report.heading());
+    let done = measure(options, &data, &mut report);
+    fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
+    done?;
+    println!("{}", report.targets_table());
+    let path = out.join("report.json");
+    report.write(&path)?;
+    println!("written: {}", path.display());
+    Ok(())
+}
+
+fn measure(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(append::cases(), options, data, report)?;
+    if open::CASES.iter().any(|it| options.wants(it)) {
+        // Only now: nobody before needs gigabytes in memory beside them.
+        run_cases(open::cases(data, options.log_bytes())?, options, data, report)?;
+    }
+    Ok(())
+}
+
+fn run_cases(cases: Vec<Case>, options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    for mut case in cases.into_iter().filter(|it| options.wants(&it.name)) {
+        let outcome =
+            run_case(&mut case, options, data).with_context(|| format!("case `{}`", case.name))?;
+        println!("{}", report.add(outcome));
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! What is to be reached: the one table.
+
+use crate::{
+    rounds::{Outcome, Role, Standing},
+    sample::Sample,
+};
+
+/// Names that the table and the cases share.
+pub(crate) mod name {
+    pub(crate) const LOG: &str = "log";
+    pub(crate) const LOG_STRICT: &str = "log, strict";
+    pub(crate) const LOG_TASKS: &str = "log, tasks";
+    pub(crate) const LOG_TASKS_STRICT: &str = "log, tasks, strict";
+    pub(crate) const ZERO_FILLED: &str = "zero-filled + fdatasync";
+    pub(crate) const PLAIN: &str = "plain group writer";
+    pub(crate) const PLAIN_TASKS: &str = "plain group writer, tasks";
+    pub(crate) const PLAIN_TWO_SYNCS: &str = "plain group writer, two syncs";
+    pub(crate) const PLAIN_TASKS_TWO_SYNCS: &str = "plain group writer, tasks, two syncs";
+    pub(crate) const RAFT_ENGINE: &str = "raft-engine";
+    pub(crate) const SURVEY: &str = "survey (open)";
+    pub(crate) const READER: &str = "Reader (verify)";
+    pub(crate) const BLAKE3_ALL: &str = "BLAKE3 a frame, all cores";
+    pub(crate) const STRICT_JSON_ALL: &str = "strict JSON, typed seq, all cores";
+    pub(crate) const MEMORY_LIMIT: &str = "16 MiB + 1 frame";
+
+    pub(crate) const ONE_256: &str = "append, 1 caller, 256 B";
+    pub(crate) const MANY_256: &str = "append, 64 callers, 256 B";
+    pub(crate) const OPEN_CHAINED: &str = "open and verify, log with chain";
+    pub(crate) const OPEN_FOREIGN: &str = "open, log without chain";
+    pub(crate) const MEMORY: &str = "memory, log with chain";
+    pub(crate) const MEMORY_FOREIGN: &str = "memory, log without chain";
+}
+
+/// Which figure of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Median latency, as a ratio.
+    P50,
+    /// What the case counts, as a ratio.
+    Rate,
+    /// The 99th percentile over the median of the same contestant.
+    P99OverP50,
+}
+
+/// Compared with whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    Named(&'static str),
+    /// The peer with the best figure in this very run.
+    BestPeer,
+    Itself,
+}
+
+/// Which side of the bound is good.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) case: &'static str,
+    pub(crate) ours: &'static str,
+    pub(crate) figure: Figure,
+    pub(crate) against: Against,
+    pub(crate) bound: Bound,
+}
+
+const fn target(
+    case: &'static str,
+    ours: &'static str,
+    figure: Figure,
+    against: Against,
+    bound: Bound,
+) -> Target {
+    Target { case, ours, figure, against, bound }
+}
+
+use Against::{BestPeer, Itself, Named};
+use Bound::{AtLeast, AtMost};
+use Figure::{P50, P99OverP50, Rate};
+
+/// Every target of the log.
+#[rustfmt::skip]
+pub(crate) const TARGETS: &[Target] = &[
+    target(name::ONE_256, name::LOG, P50, Named(name::ZERO_FILLED), AtMost(1.10)),
+    target(name::ONE_256, name::LOG, P50, BestPeer, AtMost(1.0)),
+    target(name::MANY_256, name::LOG, Rate, Named(name::RAFT_ENGINE), AtLeast(1.5)),
+    target(name::MANY_256, name::LOG, Rate, Named(name::PLAIN), AtLeast(0.85)),
+    target(name::MANY_256, name::LOG, P99OverP50, Itself, AtMost(3.0)),
+    target(name::MANY_256, name::LOG_TASKS, Rate, Named(name::RAFT_ENGINE), AtLeast(1.5)),
+    target(name::MANY_256, name::LOG_TASKS, Rate, Named(name::PLAIN_TASKS), AtLeast(0.85)),
+    target(name::MANY_256, name::LOG_TASKS, P99OverP50, Itself, AtMost(3.0)),
+    target(name::MANY_256, name::LOG_STRICT, Rate, Named(name::PLAIN_TWO_SYNCS), AtLeast(0.9)),
+    target(name::MANY_256, name::LOG_TASKS_STRICT, Rate, Named(name::PLAIN_TASKS_TWO_SYNCS), AtLeast(0.9)),
+    target(name::OPEN_CHAINED, name::SURVEY, Rate, Named(name::RAFT_ENGINE), AtLeast(1.1)),
+    target(name::OPEN_CHAINED, name::SURVEY, Rate, Named(name::BLAKE3_ALL), AtLeast(0.9)),
+    target(name::OPEN_FOREIGN, name::SURVEY, Rate, Named(name::STRICT_JSON_ALL), AtLeast(0.9)),
+    target(name::MEMORY, name::SURVEY, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
+    target(name::MEMORY, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
+    target(name::MEMORY_FOREIGN, name::SURVEY, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
+    target(name::MEMORY_FOREIGN, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
+];
+
+/// A target and what came of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) target: Target,
+    /// Whom it was compared with.
+    pub(crate) against: &'static str,
+    pub(crate) value: f64,
+    pub(crate) met: bool,
+}
+
+impl Target {
+    /// Compares; `None` when one of the two did not run.
+    pub(crate) fn judge(self, outcome: &Outcome) -> Option<Verdict> {
+        let find = |name: &str| outcome.results.iter().find(|it| it.name == name);
+        let ours = find(self.ours)?;
+        let figure: fn(&Sample) -> f64 = match self.figure {
+            P50 => |it| it.p50_us,
+            Rate => |it| it.rate,
+            P99OverP50 => |it| it.p99_us / it.p50_us,
+        };
+        let (against, value) = match self.against {
+            Named(name) => (name, ours.ratio_to(find(name)?, figure)),
+            BestPeer => {
+                let peer = best_peer(outcome, self.figure)?;
+                (peer.name, ours.ratio_to(peer, figure))
+            }
+            Itself => (ours.name, crate::sample::median(ours.rounds.iter().map(figure))),
+        };
+        let met = match self.bound {
+            AtLeast(bound) => value >= bound,
+            AtMost(bound) => value <= bound,
+        };
+        Some(Verdict { target: self, against, value, met })
+    }
+}
+
+fn best_peer(outcome: &Outcome, figure: Figure) -> Option<&Standing> {
+    let peers = outcome.results.iter().filter(|it| it.role == Role::Peer);
+    let by_p50 = |it: &&Standing| it.medians().p50_us;
+    match figure {
+        P50 | P99OverP50 => peers.min_by(|a, b| by_p50(a).total_cmp(&by_p50(b))),
+        Rate => peers.max_by(|a, b| a.medians().rate.total_cmp(&b.medians().rate)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(name: &'static str, role: Role, rates: [f64; 3]) -> Standing {
+        let sample = |rate: f64| Sample { p50_us: 1e6 / rate, p99_us: 4e6 / rate, rate, calls: 1 };
+        Standing { name, role, rounds: rates.map(sample).to_vec() }
+    }
+
+    #[test]
+    fn a_target_is_judged_by_rounds_that_ran_together() {
+        let outcome = Outcome {
+            case: name::MANY_256.to_owned(),
+            unit: "per s",
+            results: vec![
+                standing(name::LOG, Role::Ours, [100.0, 10.0, 50.0]),
+                standing(name::RAFT_ENGINE, Role::Peer, [50.0, 5.0, 100.0]),
+                standing("slow", Role::Peer, [1.0, 1.0, 1.0]),
+                standing("not durable", Role::Aside, [900.0, 900.0, 900.0]),
+            ],
+            used_by_others: None,
+        };
+        let judge = |figure, against, bound| {
+            target(name::MANY_256, name::LOG, figure, against, bound).judge(&outcome).unwrap()
+        };
+        let raft = judge(Rate, Named(name::RAFT_ENGINE), AtLeast(1.5));
+        assert!(raft.met && (raft.value - 2.0).abs() < 1e-9, "{raft:?}");
+        assert_eq!(judge(P50, BestPeer, AtMost(1.0)).against, name::RAFT_ENGINE);
+        assert!(judge(P50, BestPeer, AtMost(1.0)).met);
+        assert!(!judge(P99OverP50, Itself, AtMost(3.0)).met);
+        assert!(target("x", "not there", Rate, Itself, AtLeast(0.0)).judge(&outcome).is_none());
+    }
+
+    #[test]
+    fn every_target_of_the_appends_names_contestants_that_run() {
+        let cases = crate::append::cases();
+        for target in TARGETS.iter().filter(|it| it.case.starts_with("append")) {
+            let case = cases.iter().find(|it| it.name == target.case).unwrap();
+            let runs = |name: &str| case.contestants.iter().any(|it| it.name == name);
+            assert!(runs(target.ours), "{target:?}");
+            assert!(!matches!(target.against, Named(name) if !runs(name)), "{target:?}");
+        }
+    }
+}
