@@ -4,6 +4,7 @@ pub mod demo;
 mod disk;
 pub mod drill;
 mod narrator;
+mod replaced;
 pub mod tutorial;
 
 pub use narrator::{Narrator, Verdicts};

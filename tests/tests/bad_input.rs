@@ -369,7 +369,9 @@ fn a_wrong_policy_is_refused_with_its_place_and_the_slots_stay() {
     fs::write(source.join("a.rego"), "package autonomy\n\nallow if {\n").unwrap();
     fails(&build(&["--version", "1.0.0"]), 8, "a.rego:");
     fs::write(source.join("a.rego"), "package autonomy\n\nallow := true\n").unwrap();
-    fails(&build(&["--version", "one"]), 8, "one");
+    fails(&build(&["--version", "one"]), 2, "one");
+    fails(&build(&["--version", "1"]), 2, "not a semantic version");
+    fails(&build(&["--version", "1.0.0", "--name", ""]), 2, "bundle_bad_name");
     let range = ["--version", "2.0.0", "--runtime-version", ">=99.0.0"];
     assert_eq!(build(&range).code(), Some(0));
     let rejected = "policy load: REJECTED — bundle requires runtime >=99.0.0, have 0.1.0";

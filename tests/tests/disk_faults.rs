@@ -36,7 +36,8 @@ fn holds(name: &str) {
 fn skipped(name: &str, why: &str) {
     assert!(std::env::var_os(NO_SKIP).is_none(), "{name} may not be skipped here: {why}");
     // Not `eprintln`: that is captured, and a skip must be seen.
-    writeln!(std::io::stderr(), "skipped {name}: {why}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "skipped {name}: {why}").unwrap();
 }
 
 #[test]
@@ -52,6 +53,16 @@ fn a_disk_that_goes_read_only_poisons_the_log_and_loses_nothing() {
 #[test]
 fn modes_that_are_taken_away_change_nothing_for_a_running_runtime() {
     holds("log-unreachable");
+}
+
+#[test]
+fn a_log_that_is_deleted_acknowledges_nothing_any_more() {
+    holds("log-removed");
+}
+
+#[test]
+fn a_log_that_is_replaced_acknowledges_nothing_any_more() {
+    holds("log-replaced");
 }
 
 #[test]

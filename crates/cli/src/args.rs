@@ -398,6 +398,14 @@ mod tests {
     }
 
     #[test]
+    fn readers_take_the_option_of_the_runtime_too() {
+        for words in ["wal status", "wal inspect", "telemetry export --out -", "telemetry drain"] {
+            let args = format!("autonomy {words} --wal-dir d");
+            assert!(Cli::try_parse_from(args.split(' ')).is_ok(), "{args}");
+        }
+    }
+
+    #[test]
     fn a_duration_has_a_unit_and_is_never_zero() {
         assert_eq!(parse_duration("500ms"), Ok(std::time::Duration::from_millis(500)));
         assert!(parse_duration("0s").is_err() && parse_duration("-1s").is_err());

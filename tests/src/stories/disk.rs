@@ -9,6 +9,8 @@
 //! | `disk-read-only-at-first-start` | a read-only disk                              | the directory, the next start |
 //! | `disk-full-at-recovery`    | no room for a repair                               | the bytes, the next start     |
 
+mod node;
+
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
@@ -16,27 +18,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use node::{CALLERS, DISK_KIB, Node};
 
 use crate::{
-    harness::{
-        Answers, Client, Disk, Finished, Mount, Ports, Process, RuntimeOptions, Stack, audit,
-        call_until_refused, run_to_end,
-    },
+    harness::{Disk, Finished, Mount, RuntimeOptions},
     stories::{
         Narrator,
-        drill::{Drill, Fault},
+        drill::{Drill, Fault, Needs},
     },
 };
 
-/// Callers at once.
-const CALLERS: usize = 8;
-/// Most calls of each; far more than fit once the room is taken, far fewer than fill the disk alone.
-const CALLS: usize = 100;
-/// Length of a message that is to find no room.
-const DENIED_LEN: usize = 32 << 10;
-/// Size of a disk: room for everything the callers can do, and for zeros ahead of it.
-const DISK_KIB: u32 = 32 << 10;
 /// Room that is left when it is taken under callers: enough for some of their calls.
 const LEFT_KIB: u64 = 64;
 
@@ -46,7 +37,7 @@ pub(super) const FULL: Drill = Drill {
     hypothesis: "a full disk denies calls, loses nothing, and needs no restart when there is room",
     fault: "the room is taken away while 8 callers call, then given back",
     expected: "503 WAL_DISK_FULL; wal.health WAL_DISK_FULL, ok after the next call that fits",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: full,
 };
 
@@ -56,17 +47,17 @@ pub(super) const READ_ONLY: Drill = Drill {
     hypothesis: "a disk that goes read-only poisons the log: every call is denied until a restart",
     fault: "ext4 aborts and goes read-only, as after an error of the device",
     expected: "503 WAL_UNAVAILABLE with WAL_POISONED in the reason; wal.health WAL_POISONED",
-    needs: Some(Disk::Ext4),
+    needs: Needs::Mount(Disk::Ext4),
     play: read_only,
 };
 
 /// Modes taken away under the process.
 pub(super) const UNREACHABLE: Drill = Drill {
     name: "log-unreachable",
-    hypothesis: "a running runtime has its files open: modes taken away change nothing for it",
+    hypothesis: "modes taken away change nothing for a runtime that runs as root",
     fault: "chmod 0 on the log directory and the files in it",
     expected: "nothing",
-    needs: None,
+    needs: Needs::Root,
     play: unreachable,
 };
 
@@ -76,7 +67,7 @@ pub(super) const FULL_AT_FIRST_START: Drill = Drill {
     hypothesis: "a first start on a full disk says so and leaves nothing that a later one trips over",
     fault: "no room before the first start",
     expected: "exit code 1, the disk named full, a hint to make room",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: full_at_first_start,
 };
 
@@ -86,7 +77,7 @@ pub(super) const READ_ONLY_AT_FIRST_START: Drill = Drill {
     hypothesis: "a first start on a read-only disk says so and leaves nothing",
     fault: "the disk is mounted read-only before the first start",
     expected: "exit code 1, WAL_IO, Read-only file system",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: read_only_at_first_start,
 };
 
@@ -96,119 +87,9 @@ pub(super) const FULL_AT_RECOVERY: Drill = Drill {
     hypothesis: "a repair that finds no room says so, changes nothing, and succeeds when there is",
     fault: "the safe point is gone and the disk is full when the log is to be adopted",
     expected: "exit code 1, the disk named full, a hint to make room",
-    needs: Some(Disk::Tmpfs),
+    needs: Needs::Mount(Disk::Tmpfs),
     play: full_at_recovery,
 };
-
-/// A runtime whose log lies on a disk of its own. The order of the fields is the order in which they
-/// go: the process before its disk.
-struct Node {
-    runtime: Option<Process>,
-    disk: Option<Mount>,
-    stack: Stack,
-    client: Client,
-    answers: Answers,
-}
-
-impl Node {
-    fn new(dir: &Path, disk: Option<Disk>) -> Result<Self> {
-        let stack = Stack::new(dir, Ports::free()?);
-        let disk = disk.map(|it| Mount::new(it, &stack.wal_dir(), DISK_KIB)).transpose()?;
-        stack.load_demo_policy()?;
-        let (client, answers) = (Client::new()?, Answers::default());
-        Ok(Self { runtime: None, disk, stack, client, answers })
-    }
-
-    fn disk(&self) -> Result<&Mount> {
-        self.disk.as_ref().context("there is no disk")
-    }
-
-    fn start(&mut self) -> Result<()> {
-        self.runtime = Some(self.stack.runtime(&RuntimeOptions::default())?);
-        Ok(())
-    }
-
-    fn runtime(&mut self) -> Result<Process> {
-        self.runtime.take().context("no runtime")
-    }
-
-    /// Starts a runtime that cannot serve.
-    fn start_in_vain(&self, env: &[(&str, &str)]) -> Result<Finished> {
-        let options = RuntimeOptions { env, args: &[] };
-        let ended = run_to_end(&mut self.stack.runtime_command(&options)?)?;
-        ensure!(ended.code() == Some(1), "{ended:?}");
-        ensure!(ended.stderr.lines().any(|it| it.starts_with("hint: ")), "no hint: {ended:?}");
-        Ok(ended)
-    }
-
-    /// One call that the policy allows, whose decision takes `len` bytes and more.
-    fn call(&mut self, len: usize) -> Result<(u16, api::tool::ToolResponse)> {
-        let params = json!({ "message": "x".repeat(len) });
-        let (status, answer) = self.client.tool(&self.stack.runtime_url(), "tool.echo", &params)?;
-        self.answers.add(status, answer.clone());
-        Ok((status, answer))
-    }
-
-    fn serves(&mut self) -> Result<()> {
-        let (status, answer) = self.call(2)?;
-        ensure!(status == 200, "{status} {answer:?}");
-        let health = self.wal()?;
-        ensure!(health["health"] == "ok", "{health}");
-        Ok(())
-    }
-
-    /// The call is denied, nothing ran, and the answer has no number.
-    fn denied(&mut self, code: &str) -> Result<String> {
-        // A small one could fit into what is left of the last block.
-        let (status, answer) = self.call(DENIED_LEN)?;
-        ensure!(status == 503 && answer.decision.as_str() == "deny", "{status} {answer:?}");
-        ensure!(answer.code.as_deref() == Some(code), "{answer:?}");
-        ensure!(answer.seq.is_none() && answer.output.is_none(), "{answer:?}");
-        answer.reason.context("no reason")
-    }
-
-    fn wal(&self) -> Result<Value> {
-        let url = format!("{}/v1/status", self.stack.runtime_url());
-        Ok(self.client.get_json(&url)?["wal"].clone())
-    }
-
-    fn health_is(&self, want: &str) -> Result<()> {
-        let wal = self.wal()?;
-        ensure!(wal["health"] == want, "{wal}");
-        Ok(())
-    }
-
-    fn many_calls(&mut self) -> Result<()> {
-        let url = self.stack.runtime_url();
-        let answers = call_until_refused(&self.client, &url, CALLERS, CALLS)?;
-        self.answers.recorded.extend(answers.recorded);
-        self.answers.unrecorded.extend(answers.unrecorded);
-        Ok(())
-    }
-
-    /// Every answered decision stands in the log where the answer said, and nothing that was denied
-    /// without a number stands there at all. Holds at any time.
-    fn nothing_lost(&self) -> Result<usize> {
-        let lines = self.stack.export()?;
-        for (id, (seq, _)) in &self.answers.recorded {
-            let index = usize::try_from(*seq)?.checked_sub(1).context("entry 0")?;
-            let line = lines.get(index).with_context(|| format!("entry {seq} is gone"))?;
-            ensure!(line.contains(id.as_str()), "entry {seq} is not {id}: {line}");
-        }
-        for (_, answer) in &self.answers.unrecorded {
-            let found = lines.iter().find(|it| it.contains(&answer.audit_id));
-            ensure!(found.is_none(), "denied without a number, yet there: {found:?}");
-        }
-        Ok(lines.len())
-    }
-
-    /// After a start and a stop: the whole account.
-    fn account(&mut self) -> Result<usize> {
-        self.runtime()?.stop()?;
-        audit(&self.stack.export()?, &self.answers.recorded)?;
-        self.nothing_lost()
-    }
-}
 
 fn full(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
     let mut node = Node::new(dir, Some(Disk::Tmpfs))?;

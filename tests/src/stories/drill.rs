@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
-    stories::{Narrator, Verdicts, disk},
+    stories::{Narrator, Verdicts, disk, replaced},
 };
 
 /// A fault and what is believed about it.
@@ -20,14 +20,39 @@ pub struct Drill {
     pub name: &'static str,
     /// What must be true.
     pub hypothesis: &'static str,
-    /// What is done to the disk.
+    /// What is done.
     pub fault: &'static str,
     /// What the operator sees.
     pub expected: &'static str,
-    /// The disk that must be mounted for it, if any.
-    pub needs: Option<Disk>,
+    /// What the machine must let us do for it.
+    pub needs: Needs,
     /// Tells it in an empty directory.
     pub play: fn(&Path, Fault, &mut Narrator) -> Result<()>,
+}
+
+/// What the machine must let a drill do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// What every user may do.
+    Nothing,
+    /// Being root.
+    Root,
+    /// Mounting such a disk.
+    Mount(Disk),
+}
+
+impl Needs {
+    /// Why it is not possible here.
+    fn impossible(self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Root => {
+                let root = rustix::process::geteuid().is_root();
+                (!root).then(|| "modes bind whoever is not root".to_owned())
+            }
+            Self::Mount(disk) => Mount::impossible(disk),
+        }
+    }
 }
 
 /// Whether the fault is injected.
@@ -53,6 +78,8 @@ pub const ALL: &[Drill] = &[
     disk::FULL,
     disk::READ_ONLY,
     disk::UNREACHABLE,
+    replaced::REMOVED,
+    replaced::REPLACED,
     disk::FULL_AT_FIRST_START,
     disk::READ_ONLY_AT_FIRST_START,
     disk::FULL_AT_RECOVERY,
@@ -65,7 +92,7 @@ impl Drill {
     ///
     /// When the machine has no resources for it; what the drill found is in the result.
     pub fn run(&self, fault: Fault, mut narrator: Narrator) -> Result<Ended> {
-        if let Some(why) = self.needs.and_then(Mount::impossible) {
+        if let Some(why) = self.needs.impossible() {
             return Ok(Ended::Skipped(why));
         }
         narrator.part(&format!("Drill {}", self.name));
