@@ -89,9 +89,8 @@ impl Accounts {
         self.refused = None;
         if let Input::Answered(Answer { status: 200..=299, content_type, body, .. }) = &input {
             self.answered.extend(&self.in_flight);
-            let encoding = content_type
-                .as_deref()
-                .map_or(Some(request.encoding), |it| Encoding::from_content_type(it));
+            let encoding =
+                content_type.as_deref().map_or(Some(request.encoding), Encoding::from_content_type);
             let partial = encoding.and_then(|it| otlp::decode_response(body, it).ok().flatten());
             self.refused = partial.map(|it| it.rejected);
         }
