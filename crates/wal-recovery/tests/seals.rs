@@ -1,9 +1,5 @@
 //! Seals: what they prove, and that `openssl` agrees.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod harness;
 
