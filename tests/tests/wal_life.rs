@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A key made by `openssl genpkey -algorithm ed25519` for this test.
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIB9rIl0zdDk5RLHpNMFt1Ndc4TLtqYwkAqnd1p1Vp1RJ\n-----END PRIVATE KEY-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIBnb6dsGpPp/hhZc+mqc3aQviQH8qwf1qQC0HC0wf6kT\n-----END PRIVATE KEY-----\n";
 
 /// A log directory, and what runs over it.
 struct Node {
@@ -42,7 +42,7 @@ impl Node {
                 .tool(
                     &self.stack.runtime_url(),
                     "tool.echo",
-                    &json!({ "text": number.to_string() }),
+                    &json!({ "message": number.to_string() }),
                 )
                 .unwrap();
             assert_eq!(status, 200);
