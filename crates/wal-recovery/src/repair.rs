@@ -93,7 +93,7 @@ pub struct Repaired {
 ///
 /// # Errors
 ///
-/// [`RepairError::NotDamaged`] (P3) or [`RepairError::Io`].
+/// [`RepairError::NotDamaged`] (P3) or [`RepairError::Recover`] when the file system fails.
 pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, RepairError> {
     let violation = match survey(vfs, dir, Overrides::default()) {
         Ok(_) => return Err(RepairError::NotDamaged),

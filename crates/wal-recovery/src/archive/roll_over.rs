@@ -51,7 +51,7 @@ impl Writer {
     /// Sends the log to the archive and goes on with a new one, when everything was delivered.
     ///
     /// It takes a dozen syncs, whatever the length of the log. Readers that have the old log open
-    /// finish on it. What is left to do is [`finish_archives`](crate::finish_archives).
+    /// finish on it. What is left to do is [`finish_archives`](super::finish_archives).
     ///
     /// # Errors
     ///
