@@ -14,7 +14,9 @@ use std::{
 };
 
 use harness::{DIR, entry, now, open, opening, oracle, read, world::World, write};
-use vfs::{Fault, FaultPlan, File, Lock, LockError, MemVfs, OpenMode, OsVfs, Stat, Vfs};
+use vfs::{
+    CrashPolicy, Fault, FaultPlan, File, Lock, LockError, MemVfs, OpenMode, OsVfs, Stat, Vfs,
+};
 use wal_format::{Origin, Position, Seq, names};
 use wal_recovery::{
     AppendError, Opening, Overrides, Reader, RecoverError, RollOver, RollOverError, RolledOver,
@@ -568,6 +570,53 @@ fn old_archives_go_oldest_first_and_nothing_else_does() {
     assert_eq!(files(&vfs).len(), before - 6);
     let finished = archive::finish_archives(&vfs, dir(), now, "pid 1").unwrap();
     assert_eq!(finished.packed.len(), 1, "the log that was not packed is still there");
+}
+
+#[test]
+fn every_step_of_a_deletion_can_be_the_last() {
+    let filled = || {
+        let vfs = MemVfs::default();
+        let mut writer = delivered(&vfs, 2);
+        for random in 1..=2 {
+            writer.roll_over(&vfs, &how(random)).unwrap();
+            archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+            writer.commit(&[entry(9, 10), entry(10, 10)]).unwrap();
+            position(&vfs, 3);
+        }
+        drop(writer);
+        vfs
+    };
+    let all = Keep { age: None, bytes: Some(0) };
+    let whole = filled();
+    whole.set_plan(FaultPlan::none());
+    assert_eq!(archive::prune(&whole, dir(), all, now(), "pid 1").unwrap().deleted.len(), 2);
+    for step in 0..whole.steps() {
+        for seed in 0..8 {
+            let vfs = filled();
+            vfs.set_plan(FaultPlan::crash_at(step));
+            assert!(archive::prune(&vfs, dir(), all, now(), "pid 1").is_err());
+            vfs.power_loss(CrashPolicy::Random(seed));
+            let none = Keep::default();
+            archive::prune(&vfs, dir(), none, now(), "pid 1").unwrap();
+            let left = vfs.list(&dir().join(names::ARCHIVE_DIR)).unwrap();
+            assert_eq!(left.len() % 2, 0, "a log without its description or the reverse: {left:?}");
+            for name in left.iter().filter_map(|it| it.strip_suffix(".wal.zst")) {
+                let wal_id = name.trim_start_matches("telemetry-").parse().unwrap();
+                archive::check(&vfs, dir(), wal_id).unwrap();
+            }
+            assert_eq!(open(&vfs).unwrap().last(), Seq::new(3), "the live log is not touched");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_replaced_under_its_writer_is_not_archived() {
+    let vfs = MemVfs::default();
+    let mut writer = delivered(&vfs, 3);
+    write(&vfs, names::WAL, b"not ours");
+    let error = writer.roll_over(&vfs, &how(1)).unwrap_err();
+    assert!(matches!(error, RollOverError::NotBegun(_)), "{error}");
+    assert_eq!(read(&vfs, names::WAL).unwrap(), b"not ours");
 }
 
 #[test]
