@@ -8,6 +8,10 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::filter::{SeqRange, Since, parse_since};
 
+mod wal_life;
+
+pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
+
 /// Governs what autonomous agents may do, on machines that are often offline.
 #[derive(Debug, Parser)]
 #[command(name = "autonomy", version, subcommand_required = true)]
@@ -233,6 +237,24 @@ pub(crate) enum Wal {
   autonomy wal inspect --dir ./wal --since 1h --kind error
   autonomy wal inspect --dir ./wal --seq 100..120 --output json")]
     Inspect(WalInspect),
+    /// Moves a delivered log to the archive, packs it, and begins a new one.
+    ///
+    /// Refused while the log is in use or entries of it wait for a consumer. What an earlier call has
+    /// left is finished, also when there is nothing new to archive.
+    #[command(after_help = "Examples:
+  autonomy wal archive --dir ./wal
+  autonomy wal archive --dir ./wal --keep-age 30d --keep-bytes 10GiB --output json")]
+    Archive(WalArchive),
+    /// Puts a damaged log aside, whole, and begins a new one that is linked to it.
+    #[command(after_help = "Examples:
+  autonomy wal repair --dir ./wal --dry-run
+  autonomy wal repair --dir ./wal --reason 'disk replaced, ticket 4711'")]
+    Repair(WalRepair),
+    /// Signs how far a log goes: its id, last entry and chain value, with an Ed25519 key.
+    #[command(after_help = "Examples:
+  openssl genpkey -algorithm ed25519 -out seal.pem && autonomy wal seal --dir ./wal --key seal.pem
+  autonomy wal seal --dir ./wal --key seal.pem --output json")]
+    Seal(WalSeal),
 }
 
 #[derive(Args, Debug)]
@@ -346,6 +368,9 @@ impl Command {
             Self::Telemetry(Telemetry::Drain(args)) => args.output.output,
             Self::Wal(Wal::Status(args)) => args.output.output,
             Self::Wal(Wal::Inspect(args)) => args.output.output,
+            Self::Wal(Wal::Archive(args)) => args.output.output,
+            Self::Wal(Wal::Repair(args)) => args.output.output,
+            Self::Wal(Wal::Seal(args)) => args.output.output,
             Self::Policy(Policy::Build(args)) => args.output.output,
             Self::Policy(Policy::Load(args)) => args.output.output,
             Self::Policy(Policy::Status(args)) => args.output.output,

@@ -70,7 +70,7 @@ pub const SEAL_KEY_MISMATCH: &str = "SEAL_KEY_MISMATCH";
 pub const SEAL_KEY_INVALID: &str = "SEAL_KEY_INVALID";
 /// The log is not the one that was sealed.
 pub const SEAL_CONTRADICTED: &str = "SEAL_CONTRADICTED";
-/// Logged: an operator had a damaged log put aside.
+/// Said by a repair: an operator had a damaged log put aside.
 pub const WAL_REPAIRED: &str = "WAL_REPAIRED";
 
 /// Every code above.

@@ -63,6 +63,8 @@ pub struct Plan {
     pub position: Option<u64>,
     /// Entries that hold and wait for a consumer; they go aside with the log.
     pub waiting: u64,
+    /// Node that wrote the log, if it says so; it is recorded in the new one, too.
+    pub node: Option<String>,
     /// The log and the chain value of its last good entry; `None` when no entry could be read.
     pub previous: Option<(WalId, Chain)>,
     /// Where everything goes, below the log directory.
@@ -91,7 +93,7 @@ pub struct Repaired {
 ///
 /// # Errors
 ///
-/// [`RepairError::NotDamaged`] (P3) or [`RepairError::Io`].
+/// [`RepairError::NotDamaged`] (P3) or [`RepairError::Recover`] when the file system fails.
 pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, RepairError> {
     let violation = match survey(vfs, dir, Overrides::default()) {
         Ok(_) => return Err(RepairError::NotDamaged),
@@ -104,9 +106,9 @@ pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, Re
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(at("open", path)(error).into()),
     };
-    let (held, held_end, previous) = match &file {
+    let good = match &file {
         Some(file) => good_part(file).map_err(at("read", path.clone()))?,
-        None => (0, 0, None),
+        None => GoodPart::default(),
     };
     let bytes = match &file {
         Some(file) => file.stat().map_err(at("read", path))?.len,
@@ -118,12 +120,13 @@ pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, Re
     Ok(Plan {
         violation,
         has_log: file.is_some(),
-        held,
-        held_end,
+        held: good.entries,
+        held_end: good.end,
         bytes,
         position,
-        waiting: held.saturating_sub(position.unwrap_or(0)),
-        previous,
+        waiting: good.entries.saturating_sub(position.unwrap_or(0)),
+        node: good.node,
+        previous: good.previous,
         aside: free_name(vfs, dir, now)?,
     })
 }
@@ -151,7 +154,7 @@ pub fn repair(vfs: &dyn Vfs, opening: &Opening, order: &Order) -> Result<Repaire
 
     let birth = Birth {
         wal_id: WalId::from_random(opening.random),
-        node: opening.node.clone(),
+        node: plan.node.clone().unwrap_or_else(|| opening.node.clone()),
         origin: Origin::Repair,
         previous: plan.previous,
     };
@@ -200,8 +203,14 @@ fn lock_all(vfs: &dyn Vfs, opening: &Opening) -> Result<Locks, RepairError> {
     Ok(Locks { _writer: writer, _consumer: consumer, _files: files })
 }
 
-/// How many entries hold from the first on, where they end, and what a new log is linked to.
-type GoodPart = (u64, u64, Option<(WalId, Chain)>);
+/// The entries that hold, from the first on.
+#[derive(Debug, Default)]
+struct GoodPart {
+    entries: u64,
+    end: u64,
+    node: Option<String>,
+    previous: Option<(WalId, Chain)>,
+}
 
 fn good_part(file: &Arc<dyn File>) -> io::Result<GoodPart> {
     let mut frames = FrameReader::new(Arc::clone(file), 0);
@@ -212,8 +221,13 @@ fn good_part(file: &Arc<dyn File>) -> io::Result<GoodPart> {
         }
     }
     let found = scanner.result(crate::Tail::Torn);
-    let previous = found.identity.map(|it| (it.wal_id, found.chain));
-    Ok((found.last.map_or(0, Seq::get), found.end, previous))
+    let identity = found.identity.as_ref();
+    Ok(GoodPart {
+        entries: found.last.map_or(0, Seq::get),
+        end: found.end,
+        node: identity.and_then(|it| it.birth.as_ref()).map(|it| it.node.clone()),
+        previous: identity.map(|it| (it.wal_id, found.chain)),
+    })
 }
 
 /// A name under `damaged/` that nothing has yet.

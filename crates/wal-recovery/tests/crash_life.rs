@@ -110,7 +110,6 @@ fn every_acknowledged_entry_is_in_the_log_the_archive_or_aside() {
         rolled += more_rolled;
         repaired += more_repaired;
     }
-    println!("{rolled} logs were archived, {repaired} were repaired");
     let histories = seeds().end - seeds().start;
     assert!(histories < 100 || rolled > histories / 4, "only {rolled} roll-overs");
     assert!(histories < 100 || repaired > histories / 10, "only {repaired} repairs");

@@ -124,8 +124,13 @@ fn node(args: &RuntimeStart) -> Result<String, Failure> {
             Ok(node.clone())
         };
     }
+    Ok(host_node())
+}
+
+/// The node when nobody names it: the host name.
+pub(crate) fn host_node() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().replace(':', "-");
-    Ok(if name.is_empty() { "node".to_owned() } else { name })
+    if name.is_empty() { "node".to_owned() } else { name }
 }
 
 /// The line about a refused log, for the machines that read logs.

@@ -22,10 +22,15 @@ use crate::{
     failure::{Failure, place},
 };
 
+mod life;
+
 pub(crate) fn run(command: Wal, context: Context<'_>) -> Result<Exit, Failure> {
     match command {
         Wal::Status(args) => status(&args, context),
         Wal::Inspect(args) => inspect(&args, context),
+        Wal::Archive(args) => life::archive(&args, context),
+        Wal::Repair(args) => life::repair(&args, context),
+        Wal::Seal(args) => life::seal(&args, context),
     }
 }
 

@@ -28,6 +28,12 @@ pub fn load_progress(
         read_whole(vfs, &path, PROGRESS_LEN_MAX)
             .map_err(|source| ProgressReadError::Io { path, source })
     };
+    let switch = dir.join(names::SWITCH);
+    let waits = vfs.stat(&switch).map_err(|source| ProgressReadError::Io { path: switch, source })?;
+    if waits.is_some() {
+        // The log is being replaced: what the files say is about the one before.
+        return Ok(Progress::load(wal_id, None, None)?);
+    }
     let (cursors, position) = (read(names::CURSORS)?, read(names::POS)?);
     Ok(Progress::load(wal_id, cursors.as_deref(), position.as_deref())?)
 }

@@ -51,7 +51,7 @@ impl Writer {
     /// Sends the log to the archive and goes on with a new one, when everything was delivered.
     ///
     /// It takes a dozen syncs, whatever the length of the log. Readers that have the old log open
-    /// finish on it. What is left to do is [`finish_archives`](crate::finish_archives).
+    /// finish on it. What is left to do is [`finish_archives`](super::finish_archives).
     ///
     /// # Errors
     ///
@@ -76,6 +76,7 @@ impl Writer {
         self.settle_end()?;
 
         let from = self.home.birth.wal_id;
+        check_free(vfs, &dir, from)?;
         keep_seal(vfs, &dir, from)?;
         let birth = Birth {
             wal_id: WalId::from_random(how.random),
@@ -158,6 +159,17 @@ fn check_delivered(vfs: &dyn Vfs, dir: &Path, last: Seq) -> Result<(), RollOverE
         return Ok(());
     }
     Err(RollOverError::NotDrained { last, position: position.get() })
+}
+
+/// Another log of this id would be in the way once there is no way back.
+fn check_free(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<(), RecoverError> {
+    let files = super::pack::Files::of(dir, wal_id);
+    for path in [files.plain, files.packed] {
+        if vfs.stat(&path).map_err(at("read", path.clone()))?.is_some() {
+            return Err(at("create", path)(io::ErrorKind::AlreadyExists.into()));
+        }
+    }
+    Ok(())
 }
 
 /// Copies the seal to where it is found when the log is packed.

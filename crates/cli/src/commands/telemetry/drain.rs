@@ -12,6 +12,7 @@ use runtime::{
     Collector, CollectorError, Compression, DrainError, DrainOptions, ProgressReadError, drain_once,
 };
 use vfs::OsVfs;
+use wal_recovery::codes;
 
 use crate::{
     args::{self, Drain, Output},
@@ -107,7 +108,7 @@ fn timeout(args: &Drain, context: Context<'_>) -> Result<Duration, Failure> {
 
 fn failed(error: DrainError, url: &str) -> Failure {
     match error {
-        DrainError::Locked { .. } => Failure::of(Exit::Busy, "DRAIN_LOCKED", &error)
+        DrainError::Locked { .. } => Failure::of(Exit::Busy, codes::DRAIN_LOCKED, &error)
             .hint("wait for the other drain to end, then try again"),
         DrainError::Lock { .. } => Failure::of(Exit::Failed, "DRAIN_LOCK", &error),
         DrainError::Read(error) => error.into(),

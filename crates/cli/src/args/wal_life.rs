@@ -1,0 +1,93 @@
+//! Options of the commands that replace or seal a log.
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use jiff::{Span, SpanRelativeTo};
+
+use super::OutputArg;
+
+#[derive(Args, Debug)]
+pub(crate) struct WalArchive {
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Deletes archived logs that were packed longer ago than this, for example 30d or 12h.
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(crate) keep_age: Option<Duration>,
+    /// Deletes the oldest archived logs until the rest has at most this many bytes: 500MiB, 10GiB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) keep_bytes: Option<u64>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WalRepair {
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Says what is damaged and what would be done; changes nothing.
+    #[arg(long, conflicts_with = "reason", required_unless_present = "reason")]
+    pub(crate) dry_run: bool,
+    /// Repairs, and records this in the new log.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Who repairs, recorded in the new log [default: the user id of the process].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operator: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WalSeal {
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Private Ed25519 key in PEM (PKCS#8), as openssl makes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+/// Reads an age: `30d`, `12h`, `1w`. A day has 24 hours.
+fn parse_age(text: &str) -> Result<Duration, String> {
+    let age = text.parse::<Span>().ok();
+    let age = age.and_then(|it| it.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    age.and_then(|it| Duration::try_from(it).ok())
+        .filter(|it| !it.is_zero())
+        .ok_or_else(|| format!("`{text}` is not an age (12h, 30d, 8w)"))
+}
+
+/// Reads a number of bytes: `4096`, `64KiB`, `500MiB`, `10GiB`, `1TiB`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let unit = units.iter().find_map(|(name, bits)| Some((text.strip_suffix(name)?, *bits)));
+    let (digits, bits) = unit.unwrap_or((text, 0));
+    let bytes = digits.trim().parse::<u64>().ok().and_then(|it| it.checked_mul(1 << bits));
+    bytes.ok_or_else(|| format!("`{text}` is not a size (4096, 500MiB, 10GiB)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_sizes_have_units() {
+        assert_eq!(parse_age("30d"), Ok(Duration::from_hours(720)));
+        assert_eq!(parse_age("1w"), Ok(Duration::from_hours(168)));
+        assert_eq!(parse_age("90m"), Ok(Duration::from_mins(90)));
+        for bad in ["", "30", "0d", "-1d", "1 month", "x"] {
+            assert!(parse_age(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_size("0"), Ok(0));
+        assert_eq!(parse_size("10GiB"), Ok(10 << 30));
+        assert_eq!(parse_size("1 TiB"), Ok(1 << 40));
+        for bad in ["", "10GB", "-1", "99999999999999999999", "99999999999TiB"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

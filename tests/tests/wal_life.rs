@@ -1,0 +1,241 @@
+//! The life of a log with the real program: archived, repaired, sealed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
+)]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use e2e::harness::{
+    Bin, Client, Finished, Ports, Process, RuntimeOptions, Stack, autonomy, program,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A key made by `openssl genpkey -algorithm ed25519` for this test.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIBnb6dsGpPp/hhZc+mqc3aQviQH8qwf1qQC0HC0wf6kT\n-----END PRIVATE KEY-----\n";
+
+/// A log directory, and what runs over it.
+struct Node {
+    dir: TempDir,
+    stack: Stack,
+    client: Client,
+}
+
+impl Node {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let stack = Stack::new(dir.path(), Ports::free().unwrap());
+        stack.load_demo_policy().unwrap();
+        Self { dir, stack, client: Client::new().unwrap() }
+    }
+
+    fn runtime(&self) -> Process {
+        self.stack.runtime(&RuntimeOptions::default()).unwrap()
+    }
+
+    fn call(&self, count: usize) {
+        for number in 0..count {
+            let (status, _) = self
+                .client
+                .tool(
+                    &self.stack.runtime_url(),
+                    "tool.echo",
+                    &json!({ "message": number.to_string() }),
+                )
+                .unwrap();
+            assert_eq!(status, 200);
+        }
+    }
+
+    /// Runs `autonomy wal <args> --dir … --output json`.
+    fn wal(&self, args: &[&str]) -> Finished {
+        let dir = self.stack.wal_dir();
+        let mut all = vec!["wal"];
+        all.extend(args);
+        all.extend(["--dir", dir.to_str().unwrap(), "--output", "json"]);
+        autonomy(&all).unwrap()
+    }
+
+    #[track_caller]
+    fn done(&self, args: &[&str]) -> Value {
+        let finished = self.wal(args);
+        assert_eq!(finished.code(), Some(0), "{finished:?}");
+        serde_json::from_str(&finished.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(&self, args: &[&str], exit: i32, code: &str) {
+        let finished = self.wal(args);
+        assert_eq!(finished.code(), Some(exit), "{finished:?}");
+        let error: Value = serde_json::from_str(&finished.stdout).unwrap();
+        assert_eq!(error["error"]["code"], code);
+        assert!(error["error"]["hint"].is_string(), "{error}");
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.stack.wal_dir().join(name)).unwrap()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.stack.wal_dir().join(name), bytes).unwrap();
+    }
+
+    fn entries(&self) -> Vec<Value> {
+        let lines = self.stack.export().unwrap();
+        lines.iter().map(|it| serde_json::from_str(it).unwrap()).collect()
+    }
+
+    /// Starts a sink that writes to `out`.
+    fn sink(&self, out: &Path) -> Process {
+        let mut command = program(Bin::Sink).unwrap();
+        let address = self.stack.sink_url().replace("http://", "");
+        command.args(["--listen", &address, "--out"]).arg(out);
+        let mut process = Process::start("otel-sink", &mut command).unwrap();
+        process.wait_for("otel-sink listening").unwrap();
+        process
+    }
+}
+
+#[test]
+fn a_delivered_log_is_archived_and_the_next_one_goes_on() {
+    let node = Node::new();
+    let runtime = node.runtime();
+    node.call(3);
+    node.refused(&["archive"], 75, "WAL_LOCKED");
+    runtime.stop().unwrap();
+    node.refused(&["archive"], 6, "WAL_NOT_DRAINED");
+
+    let out = node.dir.path().join("sink.jsonl");
+    let sink = node.sink(&out);
+    assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    let before = node.entries();
+    let archived = node.done(&["archive"]);
+    assert_eq!(archived["archived"]["entries"], before.len());
+    assert_eq!(archived["packed"][0]["wal_id"], archived["archived"]["wal_id"]);
+    assert_eq!(archived["failed"], json!([]));
+    let id = archived["archived"]["wal_id"].as_str().unwrap();
+    let names = |dir: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(node.stack.wal_dir().join(dir)).unwrap();
+        entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let want = [format!("telemetry-{id}.json"), format!("telemetry-{id}.wal.zst")];
+    assert_eq!(names("archive"), want.into());
+    let manifest: Value =
+        serde_json::from_slice(&node.read(&format!("archive/telemetry-{id}.json"))).unwrap();
+    assert_eq!(manifest["last_chain"], before.last().unwrap()["chain"]);
+
+    // Nothing new: nothing to do.
+    let again = node.done(&["archive"]);
+    assert_eq!((&again["archived"], &again["packed"]), (&Value::Null, &json!([])));
+
+    let runtime = node.runtime();
+    node.call(2);
+    runtime.stop().unwrap();
+    let after = node.entries();
+    let birth = &after[0]["event"]["attrs"];
+    assert_eq!(birth["origin"], "rollover");
+    assert_eq!(birth["previous_wal_id"], id);
+    assert_eq!(birth["previous_chain"], manifest["last_chain"]);
+    assert_eq!(birth["node"], before[0]["event"]["attrs"]["node"]);
+
+    assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    sink.stop().unwrap();
+    let lines = fs::read_to_string(&out).unwrap();
+    let ids: Vec<String> = lines
+        .lines()
+        .map(|it| serde_json::from_str::<Value>(it).unwrap()["event_id"].to_string())
+        .collect();
+    assert_eq!(ids.len(), before.len() + after.len());
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "each is there once");
+
+    let pruned = node.done(&["archive", "--keep-bytes", "0"]);
+    assert_eq!(pruned["deleted"].as_array().unwrap().len(), 2);
+    assert!(names("archive").is_empty());
+}
+
+#[test]
+fn a_damaged_log_is_put_aside_and_the_runtime_goes_on() {
+    let node = Node::new();
+    let runtime = node.runtime();
+    node.call(3);
+    runtime.stop().unwrap();
+    node.refused(&["repair", "--dry-run"], 6, "WAL_NOT_DAMAGED");
+    node.refused(&["repair", "--reason", "no need"], 6, "WAL_NOT_DAMAGED");
+
+    let mut log = node.read("telemetry.wal");
+    let at = log.len() / 2;
+    log[at] ^= 1;
+    node.write("telemetry.wal", &log);
+    node.refused(&["archive"], 8, "WAL_CORRUPT_CHAIN");
+    let plan = node.done(&["repair", "--dry-run"]);
+    assert_eq!(plan["code"], "WAL_CORRUPT_CHAIN");
+    assert_eq!(node.read("telemetry.wal"), log, "a dry run changes nothing");
+    assert!(!node.stack.wal_dir().join("damaged").exists());
+    node.refused(&["repair", "--reason", " "], 2, "REPAIR_REASON_MISSING");
+    assert_eq!(node.wal(&["repair"]).code(), Some(2), "either a reason or a dry run");
+
+    let repaired = node.done(&["repair", "--reason", "ticket 4711", "--operator", "ada"]);
+    assert_eq!(repaired["result"], "WAL_REPAIRED");
+    assert_eq!(repaired["first_bad_seq"], plan["first_bad_seq"]);
+    let aside = repaired["aside"].as_str().unwrap();
+    assert_eq!(node.read(&format!("{aside}/telemetry.wal")), log);
+
+    let runtime = node.runtime();
+    node.call(1);
+    runtime.stop().unwrap();
+    let entries = node.entries();
+    assert_eq!(entries[0]["event"]["attrs"]["previous_wal_id"], plan["previous_wal_id"]);
+    let record = &entries[1]["event"]["attrs"];
+    assert_eq!(record["event"], "wal.repaired");
+    assert_eq!((&record["reason"], &record["operator"]), (&json!("ticket 4711"), &json!("ada")));
+    assert_eq!(record["aside"], aside);
+}
+
+#[test]
+fn a_log_is_sealed_while_the_runtime_writes_and_a_shorter_one_is_noticed() {
+    let node = Node::new();
+    let key = node.dir.path().join("seal.pem");
+    fs::write(&key, KEY).unwrap();
+    let key = key.to_str().unwrap();
+    let runtime = node.runtime();
+    node.call(3);
+    let sealed = node.done(&["seal", "--key", key]);
+    let entries = node.entries();
+    let seq = usize::try_from(sealed["seq"].as_u64().unwrap()).unwrap();
+    assert_eq!(sealed["chain"], entries[seq - 1]["chain"]);
+    runtime.stop().unwrap();
+    node.refused(&["seal", "--key", "/dev/null"], 2, "SEAL_KEY_INVALID");
+
+    // The log loses its end together with its safe point: only the seal can tell.
+    let log = node.read("telemetry.wal");
+    let first = 4 + usize::try_from(u32::from_be_bytes(log[..4].try_into().unwrap())).unwrap();
+    node.write("telemetry.wal", &log[..first]);
+    node.write("telemetry.safe_seq", &1_u64.to_le_bytes());
+    assert_eq!(node.done(&["status"])["health"], "ok");
+    node.refused(&["seal", "--key", key], 8, "SEAL_CONTRADICTED");
+}
+
+#[test]
+fn a_switch_of_another_log_is_refused_until_it_is_repaired() {
+    let node = Node::new();
+    let runtime = node.runtime();
+    node.call(2);
+    runtime.stop().unwrap();
+    // A switch of another log: nothing here fits it.
+    let switch = include_bytes!("../../crates/wal-format/tests/golden/switch-archive.json");
+    node.write("telemetry.switch", switch);
+    let status = node.wal(&["status"]);
+    assert_eq!(status.code(), Some(8));
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["health"], "WAL_SWITCH_BROKEN");
+    let mut command = node.stack.runtime_command(&RuntimeOptions::default()).unwrap();
+    let refused = e2e::harness::run_to_end(&mut command).unwrap();
+    assert_eq!(refused.code(), Some(8), "{refused:?}");
+    assert!(refused.stderr.contains("FATAL wal recovery failed: WAL_SWITCH_BROKEN: "));
+    node.done(&["repair", "--reason", "a file of another log"]);
+    let runtime = node.runtime();
+    node.call(1);
+    runtime.stop().unwrap();
+}
