@@ -12,6 +12,8 @@
 //! | `writer`    | one group of entries to the disk, in the right order                        |
 //! | `log`       | many callers, one group at a time                                           |
 //! | `reader`    | committed entries, while somebody else writes                               |
+//! | `verify`    | reads every byte and says what was done to a log                          |
+//! | `remains`   | what can be read of a log that is refused                                 |
 //! | `state`     | the small files beside the log                                              |
 
 pub mod codes;
@@ -20,9 +22,11 @@ mod log;
 mod plan;
 mod reader;
 mod recover;
+mod remains;
 mod scan;
 mod state;
 mod survey;
+mod verify;
 mod violation;
 mod writer;
 
@@ -31,7 +35,9 @@ pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};
 pub use scan::{Identity, Scanned, Tail};
+pub use remains::{Remains, remains};
 pub use survey::{Survey, SurveyError, survey};
+pub use verify::{Damage, DamageCause, DamageKind, SealPoint, Verified, VerifyError, verify};
 pub use violation::Violation;
 pub use writer::{AppendError, Durability, GROUP_BYTES_MAX, Receipt, Submission, Writer};
 

@@ -17,7 +17,7 @@
 use std::{
     io,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -45,7 +45,9 @@ pub(crate) struct Pace {
 impl Pace {
     /// All cores of this machine.
     pub(crate) fn of_machine() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        // Asking takes longer than checking a small log.
+        static CORES: OnceLock<usize> = OnceLock::new();
+        let cores = *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
         Self { block_len: BLOCK_LEN, workers: cores.min(WORKERS_MAX) }
     }
 }
