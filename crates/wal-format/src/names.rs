@@ -10,6 +10,8 @@ pub const POS: &str = "telemetry.pos";
 pub const CURSORS: &str = "telemetry.cursors";
 /// Entries that the collector refused for good: one JSON object a line.
 pub const DEADLETTER: &str = "telemetry.deadletter.jsonl";
+/// The last signed statement about the log.
+pub const SEAL: &str = "telemetry.seal";
 /// Advisory lock of the one writer.
 pub const LOCK: &str = "telemetry.lock";
 /// Advisory lock of the one consumer.

@@ -32,7 +32,7 @@ mod writer;
 
 pub use log::{Log, LogStatus, QUEUE_BYTES_MAX};
 pub use plan::{Decision, Found, Overrides, decide};
-pub use reader::{Item, ReadError, Reader};
+pub use reader::{Item, ReadError, Reader, Refreshed};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};
 pub use scan::{Identity, Scanned, Tail};
 pub use remains::{Remains, remains};

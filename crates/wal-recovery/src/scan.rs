@@ -141,6 +141,11 @@ impl Scanner {
         self
     }
 
+    /// Goes on with another trust: the safe point has moved.
+    pub(crate) fn trust(&mut self, trust: Trust) {
+        self.trust = trust;
+    }
+
     /// Checks the frame at `offset`.
     pub(crate) fn frame(&mut self, offset: u64, payload: &[u8]) -> Result<Verdict, Violation> {
         let Some(seq) = self.expected() else { return Ok(Verdict::Phantom) };

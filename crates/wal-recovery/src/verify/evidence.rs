@@ -4,7 +4,7 @@ use std::{cmp::Ordering, io, sync::Arc};
 
 use vfs::File;
 use wal_format::{
-    Chain, HEADER_LEN, MAX_PAYLOAD_LEN, Seq, leading_entry, read_seq, split_chain,
+    Chain, HEADER_LEN, MAX_PAYLOAD_LEN, Seq, leading_entry, leading_seq, read_seq, split_chain,
 };
 
 use super::classify::Evidence;
@@ -32,6 +32,16 @@ impl Seen {
     fn of(payload: &[u8]) -> Self {
         let claim = split_chain(payload).map(|(_, value)| value);
         Self { stated: read_seq(payload).ok(), claim }
+    }
+
+    /// The same without parsing what looks like one of ours: behind the frame in question a number
+    /// counts only together with a chain value, or as one of many.
+    fn quickly(payload: &[u8]) -> Self {
+        let claim = split_chain(payload).map(|(_, value)| value);
+        match leading_seq(payload).filter(|_| claim.is_some()) {
+            Some(stated) => Self { stated: Some(stated.get()), claim },
+            None => Self::of(payload),
+        }
     }
 }
 
@@ -114,7 +124,7 @@ fn read_behind(
     let (mut previous, mut ask) = (first, SHIFT_ENTRIES);
     let mut count = 0_u64;
     while let Next::Frame { payload, .. } = frames.next()? {
-        let seen = Seen::of(payload);
+        let seen = Seen::quickly(payload);
         count += 1;
         if count == 1 {
             it.next = seen.stated;
@@ -152,8 +162,9 @@ fn written_as(payload: &[u8], number: u64, previous: Chain) -> bool {
     const KEY: &[u8] = br#"{"seq":"#;
     let Some((body, value)) = split_chain(payload) else { return false };
     let Some(behind_key) = body.strip_prefix(KEY) else { return false };
-    let digits = behind_key.iter().take_while(|it| it.is_ascii_digit()).count();
-    let rest = behind_key.get(digits..).unwrap_or_default();
+    // Whatever stands in the place of the number, a blank included.
+    let end = behind_key.iter().position(|it| *it == b',').unwrap_or(behind_key.len());
+    let rest = behind_key.get(end..).unwrap_or_default();
     let body = [KEY, number.to_string().as_bytes(), rest].concat();
     previous.link(&body) == value
 }
