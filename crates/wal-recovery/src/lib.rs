@@ -6,12 +6,12 @@
 //! | `violation` | why a log cannot be trusted                                                 |
 //! | `plan`      | the boot table: what to do with a directory                                 |
 //! | `frames`    | frames of a file, one after the other, in constant memory                   |
-//! | `scan`      | the rules R1–R3, JSON and chain over those frames                           |
+//! | `scan`      | the rules R1–R3, JSON and chain over those frames, on all cores             |
 //! | `survey`    | looks at a directory and changes nothing                                    |
 //! | `recover`   | lock, survey, repair: the only way to a [`Log`]                             |
 //! | `writer`    | one group of entries to the disk, in the right order                        |
 //! | `log`       | many callers, one group at a time                                           |
-//! | `reader`    | committed entries, while somebody else writes                               |
+//! | `reader`    | committed entries, while somebody else writes, also as they come            |
 //! | `verify`    | reads every byte and says what was done to a log                          |
 //! | `remains`   | what can be read of a log that is refused                                 |
 //! | `state`     | the small files beside the log                                              |
@@ -34,8 +34,8 @@ pub use log::{Log, LogStatus, QUEUE_BYTES_MAX};
 pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader, Refreshed};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};
-pub use scan::{Identity, Scanned, Tail};
 pub use remains::{Remains, remains};
+pub use scan::{Identity, Scanned, Tail};
 pub use survey::{Survey, SurveyError, survey};
 pub use verify::{Damage, DamageCause, DamageKind, SealPoint, Verified, VerifyError, verify};
 pub use violation::Violation;

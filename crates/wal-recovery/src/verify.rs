@@ -120,7 +120,9 @@ pub enum DamageCause {
         last: Option<Seq>,
     },
     /// An entry that the seal covers does not hold.
-    #[error("WAL_SEALED_DAMAGED — Seq={seq} is covered by the seal at Seq={sealed} and does not hold")]
+    #[error(
+        "WAL_SEALED_DAMAGED — Seq={seq} is covered by the seal at Seq={sealed} and does not hold"
+    )]
     Sealed {
         /// The first entry that does not hold.
         seq: u64,
@@ -279,12 +281,12 @@ fn read_all(
         Err(violation) => return damage(file, &scanner, safe, seal, violation).map(Err),
     };
     let noted = scanner.noted();
-    let scanned = scanner.result(tail);
-    if let Some(damage) = seal.and_then(|seal| forked(&scanned, noted, seal)) {
+    let whole = scanner.result(tail);
+    if let Some(damage) = seal.and_then(|seal| forked(&whole, noted, seal)) {
         return Ok(Err(damage));
     }
-    let bytes = file.stat()?.len.max(scanned.end);
-    Ok(Ok(Verified { scanned, bytes, safe_point: safe, sealed: seal.is_some() }))
+    let bytes = file.stat()?.len.max(whole.end);
+    Ok(Ok(Verified { scanned: whole, bytes, safe_point: safe, sealed: seal.is_some() }))
 }
 
 /// What is wrong with a log whose entries hold, measured by a seal.
@@ -294,8 +296,7 @@ fn forked(scanned: &Scanned, noted: Option<Noted>, seal: &SealPoint) -> Option<D
     }
     // A log that ends before the seal was refused by its rules.
     let noted = noted.filter(|it| it.chain != seal.chain)?;
-    let cause =
-        DamageCause::OtherChain { seq: seal.seq, sealed: seal.chain, found: noted.chain };
+    let cause = DamageCause::OtherChain { seq: seal.seq, sealed: seal.chain, found: noted.chain };
     Some(Damage { kind: DamageKind::Fork, seq: seal.seq.get(), offset: noted.offset, cause })
 }
 
@@ -322,11 +323,12 @@ fn damage(
         return Ok(other);
     }
     let short = matches!(violation, Violation::SafeSeqGtMaxSeq { .. });
-    let evidence = evidence::gather(file, scanner, offset)?;
-    let kind = if short && !evidence.only_length_wrong {
-        DamageKind::Truncate
+    let kind = if !short {
+        classify::classify(evidence::gather(file, scanner, offset)?)
+    } else if evidence::only_length_wrong(file, scanner, offset)? {
+        DamageKind::Edit
     } else {
-        classify::classify(evidence)
+        DamageKind::Truncate
     };
     let cause = match by_seal {
         Some(seal) if kind == DamageKind::Truncate => {

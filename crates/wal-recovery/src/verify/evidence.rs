@@ -45,19 +45,26 @@ impl Seen {
     }
 }
 
-/// Reads on from the first frame that does not hold, at `offset`, to the end of the whole frames.
-pub(super) fn gather(
+/// Whether the expected entry stands at `offset` as a whole, behind a length prefix that hides it.
+pub(super) fn only_length_wrong(
     file: &Arc<dyn File>,
     scanner: &Scanner,
     offset: u64,
-) -> io::Result<Evidence> {
+) -> io::Result<bool> {
+    let mut frames = FrameReader::new(Arc::clone(file), offset);
+    let bytes = frames.ahead(HEADER_LEN + MAX_PAYLOAD_LEN as usize)?;
+    let entry = bytes.get(HEADER_LEN..).and_then(leading_entry);
+    Ok(entry.is_some_and(|(seq, _)| Some(seq) == scanner.expected()))
+}
+
+/// Reads on from the first frame that does not hold, at `offset`, to the end of the whole frames.
+pub(super) fn gather(file: &Arc<dyn File>, scanner: &Scanner, offset: u64) -> io::Result<Evidence> {
     let nothing = Evidence {
         stated: None,
         home: false,
         moved: false,
         in_place: false,
         renumbered: Ordering::Equal,
-        only_length_wrong: false,
     };
     let mut frames = FrameReader::new(Arc::clone(file), offset);
     let Some(expected) = scanner.expected() else { return Ok(nothing) };
@@ -66,12 +73,7 @@ pub(super) fn gather(
             let alone = written_as(payload, expected.get(), scanner.chain_value());
             (Seen::of(payload), alone)
         }
-        Next::Torn | Next::End | Next::TooLong(_) => {
-            let bytes = frames.ahead(HEADER_LEN + MAX_PAYLOAD_LEN as usize)?;
-            let entry = bytes.get(HEADER_LEN..).and_then(leading_entry);
-            let only_length_wrong = entry.is_some_and(|(seq, _)| seq == expected);
-            return Ok(Evidence { only_length_wrong, ..nothing });
-        }
+        Next::Torn | Next::End | Next::TooLong(_) => return Ok(nothing),
     };
     let behind = read_behind(&mut frames, scanner, expected, first)?;
     let stated = first.stated.map(|it| it.cmp(&expected.get()));
@@ -86,7 +88,6 @@ pub(super) fn gather(
         moved: !behind.twin && first.stated.is_some_and(missing),
         in_place,
         renumbered: behind.renumbered,
-        only_length_wrong: false,
     })
 }
 

@@ -41,11 +41,8 @@ pub(super) fn inspect(args: &WalInspect, context: Context<'_>) -> Result<Exit, F
         shown: 0,
     };
     let mut reader = Reader::open(&OsVfs, &dir)?;
-    let result = if args.follow {
-        follow(&dir, reader, &mut printer)
-    } else {
-        printer.drain(&mut reader)
-    };
+    let result =
+        if args.follow { follow(&dir, reader, &mut printer) } else { printer.drain(&mut reader) };
     // What came before a damaged entry is good and is shown.
     printer.stdout.flush()?;
     result?;
@@ -99,43 +96,39 @@ impl Printer {
 fn follow(dir: &Path, reader: Reader, printer: &mut Printer) -> Result<(), Failure> {
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let executor = executor.map_err(|it| Failure::process(&it))?;
-    executor.block_on(async {
-        let mut pause = Pause::new()?;
-        let mut reader = reader;
-        loop {
-            match reader.refresh(&OsVfs)? {
-                Refreshed::Unchanged | Refreshed::Grown => printer.drain(&mut reader)?,
-                Refreshed::Replaced => {
-                    printer.drain(&mut reader)?;
-                    printer.stdout.flush()?;
-                    let end = reader.identity().map(|it| (it.wal_id, reader.chain()));
-                    let Some((next, follows)) = successor(dir, &mut pause).await? else { break };
-                    if end.is_some() && follows.is_some() && follows != end {
-                        let mut stderr = io::stderr().lock();
-                        writeln!(stderr, "note: logs between the last two were archived unseen")?;
-                    }
-                    reader = next;
-                    continue;
-                }
-            }
-            printer.stdout.flush()?;
-            if pause.is_last().await {
-                break;
-            }
-        }
-        Ok(())
-    })
+    executor.block_on(follow_on(dir, reader, printer))
 }
 
+async fn follow_on(dir: &Path, mut reader: Reader, printer: &mut Printer) -> Result<(), Failure> {
+    let mut pause = Pause::new()?;
+    loop {
+        let seen = reader.refresh(&OsVfs)?;
+        printer.drain(&mut reader)?;
+        printer.stdout.flush()?;
+        if seen == Refreshed::Replaced {
+            reader = match successor(dir, &reader, &mut pause).await? {
+                Some(next) => next,
+                None => return Ok(()),
+            };
+        } else if pause.is_last().await {
+            return Ok(());
+        }
+    }
+}
+
+/// The last entry of a log: its id and its chain value.
+type End = (WalId, Chain);
+
 /// Opens the log that takes the place of another; `None` when it is time to stop.
-async fn successor(
-    dir: &Path,
-    pause: &mut Pause,
-) -> Result<Option<(Reader, Option<(WalId, Chain)>)>, Failure> {
+async fn successor(dir: &Path, old: &Reader, pause: &mut Pause) -> Result<Option<Reader>, Failure> {
+    let end: Option<End> = old.identity().map(|it| (it.wal_id, old.chain()));
     let mut looks = 0;
     loop {
         let error = match settled(dir) {
-            Ok(found) => return Ok(Some(found)),
+            Ok((reader, follows)) => {
+                note_gap(end, follows)?;
+                return Ok(Some(reader));
+            }
             Err(error) => error,
         };
         looks += 1;
@@ -149,12 +142,20 @@ async fn successor(
     }
 }
 
-/// Opens a log whose safe point fits it, and says which log it follows.
-fn settled(dir: &Path) -> Result<(Reader, Option<(WalId, Chain)>), ReadError> {
+/// Opens a log whose safe point fits it, and says what it follows.
+fn settled(dir: &Path) -> Result<(Reader, Option<End>), ReadError> {
     let mut probe = Reader::open(&OsVfs, dir)?;
     while probe.next_entry()?.is_some() {}
     let birth = probe.identity().and_then(|it| it.birth.as_ref());
     Ok((Reader::open(&OsVfs, dir)?, birth.and_then(|it| it.previous)))
+}
+
+/// Says when logs came and went between two looks: their entries are in the archive.
+fn note_gap(end: Option<End>, follows: Option<End>) -> io::Result<()> {
+    if end.is_some() && follows.is_some() && follows != end {
+        writeln!(io::stderr().lock(), "note: logs between the last two were archived unseen")?;
+    }
+    Ok(())
 }
 
 /// Waits between two looks.
@@ -187,7 +188,9 @@ fn nobody_reads() -> bool {
     let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut watched, Some(&at_once)).is_ok()
-        && watched.iter().any(|it| it.revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL))
+        && watched
+            .iter()
+            .any(|it| it.revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL))
 }
 
 /// The attributes that tell entries apart, on one line; `--output json` shows them all.

@@ -33,7 +33,8 @@ fn frames(foreign: u64, ours: u64, padding: &[usize]) -> Vec<Vec<u8>> {
     let mut log = Vec::new();
     for seq in 1..=foreign {
         let padding = "y".repeat(padding[usize::try_from(seq).unwrap() % padding.len()]);
-        let payload = format!(r#"{{"seq":{seq},"event":{{"kind":"x","attrs":{{"p":"{padding}"}}}}}}"#);
+        let payload =
+            format!(r#"{{"seq":{seq},"event":{{"kind":"x","attrs":{{"p":"{padding}"}}}}}}"#);
         let mut frame = Vec::new();
         wal_format::Frame::encode(payload.as_bytes(), &mut frame).unwrap();
         log.push(frame);
@@ -101,7 +102,9 @@ fn apply(damage: Damage, mut frames: Vec<Vec<u8>>) -> Vec<u8> {
         Damage::Flip(at, bit) => log[at.index(len)] ^= 1 << bit,
         Damage::Cut(at) => log.truncate(at.index(len)),
         Damage::Zeros(more) => log.resize(log.len() + more, 0),
-        Damage::ZeroOut(at, more) => log.iter_mut().skip(at.index(len)).take(more).for_each(|it| *it = 0),
+        Damage::ZeroOut(at, more) => {
+            log.iter_mut().skip(at.index(len)).take(more).for_each(|it| *it = 0)
+        }
         Damage::Append(bytes) => log.extend_from_slice(&bytes),
         Damage::AppendFrame(bytes) => wal_format::Frame::encode(&bytes, &mut log).unwrap(),
         _ => {}
