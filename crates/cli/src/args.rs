@@ -232,10 +232,11 @@ pub(crate) enum Wal {
   autonomy wal status --dir ./wal
   autonomy wal status --dir ./wal --output json")]
     Status(WalStatus),
-    /// Lists committed entries.
+    /// Lists committed entries, once or as they come.
     #[command(after_help = "Examples:
   autonomy wal inspect --dir ./wal --since 1h --kind error
-  autonomy wal inspect --dir ./wal --seq 100..120 --output json")]
+  autonomy wal inspect --dir ./wal --seq 100..120 --output json
+  autonomy wal inspect --dir ./wal --follow --kind error")]
     Inspect(WalInspect),
     /// Moves a delivered log to the archive, packs it, and begins a new one.
     ///
@@ -255,6 +256,21 @@ pub(crate) enum Wal {
   openssl genpkey -algorithm ed25519 -out seal.pem && autonomy wal seal --dir ./wal --key seal.pem
   autonomy wal seal --dir ./wal --key seal.pem --output json")]
     Seal(WalSeal),
+    /// Reads every byte of a log and says that it is whole, or the first thing wrong with it and what
+    /// was done (exit code 8): edit, delete, insert, reorder, truncate, fork.
+    #[command(after_help = "Examples:
+  autonomy wal verify --dir ./wal
+  autonomy wal verify --dir ./wal --output json")]
+    Verify(WalVerify),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WalVerify {
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
 }
 
 #[derive(Args, Debug)]
@@ -273,6 +289,9 @@ pub(crate) struct WalInspect {
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    /// Goes on with new entries as they come, until SIGINT or SIGTERM; also when the log is replaced.
+    #[arg(long)]
+    pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) output: OutputArg,
 }
@@ -371,6 +390,7 @@ impl Command {
             Self::Wal(Wal::Archive(args)) => args.output.output,
             Self::Wal(Wal::Repair(args)) => args.output.output,
             Self::Wal(Wal::Seal(args)) => args.output.output,
+            Self::Wal(Wal::Verify(args)) => args.output.output,
             Self::Policy(Policy::Build(args)) => args.output.output,
             Self::Policy(Policy::Load(args)) => args.output.output,
             Self::Policy(Policy::Status(args)) => args.output.output,

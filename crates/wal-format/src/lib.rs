@@ -36,8 +36,8 @@ pub use birth::{Birth, Origin, WalId};
 pub use canonical::canonical_json;
 pub use chain::{Chain, ChainParseError};
 pub use entry::{
-    CHAIN_SUFFIX_LEN, Entry, EntryError, encode_entry, leading_entry, leading_seq, linked, read_seq,
-    split_chain,
+    CHAIN_SUFFIX_LEN, Entry, EntryError, encode_entry, leading_entry, leading_seq, linked,
+    read_seq, split_chain,
 };
 pub use event::{Event, EventRef, Kind};
 pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};

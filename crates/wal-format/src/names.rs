@@ -10,6 +10,8 @@ pub const POS: &str = "telemetry.pos";
 pub const CURSORS: &str = "telemetry.cursors";
 /// Entries that the collector refused for good: one JSON object a line.
 pub const DEADLETTER: &str = "telemetry.deadletter.jsonl";
+/// The last signed statement about the log.
+pub const SEAL: &str = "telemetry.seal";
 /// Advisory lock of the one writer.
 pub const LOCK: &str = "telemetry.lock";
 /// Advisory lock of the one consumer.
@@ -22,8 +24,6 @@ pub const DAMAGED_DIR: &str = "damaged";
 pub const NEXT: &str = "telemetry.wal.next";
 /// What replaces the live log by the next one: JSON, see [`Switch`](crate::Switch).
 pub const SWITCH: &str = "telemetry.switch";
-/// The last signed checkpoint: JSON, see [`SealFile`](crate::SealFile).
-pub const SEAL: &str = "telemetry.seal";
 /// Advisory lock of whoever packs or deletes archived logs.
 pub const ARCHIVE_LOCK: &str = "telemetry.archive.lock";
 /// Fingerprint of the active supply-chain lock; evidence that the directory was used before.

@@ -16,6 +16,12 @@ pub const WAL_CORRUPT_INVALID_JSON: &str = "WAL_CORRUPT_INVALID_JSON";
 pub const WAL_CORRUPT_FRAME: &str = "WAL_CORRUPT_FRAME";
 /// A committed entry does not follow from the one before it.
 pub const WAL_CORRUPT_CHAIN: &str = "WAL_CORRUPT_CHAIN";
+/// The log ends before the entry that its seal names.
+pub const WAL_TRUNCATED: &str = "WAL_TRUNCATED";
+/// An entry behind the safe point that a seal covers does not hold.
+pub const WAL_SEALED_DAMAGED: &str = "WAL_SEALED_DAMAGED";
+/// The log holds, but it is not the one that was sealed.
+pub const WAL_FORKED: &str = "WAL_FORKED";
 /// Another process writes this log.
 pub const WAL_LOCKED: &str = "WAL_LOCKED";
 /// The file system failed while the log was opened or read.
@@ -83,6 +89,9 @@ pub const ALL: &[&str] = &[
     WAL_CORRUPT_INVALID_JSON,
     WAL_CORRUPT_FRAME,
     WAL_CORRUPT_CHAIN,
+    WAL_TRUNCATED,
+    WAL_SEALED_DAMAGED,
+    WAL_FORKED,
     WAL_LOCKED,
     WAL_IO,
     WAL_NOT_FOUND,

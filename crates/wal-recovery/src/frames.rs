@@ -10,6 +10,8 @@ use wal_format::{FrameError, HEADER_LEN, Header};
 
 /// Bytes asked for at once.
 const READ_LEN: usize = 256 << 10;
+/// Bytes asked for first: many logs are small, and many readers want one frame.
+const FIRST_READ_LEN: usize = 16 << 10;
 /// Bytes compared at once when only zeros are expected.
 const ZEROS_LEN: usize = 4 << 10;
 
@@ -131,7 +133,8 @@ impl FrameReader {
             self.base += self.taken as u64;
             self.read -= self.taken;
             self.taken = 0;
-            let room = want.max(self.read + READ_LEN);
+            let ask = (self.buffer.len() * 2).clamp(FIRST_READ_LEN, READ_LEN);
+            let room = want.max(self.read + ask);
             if self.buffer.len() < room {
                 // Exactly: what a vector takes in advance would double the memory (G1).
                 self.buffer.reserve_exact(room - self.buffer.len());

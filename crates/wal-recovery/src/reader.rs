@@ -4,6 +4,20 @@
 //!   acknowledged: it reads the safe point first and stops there.
 //! * **B2** Every entry is checked by the rules of the scan before it is given out.
 //! * **B3** Memory is bounded by one frame.
+//!
+//! # Following a log
+//!
+//! A reader stops at the safe point it was opened with until it is refreshed. Entries that were given
+//! out are not read again.
+//!
+//! | log at its path | safe point    | then                                                          |
+//! |-----------------|---------------|---------------------------------------------------------------|
+//! | the same file   | higher        | reads on, up to the new safe point                            |
+//! | the same file   | anything else | nothing new                                                   |
+//! | another or none | any           | reads the old file to the end of what holds, then opens anew  |
+//!
+//! A log that was replaced has no writer any more: what it holds and what follows from its chain is all
+//! that it will ever hold, whatever the safe point of its successor says.
 
 use std::{
     io,
@@ -13,7 +27,7 @@ use std::{
 
 use thiserror::Error;
 use vfs::{File, Vfs};
-use wal_format::{SafePoint, Seq, names};
+use wal_format::{Chain, HEADER_LEN, Header, SafePoint, Seq, names};
 
 use crate::{
     Identity, SurveyError, Tail, Violation, codes,
@@ -21,17 +35,32 @@ use crate::{
     mutants::{Mutant, removed},
     plan::FoundSafePoint,
     scan::{End, Scanner, Stop, Trust, Verdict, end_of_log},
+    state::read_safe_point,
     switch::view,
 };
 
 /// Reads the committed entries of a log, from the first.
 #[derive(Debug)]
 pub struct Reader {
+    dir: PathBuf,
     path: PathBuf,
     file: Option<Arc<dyn File>>,
     frames: Option<FrameReader>,
     scanner: Scanner,
     safe: SafePoint,
+    /// Another log stands in the place of this one.
+    replaced: bool,
+}
+
+/// What a reader found when it looked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// Nothing new.
+    Unchanged,
+    /// There are more committed entries.
+    Grown,
+    /// The log was replaced. The reader still gives out the rest of the old one.
+    Replaced,
 }
 
 /// One committed entry.
@@ -71,7 +100,8 @@ impl Reader {
             }
         };
         let frames = file.clone().map(|file| FrameReader::new(file, 0));
-        Ok(Self { path, file, frames, scanner: Scanner::new(Trust::UpTo(safe)), safe })
+        let scanner = Scanner::new(Trust::UpTo(safe));
+        Ok(Self { dir: dir.to_owned(), path, file, frames, scanner, safe, replaced: false })
     }
 
     /// The safe point at which this reader stops.
@@ -91,12 +121,12 @@ impl Reader {
     /// [`ReadError::Violation`] at the first entry that does not hold, [`ReadError::Io`] when the
     /// file system fails.
     pub fn next_entry(&mut self) -> Result<Option<Item<'_>>, ReadError> {
-        let Self { frames: Some(frames), scanner, path, .. } = self else {
+        let Self { frames: Some(frames), scanner, path, replaced, .. } = self else {
             self.scanner.judge(End { tail: Tail::Clean, impossible: None })?;
             return Ok(None);
         };
         let committed = scanner.expected().is_some_and(|seq| scanner.vouched_for(seq));
-        if !committed && !removed(Mutant::ReaderStops) {
+        if !*replaced && !committed && !removed(Mutant::ReaderStops) {
             return Ok(None);
         }
         let at = |source| ReadError::Io { path: path.clone(), source };
@@ -113,6 +143,54 @@ impl Reader {
         }
     }
 
+    /// Looks whether there is more to read, without reading again what was read.
+    ///
+    /// After [`Refreshed::Replaced`] nothing but the rest of the old log comes from this reader.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Violation`] when the safe point has become unreadable, [`ReadError::Io`] when the
+    /// file system fails.
+    pub fn refresh(&mut self, vfs: &dyn Vfs) -> Result<Refreshed, ReadError> {
+        if self.replaced {
+            return Ok(Refreshed::Replaced);
+        }
+        let at = |path: PathBuf| move |source| ReadError::Io { path, source };
+        // B1: the safe point first. Whether it belongs to this log is seen after it was read.
+        let safe_path = self.dir.join(names::SAFE_SEQ);
+        let safe = read_safe_point(vfs, &self.dir).map_err(at(safe_path))?;
+        let now = vfs.stat(&self.path).map_err(at(self.path.clone()))?.map(|it| it.id);
+        let ours = self.file.as_ref().map(|it| it.stat()).transpose();
+        let ours = ours.map_err(at(self.path.clone()))?.map(|it| it.id);
+        if now != ours {
+            self.replaced = true;
+            self.look_again();
+            return Ok(Refreshed::Replaced);
+        }
+        match safe {
+            FoundSafePoint::WrongSize(len) => Err(Violation::SafeSeqCorrupt { len }.into()),
+            FoundSafePoint::Present(safe) if safe > self.safe => {
+                self.safe = safe;
+                self.scanner.trust(Trust::UpTo(safe));
+                self.look_again();
+                Ok(Refreshed::Grown)
+            }
+            // A safe point that went down or away is that of a successor which is not there yet.
+            FoundSafePoint::Present(_) | FoundSafePoint::Absent => Ok(Refreshed::Unchanged),
+        }
+    }
+
+    /// Forgets what was read ahead: bytes behind the safe point may have changed since.
+    fn look_again(&mut self) {
+        let offset = self.scanner.end();
+        self.frames = self.file.clone().map(|file| FrameReader::new(file, offset));
+    }
+
+    /// Chain value of the last entry that was given out.
+    pub fn chain(&self) -> Chain {
+        self.scanner.chain_value()
+    }
+
     /// Reads the payload at an `offset` that [`Item::offset`] gave out earlier.
     ///
     /// # Errors
@@ -121,10 +199,18 @@ impl Reader {
     pub fn payload_at(&self, offset: u64) -> Result<Vec<u8>, ReadError> {
         let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let read = self.file.as_ref().ok_or_else(gone).and_then(|file| {
-            match FrameReader::new(Arc::clone(file), offset).next()? {
-                Next::Frame { payload, .. } => Ok(payload.to_vec()),
-                Next::Torn | Next::End | Next::TooLong(_) => Err(gone()),
+            // Exactly the frame: who asks for many single entries does not want what is around them.
+            let mut header = [0; HEADER_LEN];
+            if file.read_at(&mut header, offset)? < HEADER_LEN {
+                return Err(gone());
             }
+            let header = Header::from_bytes(header).map_err(|_| gone())?;
+            if offset + header.frame_len() > file.stat()?.len {
+                return Err(gone());
+            }
+            let mut payload = vec![0; header.payload_len()];
+            let read = file.read_at(&mut payload, offset + HEADER_LEN as u64)?;
+            if read < payload.len() { Err(gone()) } else { Ok(payload) }
         });
         read.map_err(|source| ReadError::Io { path: self.path.clone(), source })
     }

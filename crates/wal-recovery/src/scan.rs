@@ -32,7 +32,7 @@ use wal_format::{
 
 pub use tail::Tail;
 pub(crate) use tail::{End, Stop, end_of_log};
-pub(crate) use whole::scan;
+pub(crate) use whole::{run, scan};
 
 use crate::{
     Violation,
@@ -142,6 +142,11 @@ impl Scanner {
     pub(crate) fn noting(mut self, wanted: Option<Seq>) -> Self {
         self.wanted = wanted;
         self
+    }
+
+    /// Goes on with another trust: the safe point has moved.
+    pub(crate) fn trust(&mut self, trust: Trust) {
+        self.trust = trust;
     }
 
     /// Checks the frame at `offset`.
@@ -291,7 +296,28 @@ impl Scanner {
         self.identity = Some(Identity { wal_id, birth });
     }
 
-    fn chain_value(&self) -> Chain {
+    /// Whether `payload` is the entry with the number `seq`, which is expected, whatever stands before it.
+    pub(crate) fn continues(&self, seq: Seq, payload: &[u8]) -> bool {
+        match &self.at.chain {
+            ChainState::At(chain) => follows(payload, seq, *chain).is_some(),
+            ChainState::None(_) => {
+                plain(payload, seq) || follows(payload, seq, self.chain_value()).is_some()
+            }
+        }
+    }
+
+    /// The last entry that holds.
+    pub(crate) fn last(&self) -> Option<Seq> {
+        self.at.last
+    }
+
+    /// Where the entries that hold end, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        self.at.end
+    }
+
+    /// Chain value to continue from.
+    pub(crate) fn chain_value(&self) -> Chain {
         match &self.at.chain {
             ChainState::None(prefix) => prefix.chain(),
             ChainState::At(chain) => *chain,

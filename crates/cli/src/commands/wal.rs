@@ -1,23 +1,22 @@
 //! `autonomy wal`: looks into a log.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-};
+mod inspect;
+mod verify;
+
+use std::path::Path;
 
 use api::exit::Exit;
 use runtime::load_progress;
 use serde::Serialize;
-use serde_json::{Map, Value};
-use vfs::OsVfs;
-use wal_format::{Entry, Seq};
+use vfs::{OsVfs, read_whole};
+use wal_format::{Position, SafePoint, Seq, names};
 use wal_recovery::{
-    Decision, Overrides, Reader, Scanned, Survey, SurveyError, Tail, codes, survey,
+    Decision, Overrides, Remains, Scanned, Survey, SurveyError, Tail, codes, remains, survey,
 };
 
 use crate::{
-    args::{Output, Wal, WalInspect, WalStatus},
-    commands::{filter, print_json, print_pairs, telemetry::progress_failure},
+    args::{Output, Wal, WalStatus},
+    commands::{print_json, print_pairs, telemetry::progress_failure},
     context::Context,
     failure::{Failure, place},
 };
@@ -27,10 +26,11 @@ mod life;
 pub(crate) fn run(command: Wal, context: Context<'_>) -> Result<Exit, Failure> {
     match command {
         Wal::Status(args) => status(&args, context),
-        Wal::Inspect(args) => inspect(&args, context),
         Wal::Archive(args) => life::archive(&args, context),
         Wal::Repair(args) => life::repair(&args, context),
         Wal::Seal(args) => life::seal(&args, context),
+        Wal::Inspect(args) => inspect::inspect(&args, context),
+        Wal::Verify(args) => verify::verify(&args, context),
     }
 }
 
@@ -67,9 +67,13 @@ struct LogStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
     entries: u64,
-    /// The safe point as it stands in its file.
-    safe_seq: u64,
+    /// The safe point as it stands in its file; absent when it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safe_seq: Option<u64>,
     bytes: u64,
+    /// Bytes of the entries that hold, when the log is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_good: Option<u64>,
     /// Bytes that the next start will cut: a torn tail or frames that were never acknowledged.
     bytes_to_cut: u64,
     /// Whole frames among them.
@@ -86,7 +90,7 @@ fn status(args: &WalStatus, context: Context<'_>) -> Result<Exit, Failure> {
                 place: place(&violation),
                 hint: violation.hint().to_owned(),
             };
-            (refused(&dir, violation.code(), problem), Exit::Integrity)
+            (refused(&dir, violation.code(), problem)?, Exit::Integrity)
         }
         Err(error) => return Err(error.into()),
     };
@@ -147,8 +151,9 @@ fn log_status(survey: &Survey, scanned: &Scanned) -> LogStatus {
             wal_id: identity.map(|it| it.wal_id.to_string()),
             node: birth.map(|it| it.node.clone()),
             entries: scanned.last.map_or(0, Seq::get),
-            safe_seq,
+            safe_seq: Some(safe_seq),
             bytes: survey.log_len,
+            bytes_good: None,
             bytes_to_cut: survey.log_len.saturating_sub(scanned.end),
             phantoms: 0,
         };
@@ -156,14 +161,37 @@ fn log_status(survey: &Survey, scanned: &Scanned) -> LogStatus {
     LogStatus { phantoms, ..log_status(survey, &Scanned { tail: Tail::Clean, ..scanned.clone() }) }
 }
 
-fn refused(dir: &Path, code: &str, problem: Problem) -> Status {
-    Status {
+/// What can be said about a log that is refused: what holds of it, and how far it was delivered.
+fn refused(dir: &Path, code: &str, problem: Problem) -> Result<Status, Failure> {
+    let path = dir.join(names::WAL);
+    let found = remains(&OsVfs, dir).map_err(|it| Failure::file("read", &path, &it))?;
+    let path = dir.join(names::POS);
+    // A position that cannot be read is a problem of its own, told when the log is well again.
+    let position = read_whole(&OsVfs, &path, Position::LEN as u64).ok().flatten();
+    let position = position.and_then(|it| Position::from_bytes(&it).ok()).map(Position::get);
+    let entries = found.last.map_or(0, Seq::get);
+    Ok(Status {
         dir: dir.display().to_string(),
         health: code.to_owned(),
         problem: Some(problem),
-        log: None,
-        position: None,
-        lag: None,
+        log: Some(remaining(&found)),
+        position,
+        lag: position.map(|it| entries.saturating_sub(it)),
+    })
+}
+
+fn remaining(found: &Remains) -> LogStatus {
+    let identity = found.identity.as_ref();
+    LogStatus {
+        wal_id: identity.map(|it| it.wal_id.to_string()),
+        node: identity.and_then(|it| Some(it.birth.as_ref()?.node.clone())),
+        entries: found.last.map_or(0, Seq::get),
+        safe_seq: found.safe_point.map(SafePoint::get),
+        bytes: found.log_len,
+        bytes_good: Some(found.end),
+        // Nothing of a log that is refused is ever cut.
+        bytes_to_cut: 0,
+        phantoms: 0,
     }
 }
 
@@ -178,8 +206,9 @@ fn pairs(status: &Status) -> Vec<(&'static str, String)> {
         pairs.extend(log.wal_id.clone().map(|it| ("wal_id", it)));
         pairs.extend(log.node.clone().map(|it| ("node", it)));
         pairs.push(("entries", log.entries.to_string()));
-        pairs.push(("safe_seq", log.safe_seq.to_string()));
+        pairs.extend(log.safe_seq.map(|it| ("safe_seq", it.to_string())));
         pairs.push(("bytes", log.bytes.to_string()));
+        pairs.extend(log.bytes_good.map(|it| ("bytes good", it.to_string())));
         if log.bytes_to_cut > 0 {
             let (bytes, phantoms) = (log.bytes_to_cut, log.phantoms);
             pairs.push(("to cut", format!("{bytes} bytes, {phantoms} phantom frames")));
@@ -188,62 +217,6 @@ fn pairs(status: &Status) -> Vec<(&'static str, String)> {
     pairs.extend(status.position.map(|it| ("position", it.to_string())));
     pairs.extend(status.lag.map(|it| ("lag", it.to_string())));
     pairs
-}
-
-fn inspect(args: &WalInspect, context: Context<'_>) -> Result<Exit, Failure> {
-    let dir = directory(args.dir.as_deref(), context)?;
-    let filter = filter(&args.filter);
-    let mut reader = Reader::open(&OsVfs, &dir)?;
-    let mut stdout = io::BufWriter::new(io::stdout().lock());
-    let mut shown = 0_u64;
-    while let Some(item) = reader.next_entry()? {
-        let seq = item.seq;
-        let entry = Entry::parse(item.payload).map_err(|error| {
-            let message = format!("entry {seq} is JSON but not an entry: {error}");
-            Failure::new(Exit::Integrity, codes::WAL_CORRUPT_INVALID_JSON, message)
-        })?;
-        if !filter.takes(&entry) {
-            continue;
-        }
-        shown += 1;
-        match args.output.output {
-            Output::Json => {
-                stdout.write_all(item.payload)?;
-                stdout.write_all(b"\n")?;
-            }
-            Output::Text => {
-                let attrs = entry.event.attrs().unwrap_or_default();
-                let (time, kind) = (&entry.written_at, entry.event.kind());
-                writeln!(stdout, "{seq:>8}  {time}  {:<10} {}", kind.short(), summary(&attrs))?;
-            }
-        }
-    }
-    stdout.flush()?;
-    if args.output.output == Output::Text {
-        writeln!(io::stderr().lock(), "{shown} entries")?;
-    }
-    Ok(Exit::Done)
-}
-
-/// The attributes that tell entries apart, on one line; `--output json` shows them all.
-fn summary(attrs: &Map<String, Value>) -> String {
-    const SHOWN: [&str; 9] = [
-        "event",
-        "decision",
-        "kind",
-        "outcome",
-        "code",
-        "reason",
-        "error",
-        "policy_ref",
-        "audit_id",
-    ];
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let shown = SHOWN.iter().filter_map(|key| Some(format!("{key}={}", text(attrs.get(*key)?))));
-    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// The directory that was asked for or the default one; it must exist.

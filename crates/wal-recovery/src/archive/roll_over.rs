@@ -117,8 +117,7 @@ impl Writer {
 
     fn go_on_with(&mut self, vfs: &dyn Vfs, next: NextLog) -> Result<(), RecoverError> {
         let path = &self.safe.path;
-        self.safe.file =
-            vfs.open(path, OpenMode::ReadWrite).map_err(at("open", path.clone()))?;
+        self.safe.file = vfs.open(path, OpenMode::ReadWrite).map_err(at("open", path.clone()))?;
         self.wal.file = next.file;
         self.last = Some(next.last);
         self.end = next.end;

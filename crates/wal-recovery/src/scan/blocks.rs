@@ -7,17 +7,17 @@
 //! [`Scanner`], frame by frame from the beginning of that block; so there is one judge, and the
 //! result is the one that it alone would come to.
 //!
-//! * **P1** Every block in front of a block that does not hold was checked and holds: blocks are
+//! * **Q1** Every block in front of a block that does not hold was checked and holds: blocks are
 //!   taken in order, and whoever took one finishes it.
-//! * **P2** No block is taken after one was found that does not hold.
-//! * **P3** Memory is one block for each worker, whatever the size of the log.
+//! * **Q2** No block is taken after one was found that does not hold.
+//! * **Q3** Memory is one block for each worker, whatever the size of the log.
 //!
 //! Where the numbers of a block pass one that the scanner has to note, the source ends before it.
 
 use std::{
     io,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -30,7 +30,7 @@ use super::{ChainState, Mark, Scanner, follows, plain};
 
 /// Most bytes of a block. It stays in the cache of the core that checks it.
 const BLOCK_LEN: usize = 512 << 10;
-/// Most workers; with [`BLOCK_LEN`] this bounds the memory (P3).
+/// Most workers; with [`BLOCK_LEN`] this bounds the memory (Q3).
 const WORKERS_MAX: usize = 16;
 
 /// How a scan is spread over cores.
@@ -45,7 +45,9 @@ pub(crate) struct Pace {
 impl Pace {
     /// All cores of this machine.
     pub(crate) fn of_machine() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        // Asking takes longer than checking a small log.
+        static CORES: OnceLock<usize> = OnceLock::new();
+        let cores = *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
         Self { block_len: BLOCK_LEN, workers: cores.min(WORKERS_MAX) }
     }
 }
