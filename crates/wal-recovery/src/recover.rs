@@ -224,7 +224,11 @@ fn repair(
     }
     let wal = match held {
         Some(wal) => wal,
-        None => create_log(vfs, dir)?,
+        None => {
+            // The safe point may have been left by a process that was killed before it was durable.
+            vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+            create_log(vfs, dir)?
+        }
     };
     settle(&*wal, scanned, scanned.map_or(0, |it| it.safe_end)).map_err(at("repair", wal_path))?;
     vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
