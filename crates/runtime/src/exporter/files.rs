@@ -29,7 +29,8 @@ pub fn load_progress(
             .map_err(|source| ProgressReadError::Io { path, source })
     };
     let switch = dir.join(names::SWITCH);
-    let waits = vfs.stat(&switch).map_err(|source| ProgressReadError::Io { path: switch, source })?;
+    let waits =
+        vfs.stat(&switch).map_err(|source| ProgressReadError::Io { path: switch, source })?;
     if waits.is_some() {
         // The log is being replaced: what the files say is about the one before.
         return Ok(Progress::load(wal_id, None, None)?);
