@@ -235,9 +235,12 @@ fn repair(
         let known = SafePoint::at(last);
         replace(vfs, &safe_path, &known.to_bytes()).map_err(at("write", safe_path.clone()))?;
     }
-    let wal = match held {
-        Some(wal) => wal,
-        None => create_log(vfs, dir)?,
+    let wal = if let Some(wal) = held {
+        wal
+    } else {
+        // The safe point may have been left by a process that was killed before it was durable.
+        vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+        create_log(vfs, dir)?
     };
     settle(&*wal, scanned, scanned.map_or(0, |it| it.safe_end)).map_err(at("repair", wal_path))?;
     vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;

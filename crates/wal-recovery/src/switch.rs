@@ -199,8 +199,8 @@ pub(crate) fn roll_forward(
     // Held until the end: whoever has deleted the lock file must not be in the middle of this.
     let old = lock_named(vfs, dir, names::WAL)?;
     let next = lock_named(vfs, dir, names::NEXT)?;
-    // Whoever began it may have been killed between giving the switch its name and making the name
-    // durable. What follows must not outlive it (T1).
+    // A killed process may have left a switch that is seen and not durable; acting on it before it is
+    // would leave steps without their reason after a power loss.
     vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
     carry_through(vfs, dir, &switch)?;
     Ok(next.or(old))

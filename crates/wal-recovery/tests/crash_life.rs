@@ -202,11 +202,16 @@ fn every_step_of_the_start_after_a_crashed_roll_over_can_be_the_last() {
     rolled(&mut whole).unwrap();
     let steps = whole.vfs.steps();
     for (first, second) in (0..steps).flat_map(|it| (0..25).map(move |second| (it, second))) {
-        for policy in policies().take(4) {
+        for (policy, killed) in policies().take(5).flat_map(|it| [(it, false), (it, true)]) {
             let mut world = World::new(1);
             world.vfs.set_plan(FaultPlan::crash_at(first));
             assert_eq!(rolled(&mut world), None);
-            world.vfs.power_loss(policy);
+            // What a killed process has left is seen and not durable.
+            if killed {
+                world.vfs.process_kill();
+            } else {
+                world.vfs.power_loss(policy);
+            }
             world.vfs.set_plan(FaultPlan::crash_at(second));
             drop(world.open());
             world.vfs.power_loss(policy);

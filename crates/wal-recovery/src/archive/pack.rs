@@ -149,12 +149,12 @@ fn pack_one(
     Ok(manifest)
 }
 
-/// Removes a file, durably; one that is gone already is no failure.
+/// Removes a file, durably. One that is gone already may not be gone from the disk: a process that was
+/// killed has removed it.
 pub(super) fn remove(vfs: &dyn Vfs, folder: &Path, path: &Path) -> Result<(), PackError> {
     match vfs.remove(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(at("remove", path)(error)),
-        Ok(()) => vfs.sync_dir(folder).map_err(at("sync", folder)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(error)),
+        _ => vfs.sync_dir(folder).map_err(at("sync", folder)),
     }
 }
 
@@ -164,7 +164,9 @@ fn sweep_seals(vfs: &dyn Vfs, dir: &Path) -> Result<(), PackError> {
         let files = Files::of(dir, wal_id);
         let there = |path: &Path| vfs.stat(path).map(|it| it.is_some()).map_err(at("read", path));
         if there(&files.manifest)? && !there(&files.plain)? {
-            remove(vfs, &dir.join(names::ARCHIVE_DIR), &files.seal)?;
+            for path in [&files.plain, &files.seal] {
+                remove(vfs, &dir.join(names::ARCHIVE_DIR), path)?;
+            }
         }
     }
     Ok(())
