@@ -6,10 +6,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use api::size::parse_size;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use wal_recovery::archive::Keep;
+
 use crate::filter::{SeqRange, Since, parse_since};
 
+mod wal;
 mod wal_life;
 
+pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 
 /// Governs what autonomous agents may do, on machines that are often offline.
@@ -118,6 +122,13 @@ pub(crate) struct RuntimeStart {
     /// When the safe point is synced.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) durability: DurabilityArg,
+    /// Length above which a log goes to the archive, once every entry of it was delivered.
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) wal_max_bytes: usize,
+    /// How long archived logs are kept, by age, by size, or both: 30d, 10GiB, 30d,10GiB
+    /// [default: for ever].
+    #[arg(long, value_name = "AGE,SIZE", value_parser = wal_life::parse_keep)]
+    pub(crate) archive_keep: Option<Keep>,
     /// What to do when the log cannot be trusted.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_corruption: OnCorruption,
@@ -226,77 +237,6 @@ pub(crate) enum Compression {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Wal {
-    /// Says what a log holds, how far it was delivered, and whether it would open (exit code 8).
-    #[command(after_help = "Examples:
-  autonomy wal status --dir ./wal
-  autonomy wal status --dir ./wal --output json")]
-    Status(WalStatus),
-    /// Lists committed entries, once or as they come.
-    #[command(after_help = "Examples:
-  autonomy wal inspect --dir ./wal --since 1h --kind error
-  autonomy wal inspect --dir ./wal --seq 100..120 --output json
-  autonomy wal inspect --dir ./wal --follow --kind error")]
-    Inspect(WalInspect),
-    /// Moves a delivered log to the archive, packs it, and begins a new one.
-    ///
-    /// Refused while the log is in use or entries of it wait for a consumer. What an earlier call has
-    /// left is finished, also when there is nothing new to archive.
-    #[command(after_help = "Examples:
-  autonomy wal archive --dir ./wal
-  autonomy wal archive --dir ./wal --keep-age 30d --keep-bytes 10GiB --output json")]
-    Archive(WalArchive),
-    /// Puts a damaged log aside, whole, and begins a new one that is linked to it.
-    #[command(after_help = "Examples:
-  autonomy wal repair --dir ./wal --dry-run
-  autonomy wal repair --dir ./wal --reason 'disk replaced, ticket 4711'")]
-    Repair(WalRepair),
-    /// Signs how far a log goes: its id, last entry and chain value, with an Ed25519 key.
-    #[command(after_help = "Examples:
-  openssl genpkey -algorithm ed25519 -out seal.pem && autonomy wal seal --dir ./wal --key seal.pem
-  autonomy wal seal --dir ./wal --key seal.pem --output json")]
-    Seal(WalSeal),
-    /// Reads every byte of a log and says that it is whole, or the first thing wrong with it and what
-    /// was done (exit code 8): edit, delete, insert, reorder, truncate, fork.
-    #[command(after_help = "Examples:
-  autonomy wal verify --dir ./wal
-  autonomy wal verify --dir ./wal --output json")]
-    Verify(WalVerify),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct WalVerify {
-    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
-    #[arg(long)]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct WalStatus {
-    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
-    #[arg(long, alias = "wal-dir")]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct WalInspect {
-    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
-    #[arg(long, alias = "wal-dir")]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    /// Goes on with new entries as they come, until SIGINT or SIGTERM; also when the log is replaced.
-    #[arg(long)]
-    pub(crate) follow: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
     /// Packs a directory of Rego files into a bundle. Same files, same bytes.
     #[command(after_help = "Examples:
@@ -385,12 +325,7 @@ impl Command {
             Self::Runtime(Runtime::Start(args)) => args.output.output,
             Self::Telemetry(Telemetry::Export(args)) => args.output.output,
             Self::Telemetry(Telemetry::Drain(args)) => args.output.output,
-            Self::Wal(Wal::Status(args)) => args.output.output,
-            Self::Wal(Wal::Inspect(args)) => args.output.output,
-            Self::Wal(Wal::Archive(args)) => args.output.output,
-            Self::Wal(Wal::Repair(args)) => args.output.output,
-            Self::Wal(Wal::Seal(args)) => args.output.output,
-            Self::Wal(Wal::Verify(args)) => args.output.output,
+            Self::Wal(command) => command.output(),
             Self::Policy(Policy::Build(args)) => args.output.output,
             Self::Policy(Policy::Load(args)) => args.output.output,
             Self::Policy(Policy::Status(args)) => args.output.output,

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use wal_recovery::{Durability, Overrides};
+use wal_recovery::{Durability, Overrides, archive::Keep};
 
 /// Configuration of a runtime. There is no default: whoever starts one says what it governs.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ pub struct Config {
     pub max_body: usize,
     /// Longest run of a tool.
     pub tool_timeout: Duration,
+    /// Length in bytes above which a delivered log goes to the archive.
+    pub wal_max_bytes: u64,
+    /// How long archived logs are kept; for ever unless it says otherwise.
+    pub archive_keep: Keep,
 }
 
 impl Config {
@@ -34,6 +38,8 @@ impl Config {
     pub const MAX_BODY: usize = 1 << 20;
     /// Longest run of a tool unless the operator says otherwise.
     pub const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Length of a log that goes to the archive unless the operator says otherwise.
+    pub const WAL_MAX_BYTES: u64 = 256 << 20;
     /// Most calls at once; one more is refused as `OVERLOADED`.
     pub const CALLS_MAX: usize = 1024;
 }

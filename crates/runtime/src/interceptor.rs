@@ -33,6 +33,7 @@ use crate::{
     journal::Journal,
     policies::PolicyInForce,
     records::{About, Call, Outcome},
+    rollover::{OpenCall, OpenCalls},
     tools::{ToolError, ToolErrorCode, Tools},
 };
 
@@ -137,6 +138,7 @@ pub(crate) struct Interceptor {
     pub(crate) about: About,
     pub(crate) node: String,
     pub(crate) tool_timeout: Duration,
+    pub(crate) open: Arc<OpenCalls>,
     permits: Arc<Semaphore>,
 }
 
@@ -154,6 +156,7 @@ impl Interceptor {
             about: About { operator: config.operator.clone(), redact_params: config.redact_params },
             node: config.node.clone(),
             tool_timeout: config.tool_timeout,
+            open: Arc::default(),
             permits: Arc::new(Semaphore::new(Config::CALLS_MAX)),
         }
     }
@@ -214,13 +217,14 @@ impl Interceptor {
 
     async fn carry(&self, call: &Call, context: Map<String, Value>) -> Answer {
         let judged = self.evaluate(call, context);
+        let open = (judged.verdict == Verdict::Allow).then(|| self.open.enter());
         let receipt = match self.journal.append(&call.decision(&judged, &self.about)).await {
             Ok(receipt) => receipt,
             Err(error) => return self.unrecorded(call, CallCode::of(&error), &error.to_string()),
         };
-        match judged.verdict {
-            Verdict::Deny => Answer { status: 403, body: response(call, &judged, receipt) },
-            Verdict::Allow => self.run(call, &judged, receipt).await,
+        match open {
+            None => Answer { status: 403, body: response(call, &judged, receipt) },
+            Some(open) => self.run(call, &judged, receipt, open).await,
         }
     }
 
@@ -259,7 +263,13 @@ impl Interceptor {
     }
 
     /// Steps 4 to 6. The receipt is the proof that the decision is durable (I1).
-    async fn run(&self, call: &Call, judged: &Judgement, receipt: Receipt) -> Answer {
+    async fn run(
+        &self,
+        call: &Call,
+        judged: &Judgement,
+        receipt: Receipt,
+        mut open: OpenCall,
+    ) -> Answer {
         let outcome = self.execute(call).await;
         let recorded = self.journal.append(&call.outcome(&outcome, &self.about)).await;
         let mut body = response(call, judged, receipt);
@@ -276,6 +286,7 @@ impl Interceptor {
         }
         if let Err(error) = recorded {
             tracing::error!(audit_id = call.audit_id, error = %error, "outcome not recorded");
+            open.stays_open();
             status = CallCode::OutcomeNotRecorded.status();
             body.code = Some(CallCode::OutcomeNotRecorded.as_str().to_owned());
             body.error = Some(format!("the tool ran, but its outcome is not recorded: {error}"));

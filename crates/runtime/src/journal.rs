@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use wal_format::Event;
-use wal_recovery::{AppendError, Log, LogStatus, Receipt, Submission, codes};
+use wal_recovery::{AppendError, Log, LogStatus, Receipt, Submission, Writer, codes};
 
 /// Appends events and waits for their durability without blocking a thread.
 #[derive(Debug)]
@@ -30,6 +30,14 @@ impl Journal {
             tracing::warn!(seq, seconds, "{}", codes::WAL_CLOCK_BACKWARDS);
         }
         Ok(receipt)
+    }
+
+    /// Lends the writer out for something else than an append; appends wait. Blocks.
+    pub(crate) fn with_writer<T>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> T,
+    ) -> Result<T, AppendError> {
+        self.log.with_writer(work)
     }
 
     pub(crate) fn status(&self) -> LogStatus {

@@ -12,6 +12,7 @@
 //! | `intents`     | calls that were allowed and never heard of again                            |
 //! | `policies`    | the evaluator in force, and its replacement                                 |
 //! | `quarantine`  | a runtime without a log: up, and denying                                    |
+//! | `rollover`    | a log that is long and delivered goes to the archive                        |
 //! | `tools`       | what an allowed call does                                                   |
 //! | `exporter`    | drives a drain: log, HTTP, files                                            |
 //! | `allow_list`  | which endpoints a tool may reach                                            |
@@ -26,6 +27,7 @@ mod journal;
 mod policies;
 mod quarantine;
 mod records;
+mod rollover;
 mod server;
 mod shape;
 mod start;

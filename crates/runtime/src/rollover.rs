@@ -23,7 +23,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 use uuid::Uuid;
 use vfs::OsVfs;
 use wal_recovery::{
-    RollOver, RollOverError, RolledOver,
+    RollOver, RolledOver,
     archive::{Keep, finish_archives, prune},
     codes,
 };
@@ -124,20 +124,16 @@ async fn roll_over(how: &Rollover, interceptor: &Arc<Interceptor>, wal: &Wal) ->
             wal.replace_identity(to);
             true
         }
-        // Somebody was faster: an entry, a call, a consumer.
-        Ok(Ok(
-            None
-            | Some(
-                Ok(RolledOver::Nothing)
-                | Err(RollOverError::NotDrained { .. } | RollOverError::DrainLocked { .. }),
-            ),
-        )) => false,
         Ok(Ok(Some(Err(error)))) => {
-            tracing::warn!(code = error.code(), error = %error, "log not archived");
+            // Another entry or a consumer was faster: nothing to tell.
+            if !matches!(error.code(), codes::WAL_NOT_DRAINED | codes::DRAIN_LOCKED) {
+                tracing::warn!(code = error.code(), error = %error, "log not archived");
+            }
             false
         }
-        // The log has stopped, which every call hears of, or the process ends.
-        Ok(Err(_)) | Err(_) => false,
+        // Somebody was faster: a call, an entry. Or the log has stopped, which every call hears of,
+        // or the process ends.
+        Ok(Ok(None | Some(Ok(RolledOver::Nothing))) | Err(_)) | Err(_) => false,
     }
 }
 

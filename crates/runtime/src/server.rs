@@ -170,7 +170,7 @@ async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
         policy_ref: evaluator.policy_ref().to_owned(),
         policy_digest: evaluator.policy_digest().to_owned(),
         wal: WalStatus {
-            wal_id: app.wal.identity.wal_id.to_string(),
+            wal_id: app.wal.wal_id().to_string(),
             last_seq: log.last_seq,
             position: app.wal.position(),
             bytes: log.bytes,

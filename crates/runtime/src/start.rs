@@ -4,7 +4,13 @@
 //! is recovered, open intents are closed as `unknown`, the policy is loaded, `runtime.started` is
 //! recorded, and only then is the first request taken.
 
-use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use connections::Bounds;
 use jiff::Timestamp;
@@ -12,7 +18,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, time::Instant};
 use uuid::Uuid;
 use vfs::OsVfs;
-use wal_format::Birth;
+use wal_format::{Birth, WalId};
 use wal_recovery::{AppendError, Log, Marker, Opening, ReadError, RecoverError, Report, recover};
 
 use crate::{
@@ -23,6 +29,7 @@ use crate::{
     journal::Journal,
     policies::{PolicyInForce, record_reload, rejected},
     records::{lifecycle, unknown_outcome},
+    rollover::{Rollover, look_after},
     server::{App, router},
     tools::Tools,
 };
@@ -34,20 +41,31 @@ pub struct Runtime {
     wal: Arc<Wal>,
     max_body: usize,
     grace: Duration,
+    rollover: Rollover,
 }
 
 /// The log behind a runtime, as far as status needs it.
 #[derive(Debug)]
 pub(crate) struct Wal {
     pub(crate) dir: PathBuf,
-    pub(crate) identity: Birth,
+    identity: Mutex<Birth>,
 }
 
 impl Wal {
     /// Last sequence number that a consumer has accepted; `None` when it cannot be read.
     pub(crate) fn position(&self) -> Option<u64> {
-        let progress = load_progress(&OsVfs, &self.dir, self.identity.wal_id).ok()?;
+        let progress = load_progress(&OsVfs, &self.dir, self.wal_id()).ok()?;
         Some(progress.position().get())
+    }
+
+    /// Id of the live log.
+    pub(crate) fn wal_id(&self) -> WalId {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).wal_id
+    }
+
+    /// Another log is the live one now.
+    pub(crate) fn replace_identity(&self, birth: Birth) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = birth;
     }
 }
 
@@ -63,7 +81,8 @@ impl Runtime {
         let open = open_intents(&OsVfs, &config.wal_dir)?;
         let policy = PolicyInForce::load(config);
         let log = Log::start(recovered.writer).map_err(StartError::Thread)?;
-        let wal = Wal { dir: config.wal_dir.clone(), identity: recovered.report.identity };
+        let identity = Mutex::new(recovered.report.identity);
+        let wal = Wal { dir: config.wal_dir.clone(), identity };
         let journal = Journal::new(log);
         for intent in open {
             tracing::warn!(audit_id = intent.audit_id, seq = intent.seq, "outcome unknown");
@@ -79,6 +98,12 @@ impl Runtime {
             wal: Arc::new(wal),
             max_body: config.max_body,
             grace: config.tool_timeout,
+            rollover: Rollover {
+                max_bytes: config.wal_max_bytes,
+                keep: config.archive_keep,
+                node: config.node.clone(),
+                holder: holder(Timestamp::now()),
+            },
         })
     }
 
@@ -107,6 +132,11 @@ impl Runtime {
             .with("policy_ref", policy_ref.as_str());
         self.interceptor.journal.append(&event).await?;
         tracing::info!(%addr, policy_ref, "runtime listening");
+        let care = tokio::spawn(look_after(
+            self.rollover,
+            Arc::clone(&self.interceptor),
+            Arc::clone(&self.wal),
+        ));
         let app = App {
             interceptor: Arc::clone(&self.interceptor),
             wal: self.wal,
@@ -120,6 +150,8 @@ impl Runtime {
         };
         connections::serve(listener, router(app), &bounds, shutdown).await;
         self.interceptor.drained().await;
+        // What it is in the middle of it finishes on its own thread; the log waits for that.
+        care.abort();
         self.interceptor.journal.append(&lifecycle("runtime.stopped")).await?;
         self.interceptor.journal.close()?;
         tracing::info!("runtime stopped");
@@ -151,8 +183,13 @@ fn opening(config: &Config) -> Opening {
         now,
         overrides: config.overrides,
         durability: config.durability,
-        holder: format!("pid {} since {now:.0}", std::process::id()),
+        holder: holder(now),
     }
+}
+
+/// Who we are, for whoever finds a lock taken.
+fn holder(now: Timestamp) -> String {
+    format!("pid {} since {now:.0}", std::process::id())
 }
 
 /// Says what recovery did.

@@ -13,7 +13,7 @@
 //! * **K4** After an error that is final every later submission is answered with that error.
 //! * **K5** A group has at most [`Limits::group_bytes`] bytes, so nobody waits for more than the
 //!   groups in front of theirs, and those are bounded by [`Limits::queue_bytes`].
-//! * **K6** A written safe point is synced within [`SAFE_POINT_SYNC_WITHIN`], off the path of the
+//! * **K6** A written safe point is synced within [`state::SAFE_POINT_SYNC_WITHIN`], off the path of the
 //!   answers. The sync may run beside a commit: whatever safe point it makes durable was written
 //!   after the sync of the frames it names (W2).
 
@@ -25,16 +25,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vfs::File;
-
 use crate::{AppendError, Receipt, Submission, Writer};
 
 mod group;
+mod state;
 
 use group::Group;
+use state::{State, Task};
 
-/// Longest time between a safe point and its sync.
-const SAFE_POINT_SYNC_WITHIN: Duration = Duration::from_millis(5);
 /// How often a committer lets other threads run while its group still grows.
 const GATHER_ROUNDS: u32 = 64;
 
@@ -67,25 +65,6 @@ struct Shared {
     work: Condvar,
     /// Wakes whoever wants the writer for something else than a group.
     idle: Condvar,
-}
-
-struct State {
-    /// Groups that wait, the oldest first; the last one gathers.
-    groups: VecDeque<Group>,
-    queued_bytes: usize,
-    /// `None` while somebody commits (K1).
-    writer: Option<Writer>,
-    /// Somebody waits on `idle`.
-    wanted: usize,
-    /// Entries of the last group: how many callers are likely to come again.
-    last_group: usize,
-    /// The background thread waits on `work`.
-    parked: bool,
-    closing: bool,
-    status: LogStatus,
-    safe: Arc<dyn File>,
-    /// When the oldest safe point that was not synced was written.
-    safe_dirty: Option<Instant>,
 }
 
 /// How a log is doing.
@@ -133,7 +112,7 @@ impl Log {
             status: LogStatus::of(&writer, None),
             safe: writer.safe_file(),
             safe_dirty: None,
-            writer: Some(writer),
+            writer: Some(Box::new(writer)),
             wanted: 0,
             last_group: 0,
             parked: false,
@@ -266,54 +245,6 @@ impl fmt::Debug for Log {
     }
 }
 
-impl State {
-    /// Finds the group for a submission, or says why there is none.
-    fn admit(&mut self, next: &Submission, limits: Limits) -> Result<&mut Group, AppendError> {
-        if self.closing {
-            return Err(AppendError::Closed);
-        }
-        if let Some(failure) = self.status.is_final() {
-            return Err(failure.clone());
-        }
-        let (waiting, limit) = (self.queued_bytes, limits.queue_bytes);
-        if waiting > 0 && waiting + next.len() > limit {
-            return Err(AppendError::Overloaded { waiting, limit });
-        }
-        self.queued_bytes += next.len();
-        let fits = |it: &Group| it.bytes() + next.len() <= limits.group_bytes;
-        if !self.groups.back().is_some_and(fits) {
-            self.groups.push_back(Group::default());
-        }
-        // A group was pushed just now if there was none.
-        self.groups.back_mut().ok_or(AppendError::Closed)
-    }
-
-    /// What the background thread does next; `None` when the log is closed and all is done.
-    fn next_task(&mut self) -> Option<Task> {
-        // A failed sync is never repeated (W3).
-        let dirty = self.safe_dirty.filter(|_| self.status.is_final().is_none());
-        let due = dirty.map(|it| SAFE_POINT_SYNC_WITHIN.saturating_sub(it.elapsed()));
-        if due.is_some_and(|it| it.is_zero()) {
-            self.safe_dirty = None;
-            return Some(Task::SyncSafePoint(Arc::clone(&self.safe)));
-        }
-        // While somebody else has the writer there is nothing more to do; they wake us.
-        let Some(writer) = self.writer.take() else { return Some(Task::Wait(due)) };
-        if !self.groups.is_empty() && self.wanted == 0 {
-            return Some(Task::Commit(writer));
-        }
-        self.writer = Some(writer);
-        if self.closing && self.groups.is_empty() { None } else { Some(Task::Wait(due)) }
-    }
-}
-
-/// What the background thread does next.
-enum Task {
-    Commit(Writer),
-    SyncSafePoint(Arc<dyn File>),
-    Wait(Option<Duration>),
-}
-
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is consistent between any two statements that can panic.
@@ -330,7 +261,7 @@ impl Shared {
     }
 
     /// Commits the oldest group and puts the writer back.
-    fn commit_oldest(&self, mut writer: Writer) {
+    fn commit_oldest(&self, mut writer: Box<Writer>) {
         let (group, stopped) = {
             let mut state = self.gathered();
             let group = state.groups.pop_front().unwrap_or_default();
@@ -368,7 +299,7 @@ impl Shared {
     }
 
     /// Puts the writer back after a group of so many entries, or after something else.
-    fn put_back(&self, writer: Writer, failure: Option<AppendError>, entries: Option<usize>) {
+    fn put_back(&self, writer: Box<Writer>, failure: Option<AppendError>, entries: Option<usize>) {
         let mut state = self.state();
         if state.status.is_final().is_none() {
             state.status = LogStatus::of(&writer, failure);
@@ -399,25 +330,30 @@ impl Shared {
                     drop(state);
                     let synced = safe.sync_data();
                     let mut state = self.state();
-                    if let Err(error) = synced {
-                        state.status.failure = Some(AppendError::safe_point_sync(&error));
-                    }
+                    let failure = synced.err().map(|it| AppendError::safe_point_sync(&it));
+                    state.status.failure = failure.or(state.status.failure.take());
                     state
                 }
-                Task::Wait(due) => {
-                    state.parked = true;
-                    let mut state = match due {
-                        None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-                        Some(due) => {
-                            let woken = self.work.wait_timeout(state, due);
-                            woken.unwrap_or_else(PoisonError::into_inner).0
-                        }
-                    };
-                    state.parked = false;
-                    state
-                }
+                Task::Wait(due) => self.park(state, due),
             };
         }
+    }
+
+    fn park<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        due: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        state.parked = true;
+        let mut state = match due {
+            None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(due) => {
+                let woken = self.work.wait_timeout(state, due);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        state.parked = false;
+        state
     }
 }
 

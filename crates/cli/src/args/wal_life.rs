@@ -3,8 +3,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use api::size::parse_size;
 use clap::Args;
 use jiff::{Span, SpanRelativeTo};
+use wal_recovery::archive::Keep;
 
 use super::OutputArg;
 
@@ -18,7 +20,7 @@ pub(crate) struct WalArchive {
     pub(crate) keep_age: Option<Duration>,
     /// Deletes the oldest archived logs until the rest has at most this many bytes: 500MiB, 10GiB.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) keep_bytes: Option<u64>,
+    pub(crate) keep_bytes: Option<usize>,
     #[command(flatten)]
     pub(crate) output: OutputArg,
 }
@@ -62,13 +64,20 @@ fn parse_age(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is not an age (12h, 30d, 8w)"))
 }
 
-/// Reads a number of bytes: `4096`, `64KiB`, `500MiB`, `10GiB`, `1TiB`.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-    let unit = units.iter().find_map(|(name, bits)| Some((text.strip_suffix(name)?, *bits)));
-    let (digits, bits) = unit.unwrap_or((text, 0));
-    let bytes = digits.trim().parse::<u64>().ok().and_then(|it| it.checked_mul(1 << bits));
-    bytes.ok_or_else(|| format!("`{text}` is not a size (4096, 500MiB, 10GiB)"))
+/// Reads how long archived logs are kept: `30d`, `10GiB`, or both with a comma.
+pub(super) fn parse_keep(text: &str) -> Result<Keep, String> {
+    let bad = || format!("`{text}` is neither an age nor a size nor both (30d, 10GiB, 30d,10GiB)");
+    let mut keep = Keep::default();
+    for part in text.split(',').map(str::trim) {
+        match (parse_age(part), parse_size(part)) {
+            (Ok(age), _) if keep.age.is_none() => keep.age = Some(age),
+            (_, Ok(bytes)) if keep.bytes.is_none() && part.ends_with("iB") => {
+                keep.bytes = Some(bytes as u64);
+            }
+            _ => return Err(bad()),
+        }
+    }
+    Ok(keep)
 }
 
 #[cfg(test)]
@@ -83,11 +92,17 @@ mod tests {
         for bad in ["", "30", "0d", "-1d", "1 month", "x"] {
             assert!(parse_age(bad).is_err(), "{bad}");
         }
-        assert_eq!(parse_size("0"), Ok(0));
-        assert_eq!(parse_size("10GiB"), Ok(10 << 30));
-        assert_eq!(parse_size("1 TiB"), Ok(1 << 40));
-        for bad in ["", "10GB", "-1", "99999999999999999999", "99999999999TiB"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
+    }
+
+    #[test]
+    fn what_is_kept_has_an_age_or_a_size_or_both() {
+        let (age, bytes) = (Some(Duration::from_hours(720)), Some(10 << 30));
+        assert_eq!(parse_keep("30d"), Ok(Keep { age, bytes: None }));
+        assert_eq!(parse_keep("10GiB"), Ok(Keep { age: None, bytes }));
+        assert_eq!(parse_keep("30d, 10GiB"), Ok(Keep { age, bytes }));
+        assert_eq!(parse_keep("10GiB,30d"), Ok(Keep { age, bytes }));
+        for bad in ["", "30", "30d,30d", "1GiB,2GiB", "30d,", "30d,10GiB,1h", "10GB"] {
+            assert!(parse_keep(bad).is_err(), "{bad}");
         }
     }
 }

@@ -111,6 +111,8 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
         redact_params: args.redact_params,
         max_body: args.max_body,
         tool_timeout: Config::TOOL_TIMEOUT,
+        wal_max_bytes: args.wal_max_bytes as u64,
+        archive_keep: args.archive_keep.unwrap_or_default(),
     })
 }
 

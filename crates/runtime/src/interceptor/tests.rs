@@ -119,6 +119,8 @@ fn world(decision: Decision, act: Act) -> World {
         max_body: Config::MAX_BODY,
         // Only the tool that never ends is meant to reach its deadline.
         tool_timeout: Duration::from_millis(if act == Act::Hang { 50 } else { 60_000 }),
+        wal_max_bytes: Config::WAL_MAX_BYTES,
+        archive_keep: wal_recovery::archive::Keep::default(),
     };
     let policy = PolicyInForce::fixed(Arc::new(Says(decision)));
     let tools = Tools::default().with(probe.clone());

@@ -57,7 +57,9 @@ impl Group {
         let callbacks = std::mem::take(&mut self.callbacks);
         let outcome = self.waiting.get_or_insert_default();
         outcome.set(answer);
-        callbacks.into_iter().for_each(|(index, done)| call(done, outcome.wait(index)));
+        for (index, done) in callbacks {
+            call(done, outcome.wait(index));
+        }
     }
 }
 

@@ -65,7 +65,7 @@ struct Problem {
 pub(super) fn archive(args: &WalArchive, context: Context<'_>) -> Result<Exit, Failure> {
     let opening = opening(directory(args.dir.as_deref(), context)?);
     let archived = archive::archive(&OsVfs, &opening)?;
-    let keep = Keep { age: args.keep_age, bytes: args.keep_bytes };
+    let keep = Keep { age: args.keep_age, bytes: args.keep_bytes.map(|it| it as u64) };
     let pruned = if keep == Keep::default() {
         Pruned::default()
     } else {
