@@ -1,9 +1,5 @@
 //! A reader that looks again, while the log grows, is recovered, and is replaced.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod harness;
 
