@@ -10,6 +10,7 @@
 //! | `survey`    | looks at a directory and changes nothing                                    |
 //! | `recover`   | lock, survey, repair: the only way to a [`Log`]                             |
 //! | `marker`    | what a recovery has to say to whoever reads logs                            |
+//! | `submission`| what a caller brings, and what it gets                                      |
 //! | `writer`    | one group of entries to the disk, in the right order                        |
 //! | `growth`    | zeros ahead of the frames                                                   |
 //! | `log`       | many callers, one group at a time                                           |
@@ -38,6 +39,7 @@ pub mod repair;
 mod scan;
 pub mod seal;
 mod state;
+mod submission;
 mod survey;
 mod switch;
 mod verify;
@@ -52,10 +54,11 @@ pub use reader::{Item, ReadError, Reader, Refreshed};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};
 pub use remains::{Remains, remains};
 pub use scan::{Identity, Scanned, Tail};
+pub use submission::{Receipt, Submission};
 pub use survey::{Survey, SurveyError, survey};
 pub use verify::{Damage, DamageCause, DamageKind, SealPoint, Verified, VerifyError, verify};
 pub use violation::Violation;
-pub use writer::{AppendError, Durability, Receipt, Submission, Writer};
+pub use writer::{AppendError, Durability, Writer};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

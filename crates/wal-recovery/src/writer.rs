@@ -33,27 +33,23 @@
 //! Step 2 is [`growth`](crate::growth): a sync that has only data to write is faster than one that
 //! has a new length to write too.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 use vfs::{File, Lock, write_all_at};
-use wal_format::{Birth, Chain, Event, MAX_PAYLOAD_LEN, SafePoint, Seq, encode_entry};
+use wal_format::{Birth, Chain, SafePoint, Seq};
 
 use crate::{
-    codes,
+    Receipt, Submission, codes,
     growth::Growth,
     mutants::{Mutant, removed},
+    submission::EVENT_LEN_MAX,
 };
 
 /// A clock that falls behind by less than this is not worth a word: callers read it at their own
 /// time and enter the queue in another order.
 const CLOCK_BACK_MIN: SignedDuration = SignedDuration::from_secs(1);
-/// Bytes of a payload besides the event: keys, number, time, chain. Rounded up.
-const ENVELOPE_LEN: usize = 256;
-/// Most bytes of an event.
-pub(crate) const EVENT_LEN_MAX: usize = MAX_PAYLOAD_LEN as usize - ENVELOPE_LEN;
-
 /// When the safe point is synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -63,61 +59,6 @@ pub enum Durability {
     Chained,
     /// Before the answer.
     Strict,
-}
-
-/// An event to be written, serialized.
-#[derive(Clone, Debug)]
-pub struct Submission {
-    at: Timestamp,
-    event: Vec<u8>,
-}
-
-impl Submission {
-    /// Prepares `event`, submitted at `at`.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError::TooLarge`] when it does not fit a frame.
-    pub fn new(event: &Event, at: Timestamp) -> Result<Self, AppendError> {
-        let event = event.to_json();
-        if event.len() > EVENT_LEN_MAX {
-            return Err(AppendError::TooLarge { len: event.len() });
-        }
-        Ok(Self { at, event })
-    }
-
-    /// Appends the frame to `out` and returns its chain value.
-    pub(crate) fn encode(
-        &self,
-        seq: Seq,
-        previous: Chain,
-        out: &mut Vec<u8>,
-    ) -> Result<Chain, AppendError> {
-        encode_entry(seq, self.at, &self.event, previous, out)
-            .map_err(|_| AppendError::TooLarge { len: self.event.len() })
-    }
-
-    /// Length of the serialized event in bytes.
-    pub fn len(&self) -> usize {
-        self.event.len()
-    }
-
-    /// Never true: an event has at least its braces.
-    pub fn is_empty(&self) -> bool {
-        self.event.is_empty()
-    }
-}
-
-/// Proof that an entry is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// Its place in the log.
-    pub seq: Seq,
-    /// Its chain value.
-    pub chain: Chain,
-    /// How far the clock went back, when it did so between the entry before and this one
-    /// (`WAL_CLOCK_BACKWARDS`). Entries are ordered by their number, never by their time.
-    pub clock_back: Option<Duration>,
 }
 
 /// A file that belongs to a log, and the name it must keep.
@@ -214,7 +155,7 @@ impl Writer {
         self.end = end;
         self.last = Some(last.seq);
         self.chain = last.chain;
-        self.latest = group.last().map_or(self.latest, |it| it.at);
+        self.latest = group.last().map_or(self.latest, Submission::at);
         if !removed(Mutant::SafePointBeforeAnswer) {
             self.write_safe_point(self.last)?;
         }
@@ -286,9 +227,9 @@ impl Writer {
         for submission in group {
             let seq = last.map_or(Some(Seq::FIRST), Seq::next).ok_or(AppendError::SeqExhausted)?;
             chain = submission.encode(seq, chain, out)?;
-            let back = latest.duration_since(submission.at);
+            let back = latest.duration_since(submission.at());
             let clock_back = (back >= CLOCK_BACK_MIN).then(|| back.unsigned_abs());
-            (last, latest) = (Some(seq), submission.at);
+            (last, latest) = (Some(seq), submission.at());
             receipts.push(Receipt { seq, chain, clock_back });
         }
         Ok(receipts)

@@ -44,9 +44,10 @@ fn frames(foreign: u64, ours: u64, padding: &[usize]) -> Vec<Vec<u8>> {
     let birth = Birth { wal_id, node: "n".to_owned(), origin: Origin::FirstRun, previous: None };
     for seq in foreign + 1..=foreign + ours {
         let padding = "x".repeat(padding[usize::try_from(seq).unwrap() % padding.len()]);
-        let event = match seq == foreign + 1 {
-            true => birth.to_event(),
-            false => Event::new(Kind::Action).with("p", padding),
+        let event = if seq == foreign + 1 {
+            birth.to_event()
+        } else {
+            Event::new(Kind::Action).with("p", padding)
         };
         let mut frame = Vec::new();
         let at = jiff::Timestamp::UNIX_EPOCH;
@@ -103,7 +104,7 @@ fn apply(damage: Damage, mut frames: Vec<Vec<u8>>) -> Vec<u8> {
         Damage::Cut(at) => log.truncate(at.index(len)),
         Damage::Zeros(more) => log.resize(log.len() + more, 0),
         Damage::ZeroOut(at, more) => {
-            log.iter_mut().skip(at.index(len)).take(more).for_each(|it| *it = 0)
+            log.iter_mut().skip(at.index(len)).take(more).for_each(|it| *it = 0);
         }
         Damage::Append(bytes) => log.extend_from_slice(&bytes),
         Damage::AppendFrame(bytes) => wal_format::Frame::encode(&bytes, &mut log).unwrap(),
