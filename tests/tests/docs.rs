@@ -65,6 +65,7 @@ fn codes() -> BTreeSet<&'static str> {
     let mut codes = BTreeSet::new();
     codes.extend(wal_recovery::codes::ALL);
     codes.extend(drain::ProgressError::CODES);
+    codes.insert(runtime::CALLS_OPEN);
     codes.extend(runtime::CallCode::ALL.map(runtime::CallCode::as_str));
     codes.extend(runtime::ToolErrorCode::ALL.map(runtime::ToolErrorCode::as_str));
     codes.extend(policy::DenyCode::ALL.map(policy::DenyCode::as_str));

@@ -16,6 +16,12 @@ use tempfile::TempDir;
 /// A key made by `openssl genpkey -algorithm ed25519` for this test.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIBnb6dsGpPp/hhZc+mqc3aQviQH8qwf1qQC0HC0wf6kT\n-----END PRIVATE KEY-----\n";
 
+/// Its public half, as `openssl pkey -pubout` prints it.
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAIQaV2Mc42K3SZsngg1m5AnJLsAXlGP4KKVUdO+06IeY=\n-----END PUBLIC KEY-----\n";
+
+/// The public half of another key.
+const OTHER_PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAcmZDKb0cPc4/PZWdZuOyg5lzyK7rbTyj9TRWAswRUW8=\n-----END PUBLIC KEY-----\n";
+
 /// A log directory, and what runs over it.
 struct Node {
     dir: TempDir,
@@ -215,6 +221,100 @@ fn a_log_is_sealed_while_the_runtime_writes_and_a_shorter_one_is_noticed() {
     node.write("telemetry.safe_seq", &1_u64.to_le_bytes());
     assert_eq!(node.done(&["status"])["health"], "ok");
     node.refused(&["seal", "--key", key], 8, "SEAL_CONTRADICTED");
+}
+
+#[test]
+fn a_seal_is_checked_when_a_log_is_verified() {
+    let node = Node::new();
+    let path = |name: &str| node.dir.path().join(name).display().to_string();
+    let (key, public, other) = (path("seal.pem"), path("pub.pem"), path("other.pem"));
+    fs::write(&key, KEY).unwrap();
+    fs::write(&public, PUBLIC_KEY).unwrap();
+    fs::write(&other, OTHER_PUBLIC_KEY).unwrap();
+    let runtime = node.runtime();
+    node.call(3);
+    runtime.stop().unwrap();
+    node.refused(&["verify", "--pub", &public], 5, "SEAL_NOT_FOUND");
+    node.done(&["seal", "--key", &key]);
+    let verified = node.done(&["verify", "--pub", &public]);
+    assert_eq!(verified["result"], "ok");
+    assert_eq!(verified["seal"], "holds, by the key of --pub");
+    node.refused(&["verify", "--pub", &other], 8, "SEAL_KEY_MISMATCH");
+
+    // A log that was shortened and looks whole is shorter than its seal says.
+    let log = node.read("telemetry.wal");
+    let first = 4 + usize::try_from(u32::from_be_bytes(log[..4].try_into().unwrap())).unwrap();
+    node.write("telemetry.wal", &log[..first]);
+    node.write("telemetry.safe_seq", &1_u64.to_le_bytes());
+    let damaged = node.wal(&["verify", "--pub", &public]);
+    assert_eq!(damaged.code(), Some(8), "{damaged:?}");
+    let damaged: Value = serde_json::from_str(&damaged.stdout).unwrap();
+    assert_eq!((&damaged["kind"], &damaged["seq"]), (&json!("truncate"), &json!(2)));
+}
+
+#[test]
+fn a_long_log_goes_to_the_archive_by_itself_once_it_is_delivered() {
+    let node = Node::new();
+    let sink = node.sink(&node.dir.path().join("sink.jsonl"));
+    let mut command = node.stack.runtime_command(&RuntimeOptions::default()).unwrap();
+    command.args(["--wal-max-bytes", "4KiB", "--archive-keep", "30d,1GiB"]);
+    let mut runtime = Process::start("runtime", &mut command).unwrap();
+    runtime.wait_for("runtime listening").unwrap();
+    node.call(20);
+    let status = format!("{}/v1/status", node.stack.runtime_url());
+    let before = node.client.get_json(&status).unwrap()["wal"]["wal_id"].clone();
+    let answered = node.entries();
+    assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+
+    runtime.wait_for("log packed").unwrap();
+    let after = node.client.get_json(&status).unwrap()["wal"]["wal_id"].clone();
+    assert_ne!(before, after);
+    node.call(2);
+    let live = node.entries();
+    let birth = &live[0]["event"]["attrs"];
+    assert_eq!((&birth["origin"], &birth["previous_wal_id"]), (&json!("rollover"), &before));
+    assert_eq!(live[0]["event"]["attrs"]["previous_chain"], answered.last().unwrap()["chain"]);
+    let archived = format!("archive/telemetry-{}.json", before.as_str().unwrap());
+    let manifest: Value = serde_json::from_slice(&node.read(&archived)).unwrap();
+    assert_eq!(manifest["entries"], json!(answered.len()));
+    // What comes after is delivered from the new log, and nothing twice.
+    assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    runtime.stop().unwrap();
+    sink.stop().unwrap();
+    let sent = fs::read_to_string(node.dir.path().join("sink.jsonl")).unwrap();
+    let ids: Vec<_> = sent
+        .lines()
+        .map(|it| serde_json::from_str::<Value>(it).unwrap()["event_id"].to_string())
+        .collect();
+    let unique: BTreeSet<_> = ids.iter().collect();
+    assert_eq!(unique.len(), ids.len(), "an event was sent twice");
+    assert_eq!(ids.len(), answered.len() + live.len());
+}
+
+#[test]
+fn a_log_with_an_open_call_is_not_archived() {
+    let node = Node::new();
+    let sink = node.sink(&node.dir.path().join("sink.jsonl"));
+    let runtime = node.runtime();
+    node.call(1);
+    runtime.kill().unwrap();
+    // The outcome of the call is lost, as when the process dies between decision and outcome.
+    let log = node.read("telemetry.wal");
+    let count = node.entries().len();
+    let mut at = 0;
+    for _ in 1..count {
+        let len = u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+        at += 4 + usize::try_from(len).unwrap();
+    }
+    node.write("telemetry.wal", &log[..at]);
+    node.write("telemetry.safe_seq", &(count as u64 - 1).to_le_bytes());
+    assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    node.refused(&["archive"], 6, "CALLS_OPEN");
+    // The next start says that the outcome is unknown; then nothing is open any more.
+    node.runtime().stop().unwrap();
+    assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    node.done(&["archive"]);
+    sink.stop().unwrap();
 }
 
 #[test]

@@ -16,14 +16,24 @@ use crate::records::verdict_in;
 
 /// An allowed call without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenIntent {
-    pub(crate) audit_id: String,
-    pub(crate) kind: String,
-    pub(crate) seq: u64,
+pub struct OpenIntent {
+    /// The call.
+    pub audit_id: String,
+    /// Kind of the tool.
+    pub kind: String,
+    /// Number of its decision.
+    pub seq: u64,
 }
 
+/// Code of a log that is not archived because of an open intent.
+pub const CALLS_OPEN: &str = "CALLS_OPEN";
+
 /// Finds the open intents of a log, oldest first. Memory grows with the open ones only.
-pub(crate) fn open_intents(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<OpenIntent>, ReadError> {
+///
+/// # Errors
+///
+/// [`ReadError`] when the log cannot be read or trusted.
+pub fn open_intents(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<OpenIntent>, ReadError> {
     let mut reader = Reader::open(vfs, dir)?;
     let mut open = BTreeMap::new();
     while let Some(item) = reader.next_entry()? {

@@ -127,8 +127,33 @@ impl File for OsFile {
     }
 
     fn is_named(&self, path: &Path) -> io::Result<bool> {
-        Ok(OsVfs.stat(path)?.is_some_and(|it| it.id == self.id))
+        Ok(id_of(path)? == Some(self.id))
     }
+}
+
+/// Which file a path names, and nothing else about it.
+///
+/// Asking for the times of a file, as every `stat` does, makes newer kernels give the next write a
+/// time of its own, which dirties the inode: a question after each sync would cost the next sync a
+/// journal commit.
+#[cfg(target_os = "linux")]
+fn id_of(path: &Path) -> io::Result<Option<FileId>> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
+        Ok(found) => Ok(Some(FileId {
+            device: makedev(found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+        })),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Which file a path names.
+#[cfg(not(target_os = "linux"))]
+fn id_of(path: &Path) -> io::Result<Option<FileId>> {
+    Ok(OsVfs.stat(path)?.map(|it| it.id))
 }
 
 fn stat(metadata: &fs::Metadata) -> Stat {

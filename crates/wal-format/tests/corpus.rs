@@ -17,6 +17,8 @@ mod entry;
 mod frame;
 #[path = "../../../tests/fuzz/src/json.rs"]
 mod json;
+#[path = "../../../tests/fuzz/src/life_files.rs"]
+mod life_files;
 #[path = "../../../tests/fuzz/src/replay.rs"]
 mod replay;
 #[path = "../../../tests/fuzz/src/small_files.rs"]
@@ -40,4 +42,9 @@ fn every_seed_of_encode_holds() {
 #[test]
 fn every_seed_of_small_files_holds() {
     replay::replay("small_files", small_files::check);
+}
+
+#[test]
+fn every_seed_of_life_files_holds() {
+    replay::replay("life_files", life_files::check);
 }

@@ -115,7 +115,7 @@ impl Log {
             writer: Some(Box::new(writer)),
             wanted: 0,
             last_group: 0,
-            parked: false,
+            parked: None,
             closing: false,
         };
         let state = Mutex::new(state);
@@ -253,9 +253,12 @@ impl Shared {
 
     /// Wakes the background thread if it sleeps.
     fn wake(&self, mut state: MutexGuard<'_, State>) {
-        let parked = std::mem::take(&mut state.parked);
+        let wanted = state.wants_background();
+        if wanted {
+            state.parked = None;
+        }
         drop(state);
-        if parked {
+        if wanted {
             self.work.notify_one();
         }
     }
@@ -344,7 +347,7 @@ impl Shared {
         mut state: MutexGuard<'a, State>,
         due: Option<Duration>,
     ) -> MutexGuard<'a, State> {
-        state.parked = true;
+        state.parked = Some(due.is_some());
         let mut state = match due {
             None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             Some(due) => {
@@ -352,7 +355,7 @@ impl Shared {
                 woken.unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        state.parked = false;
+        state.parked = None;
         state
     }
 }

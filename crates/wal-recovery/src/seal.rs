@@ -30,7 +30,7 @@ use wal_format::{Chain, SealFile, SealStatement, Seq, WalId, names, split_chain}
 
 pub use ed25519_dalek::{SigningKey, VerifyingKey};
 
-use crate::{ReadError, Reader, codes};
+use crate::{ReadError, Reader, SealPoint, codes};
 
 /// A point of a log that a signature vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,13 @@ pub struct CheckedSeal {
     pub public_key: [u8; 32],
     /// Whether that is a key that the caller trusts; else the signature proves no origin.
     pub trusted: bool,
+}
+
+impl CheckedSeal {
+    /// What a log is compared with, see [`verify`](crate::verify()).
+    pub fn point(&self) -> SealPoint {
+        SealPoint { wal_id: self.wal_id, seq: self.seq, chain: self.chain }
+    }
 }
 
 /// Reads a private key from PKCS#8 PEM.

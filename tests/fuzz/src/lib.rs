@@ -8,6 +8,7 @@
 //! | `entry`        | a payload                                        | `wal-format`                 |
 //! | `encode`       | choices that make events                         | `wal-format`                 |
 //! | `small_files`  | a safe point, a position, a text, attributes     | `wal-format`                 |
+//! | `life_files`   | a seal, a switch, a manifest                     | `wal-format`                 |
 //! | `recover`      | a log directory                                  | `wal-recovery`               |
 //! | `tail`         | a log of ours, and one damage to it              | `wal-recovery`               |
 //! | `cursors`      | the progress files of a drain                    | `drain`                      |
@@ -23,6 +24,7 @@ pub mod encode;
 pub mod entry;
 pub mod frame;
 pub mod json;
+pub mod life_files;
 #[path = "../../../crates/wal-recovery/tests/harness/oracle.rs"]
 pub mod oracle;
 pub mod otlp_bodies;

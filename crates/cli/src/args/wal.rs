@@ -42,15 +42,19 @@ pub(crate) enum Wal {
     /// was done (exit code 8): edit, delete, insert, reorder, truncate, fork.
     #[command(after_help = "Examples:
   autonomy wal verify --dir ./wal
-  autonomy wal verify --dir ./wal --output json")]
+  openssl pkey -in seal.pem -pubout -out pub.pem && autonomy wal verify --dir ./wal --pub pub.pem")]
     Verify(WalVerify),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct WalVerify {
     /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
-    #[arg(long)]
+    #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
+    /// Public Ed25519 key in PEM that must have made the seal of the log. Without it a seal is checked
+    /// against its own key: that finds damage, not a forger.
+    #[arg(long = "pub", value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArg,
 }

@@ -25,8 +25,8 @@ pub(super) struct State {
     pub(super) wanted: usize,
     /// Entries of the last group: how many callers are likely to come again.
     pub(super) last_group: usize,
-    /// The background thread waits on `work`.
-    pub(super) parked: bool,
+    /// The background thread waits on `work`; whether with a timer.
+    pub(super) parked: Option<bool>,
     pub(super) closing: bool,
     pub(super) status: LogStatus,
     pub(super) safe: Arc<dyn File>,
@@ -58,6 +58,19 @@ impl State {
         }
         // A group was pushed just now if there was none.
         self.groups.back_mut().ok_or(AppendError::Closed)
+    }
+
+    /// Whether the background thread sleeps longer than it should: entries wait and nobody commits
+    /// them, the log is closing, or a safe point has no timer yet. A wake-up for nothing would cost
+    /// each append of a single caller a switch of threads.
+    pub(super) fn wants_background(&self) -> bool {
+        match self.parked {
+            None => false,
+            Some(timed) => {
+                let commits = self.writer.is_some() && !self.groups.is_empty();
+                commits || self.closing || (self.safe_dirty.is_some() && !timed)
+            }
+        }
     }
 
     /// What the background thread does next; `None` when the log is closed and all is done.

@@ -3,10 +3,11 @@
 use std::{
     fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use api::exit::Exit;
+use runtime::{CALLS_OPEN, open_intents};
 use serde::Serialize;
 use vfs::OsVfs;
 use wal_recovery::{
@@ -64,6 +65,7 @@ struct Problem {
 
 pub(super) fn archive(args: &WalArchive, context: Context<'_>) -> Result<Exit, Failure> {
     let opening = opening(directory(args.dir.as_deref(), context)?);
+    nothing_open(&opening.dir)?;
     let archived = archive::archive(&OsVfs, &opening)?;
     let keep = Keep { age: args.keep_age, bytes: args.keep_bytes.map(|it| it as u64) };
     let pruned = if keep == Keep::default() {
@@ -249,6 +251,20 @@ pub(super) fn seal(args: &WalSeal, context: Context<'_>) -> Result<Exit, Failure
         ])?,
     }
     Ok(Exit::Done)
+}
+
+/// The next start of the runtime looks for calls without an outcome in the live log only, so a log
+/// that has some must still be live then.
+fn nothing_open(dir: &Path) -> Result<(), Failure> {
+    // Whatever is wrong with the log, the archive says it in its own words.
+    let Ok(open) = open_intents(&OsVfs, dir) else { return Ok(()) };
+    let Some(first) = open.first() else { return Ok(()) };
+    let (count, seq) = (open.len(), first.seq);
+    let message = format!("{count} allowed calls have no outcome yet, the first at seq {seq}");
+    Err(Failure::new(Exit::Conflict, CALLS_OPEN, message).hint(
+        "a running call ends by itself; after a crash start the runtime once, which records the \
+         outcome as unknown, then drain and archive",
+    ))
 }
 
 /// How these commands open a log: as it is, without any override.

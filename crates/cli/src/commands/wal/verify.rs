@@ -1,12 +1,15 @@
 //! `autonomy wal verify`: reads every byte of a log.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use api::exit::Exit;
 use serde::Serialize;
-use vfs::{OsVfs, Vfs as _};
-use wal_format::names;
-use wal_recovery::{Damage, SealPoint, Tail, Verified, VerifyError, verify as verify_log};
+use vfs::OsVfs;
+use wal_recovery::{
+    Damage, SealPoint, Tail, Verified, VerifyError,
+    seal::{SealError, check_seal, verifying_key},
+    verify as verify_log,
+};
 
 use crate::{
     args::{Output, WalVerify},
@@ -17,7 +20,7 @@ use crate::{
 
 pub(super) fn verify(args: &WalVerify, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = directory(args.dir.as_deref(), context)?;
-    let seal = seal(&dir)?;
+    let seal = seal(&dir, args.public_key.as_deref())?;
     let (report, exit) = match verify_log(&OsVfs, &dir, seal.point.as_ref()) {
         Ok(verified) => (Report::whole(&dir, &verified, &seal), Exit::Done),
         Err(VerifyError::Damaged(damage)) => {
@@ -34,21 +37,32 @@ pub(super) fn verify(args: &WalVerify, context: Context<'_>) -> Result<Exit, Fai
 
 /// The seal of a log, as far as it is taken into account.
 struct Seal {
-    /// What was signed; only with a key to check it.
     point: Option<SealPoint>,
     text: &'static str,
 }
 
-/// Looks for the seal beside a log. Without a key it proves nothing, and is only mentioned.
-fn seal(dir: &Path) -> Result<Seal, Failure> {
-    let path = dir.join(names::SEAL);
-    let there = OsVfs.stat(&path).map_err(|it| Failure::file("read", &path, &it))?.is_some();
-    let text = if there { NOT_CHECKED } else { NO_SEAL };
-    Ok(Seal { point: None, text })
+/// Checks the seal beside a log. Who names a key wants the seal of that key, and none is an error.
+fn seal(dir: &Path, key: Option<&Path>) -> Result<Seal, Failure> {
+    let trusted = match key {
+        None => None,
+        Some(path) => {
+            let pem = fs::read_to_string(path).map_err(|it| Failure::file("read", path, &it))?;
+            Some(verifying_key(&pem)?)
+        }
+    };
+    match check_seal(&OsVfs, dir, trusted.as_ref()) {
+        Ok(sealed) => {
+            let text = if sealed.trusted { TRUSTED } else { OWN_KEY };
+            Ok(Seal { point: Some(sealed.point()), text })
+        }
+        Err(SealError::NotFound { .. }) if key.is_none() => Ok(Seal { point: None, text: NO_SEAL }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 const NO_SEAL: &str = "none: a log whose chain was computed anew cannot be told from the first one";
-const NOT_CHECKED: &str = "there, not checked";
+const OWN_KEY: &str = "holds, by the key that it names itself; --pub says whose it must be";
+const TRUSTED: &str = "holds, by the key of --pub";
 
 fn failure(error: &VerifyError) -> Failure {
     let exit = match error {
