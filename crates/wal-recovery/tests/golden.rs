@@ -85,7 +85,7 @@ fn a_torn_log_loses_its_tail_and_a_committed_one_is_refused() {
 #[test]
 fn zeros_behind_a_log_are_trimmed() {
     let (report, after) = recovered(ZEROS, Some(SAFE_SEQ), Overrides::default()).unwrap();
-    check(&report, OURS, 6, (0, 0, 64));
+    check(&report, OURS, 6, (0, 0, 0));
     assert_eq!(after, CHAINED);
 }
 

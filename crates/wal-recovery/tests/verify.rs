@@ -30,7 +30,7 @@ impl Frames {
         for id in 2..=count {
             writer.commit(&[entry(id, 10)]).unwrap();
         }
-        drop(writer);
+        writer.close().unwrap();
         Self::split(&read(&vfs, names::WAL).unwrap())
     }
 

@@ -244,7 +244,7 @@ async fn an_outcome_that_cannot_be_recorded_is_not_reported_as_success() {
     let world = world(allow(), Act::Succeed);
     let mut syncs = 0;
     world.vfs.set_plan(FaultPlan::new(move |_, op| {
-        let log = matches!(op, Op::Write { path, .. } if path.ends_with("telemetry.wal"));
+        let log = matches!(op, Op::Sync(path) if path.ends_with("telemetry.wal"));
         syncs += u32::from(log);
         (log && syncs == 2).then_some(Fault::Eio)
     }));
