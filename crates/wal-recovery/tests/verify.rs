@@ -372,7 +372,7 @@ fn a_seal_finds_what_the_chain_alone_cannot() {
     for id in 2..=12 {
         writer.commit(&[entry(id + u64::from(id == 5), 10)]).unwrap();
     }
-    drop(writer);
+    writer.close().unwrap();
     let forged = Frames::split(&read(&vfs, names::WAL).unwrap());
     assert!(check(&forged.bytes(), 12, None).is_ok(), "without a seal nobody can tell");
     let found = damaged(&forged.bytes(), 12, Some(seal));
