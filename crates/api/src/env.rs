@@ -11,6 +11,16 @@ pub struct Var {
     pub doc: &'static str,
 }
 
+/// A setting of OTLP exporters: one variable for logs, and one for all signals that counts when the
+/// other is not set (OpenTelemetry specification, "OTLP exporter configuration").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// The variable for logs.
+    pub logs: &'static str,
+    /// The variable for all signals.
+    pub all: &'static str,
+}
+
 /// Adopts a log that was written before safe points existed, for one start.
 pub const WAL_LEGACY_UPGRADE: &str = "AUTONOMYOPS_WAL_LEGACY_UPGRADE";
 /// Accepts the loss of all telemetry after the log was deleted, for one start.
@@ -20,13 +30,31 @@ pub const STRICT_MODE: &str = "AUTONOMY_STRICT_MODE";
 /// Names the person or program in decisions.
 pub const OPERATOR: &str = "AUTONOMY_OPERATOR";
 /// Address of the collector.
-pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub const OTLP_ENDPOINT: Signal =
+    Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", all: "OTEL_EXPORTER_OTLP_ENDPOINT" };
+/// Encoding of every request to the collector.
+pub const OTLP_PROTOCOL: Signal =
+    Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", all: "OTEL_EXPORTER_OTLP_PROTOCOL" };
 /// Headers of every request to the collector.
-pub const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+pub const OTLP_HEADERS: Signal =
+    Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_HEADERS", all: "OTEL_EXPORTER_OTLP_HEADERS" };
 /// Compression of every request to the collector.
-pub const OTLP_COMPRESSION: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
+pub const OTLP_COMPRESSION: Signal =
+    Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", all: "OTEL_EXPORTER_OTLP_COMPRESSION" };
 /// Time limit of one request to the collector.
-pub const OTLP_TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+pub const OTLP_TIMEOUT: Signal =
+    Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", all: "OTEL_EXPORTER_OTLP_TIMEOUT" };
+/// Authorities that are trusted for the collector.
+pub const OTLP_CERTIFICATE: Signal =
+    Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", all: "OTEL_EXPORTER_OTLP_CERTIFICATE" };
+/// Certificate that is shown to the collector.
+pub const OTLP_CLIENT_CERTIFICATE: Signal = Signal {
+    logs: "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
+    all: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+};
+/// Key of that certificate.
+pub const OTLP_CLIENT_KEY: Signal =
+    Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", all: "OTEL_EXPORTER_OTLP_CLIENT_KEY" };
 /// Time that a bundle carries, for reproducible builds.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Base directory of state files.
@@ -58,13 +86,37 @@ pub const ALL: &[Var] = &[
         name: WAL_OPERATOR_RESET,
         doc: "`1` starts a new log after `telemetry.wal` and `telemetry.safe_seq` were deleted, for one start; the loss is logged.",
     },
-    Var { name: OTLP_ENDPOINT, doc: "Base URL of the OTLP collector; `/v1/logs` is appended." },
+    Var { name: OTLP_ENDPOINT.all, doc: "Base URL of the OTLP collector; `/v1/logs` is appended." },
     Var {
-        name: OTLP_HEADERS,
+        name: OTLP_ENDPOINT.logs,
+        doc: "Whole URL for logs, used as it is; wins over the base URL.",
+    },
+    Var { name: OTLP_PROTOCOL.all, doc: "`http/protobuf` or `http/json`." },
+    Var { name: OTLP_PROTOCOL.logs, doc: "The same for logs alone; wins." },
+    Var {
+        name: OTLP_HEADERS.all,
         doc: "Headers of every request to the collector: `key=value,key=value`, values percent-encoded.",
     },
-    Var { name: OTLP_COMPRESSION, doc: "`gzip` or `none`." },
-    Var { name: OTLP_TIMEOUT, doc: "Time limit of one request to the collector, in milliseconds." },
+    Var { name: OTLP_HEADERS.logs, doc: "The same for logs alone; wins as a whole." },
+    Var { name: OTLP_COMPRESSION.all, doc: "`gzip` or `none`." },
+    Var { name: OTLP_COMPRESSION.logs, doc: "The same for logs alone; wins." },
+    Var {
+        name: OTLP_TIMEOUT.all,
+        doc: "Time limit of one request to the collector, in milliseconds.",
+    },
+    Var { name: OTLP_TIMEOUT.logs, doc: "The same for logs alone; wins." },
+    Var {
+        name: OTLP_CERTIFICATE.all,
+        doc: "File with the certificate authorities (PEM) that are trusted for the collector, instead of those of the machine.",
+    },
+    Var { name: OTLP_CERTIFICATE.logs, doc: "The same for logs alone; wins." },
+    Var {
+        name: OTLP_CLIENT_CERTIFICATE.all,
+        doc: "File with the certificate chain (PEM) that is shown to the collector.",
+    },
+    Var { name: OTLP_CLIENT_CERTIFICATE.logs, doc: "The same for logs alone; wins." },
+    Var { name: OTLP_CLIENT_KEY.all, doc: "File with the private key (PEM) of that certificate." },
+    Var { name: OTLP_CLIENT_KEY.logs, doc: "The same for logs alone; wins." },
     Var {
         name: SOURCE_DATE_EPOCH,
         doc: "Seconds since 1970 that `policy build` writes into a bundle; 0 when not set, so that the same files give the same bytes.",

@@ -43,8 +43,78 @@ pub struct RuntimeStatus {
     pub policy_digest: String,
     /// The log.
     pub wal: WalStatus,
+    /// Delivery to a collector; absent when the runtime has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exporter: Option<ExporterStatus>,
     /// Seconds since the start.
     pub uptime_seconds: u64,
+}
+
+/// Delivery from a runtime to a collector. The counts are those of this process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExporterStatus {
+    /// Where requests go, without credentials.
+    pub endpoint: String,
+    /// What it does now.
+    pub state: ExporterState,
+    /// Entries that the collector accepted.
+    pub accepted: PerClass,
+    /// Entries that waited when it looked last.
+    pub pending: u64,
+    /// Entries that the collector refused for good.
+    pub dead_lettered: u64,
+    /// Batches begun.
+    pub batches: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests sent again after a failure.
+    pub retries: u64,
+    /// Bytes of all requests before compression.
+    pub bytes: u64,
+    /// When everything was delivered last, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<String>,
+    /// Why not everything is delivered; absent when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<ExporterError>,
+}
+
+/// What an exporter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExporterState {
+    /// Everything is delivered.
+    Idle,
+    /// A pass is under way.
+    Sending,
+    /// The collector is away, or another consumer is at work; it tries again by itself.
+    Waiting,
+    /// Something needs a person; it looks again now and then.
+    Stopped,
+}
+
+/// Why entries are not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExporterError {
+    /// Stable code.
+    pub code: String,
+    /// What happened.
+    pub text: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// A count for each class of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PerClass {
+    /// Errors.
+    pub error: u64,
+    /// Decisions.
+    pub decision: u64,
+    /// Actions.
+    pub action: u64,
+    /// Everything else.
+    pub lifecycle: u64,
 }
 
 /// State of the log behind a runtime.
@@ -57,6 +127,9 @@ pub struct WalStatus {
     /// Last sequence number accepted by a consumer; absent when the position cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
+    /// Entries after that one; absent when the position cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
     /// Size of the log in bytes.
     pub bytes: u64,
     /// `ok`, or the code of the error that stopped the log.

@@ -10,9 +10,11 @@ use wal_recovery::archive::Keep;
 
 use crate::filter::{SeqRange, Since, parse_since};
 
+mod collector;
 mod wal;
 mod wal_life;
 
+pub(crate) use collector::CollectorArgs;
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 
@@ -129,6 +131,11 @@ pub(crate) struct RuntimeStart {
     /// [default: for ever].
     #[arg(long, value_name = "AGE,SIZE", value_parser = wal_life::parse_keep)]
     pub(crate) archive_keep: Option<Keep>,
+    /// Base URL of a collector to which the log is delivered in the background; `/v1/logs` is
+    /// appended. The other settings come from the OTEL_EXPORTER_OTLP_* variables. Without it nothing
+    /// is sent, whatever they say.
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
     /// What to do when the log cannot be trusted.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_corruption: OnCorruption,
@@ -172,7 +179,8 @@ pub(crate) enum Telemetry {
     #[command(visible_alias = "flush")]
     #[command(after_help = "Examples:
   autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318
-  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318 --batch 100 --output json")]
+  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318 --batch 100 --output json
+  autonomy telemetry drain --dir ./wal --endpoint https://collector:4318 --ca-file ca.pem --follow")]
     Drain(Drain),
 }
 
@@ -208,32 +216,30 @@ pub(crate) struct Drain {
     /// Directory of the log: the --wal-dir of the runtime.
     #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
-    /// Base URL of the collector; /v1/logs is appended [env: OTEL_EXPORTER_OTLP_ENDPOINT].
-    #[arg(long)]
-    pub(crate) endpoint: Option<String>,
+    #[command(flatten)]
+    pub(crate) collector: CollectorArgs,
     /// Most entries in one request.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) batch: u32,
-    /// Time limit of one request, for example 10s or 500ms [default: 10s].
-    #[arg(long, value_parser = parse_duration)]
-    pub(crate) timeout: Option<std::time::Duration>,
+    /// Most bytes of entries in one request; a single entry may be larger.
+    #[arg(long, default_value = "4MiB", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) batch_bytes: usize,
     /// How often a request is repeated when the collector may recover.
     #[arg(long, default_value_t = 3)]
     pub(crate) retries: u32,
-    /// Compression of requests [default: none].
-    #[arg(long, value_enum)]
-    pub(crate) compression: Option<Compression>,
+    /// Age beyond which an entry goes before fresher ones of a higher class; `never` sends by class
+    /// alone.
+    #[arg(long, default_value = "1h", value_name = "AGE", value_parser = collector::MaxAge::parse)]
+    pub(crate) max_age: collector::MaxAge,
+    /// Node to name instead of the one that the log names. It is part of every event id: drain a log
+    /// under one name only.
+    #[arg(long, value_parser = collector::parse_node)]
+    pub(crate) node: Option<String>,
+    /// Goes on: sends new entries as they come, and waits for a collector that is away.
+    #[arg(long)]
+    pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) output: OutputArg,
-}
-
-/// Compression of requests to a collector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compression {
-    /// As it is.
-    None,
-    /// gzip.
-    Gzip,
 }
 
 #[derive(Debug, Subcommand)]

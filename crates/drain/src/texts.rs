@@ -123,7 +123,7 @@ impl fmt::Display for Notice {
 }
 
 /// The accounts of a drain. `queued = accepted + dead_lettered + pending`, always.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Entries that were not settled when they were indexed.
     pub queued: u64,

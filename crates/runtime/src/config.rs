@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::exporter::CollectorSettings;
 use wal_recovery::{Durability, Overrides, archive::Keep};
 
 /// Configuration of a runtime. There is no default: whoever starts one says what it governs.
@@ -31,6 +32,8 @@ pub struct Config {
     pub wal_max_bytes: u64,
     /// How long archived logs are kept; for ever unless it says otherwise.
     pub archive_keep: Keep,
+    /// Collector to which the log is delivered in the background; none is delivered to by default.
+    pub collector: Option<CollectorSettings>,
 }
 
 impl Config {

@@ -14,7 +14,8 @@
 //! | `quarantine`  | a runtime without a log: up, and denying                                    |
 //! | `rollover`    | a log that is long and delivered goes to the archive                        |
 //! | `tools`       | what an allowed call does                                                   |
-//! | `exporter`    | drives a drain: log, HTTP, files                                            |
+//! | `exporter`    | drives a drain: log, HTTP, files; by hand or in the background              |
+//! | `metrics`     | the state as OpenMetrics text                                               |
 //! | `allow_list`  | which endpoints a tool may reach                                            |
 //! | `trace`       | W3C trace context of a request                                              |
 
@@ -24,6 +25,7 @@ mod exporter;
 mod intents;
 mod interceptor;
 mod journal;
+mod metrics;
 mod policies;
 mod quarantine;
 mod records;
@@ -37,8 +39,9 @@ mod trace;
 pub use allow_list::{AllowList, AllowListError, Reach};
 pub use config::Config;
 pub use exporter::{
-    Collector, CollectorError, Compression, DrainError, DrainOptions, ProgressReadError,
-    drain_once, load_progress,
+    Asked, Collector, CollectorError, CollectorSettings, Compression, Consumer, DrainError,
+    DrainOptions, Endpoint, Pace, ProgressReadError, SettingsError, TIMEOUT_DEFAULT, drain_once,
+    load_progress,
 };
 pub use intents::{CALLS_OPEN, OpenIntent, open_intents};
 pub use interceptor::CallCode;

@@ -28,7 +28,7 @@ use wal_recovery::{
     codes,
 };
 
-use crate::{interceptor::Interceptor, start::Wal};
+use crate::{exporter::Exporting, interceptor::Interceptor, start::Wal};
 
 /// Pause between two looks at the length of the log.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -83,12 +83,22 @@ impl Drop for OpenCall {
 }
 
 /// Looks after the log until it is dropped.
-pub(crate) async fn look_after(how: Rollover, interceptor: Arc<Interceptor>, wal: Arc<Wal>) {
+pub(crate) async fn look_after(
+    how: Rollover,
+    interceptor: Arc<Interceptor>,
+    wal: Arc<Wal>,
+    exporting: Option<Exporting>,
+) {
     // What an earlier process has left is finished first.
     pack(&how, &wal).await;
     let mut pruned = Instant::now();
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
+        if interceptor.journal.status().bytes > how.max_bytes
+            && let Some(exporting) = &exporting
+        {
+            exporting.hurry();
+        }
         if due(&how, &interceptor, &wal) && roll_over(&how, &interceptor, &wal).await {
             pack(&how, &wal).await;
         } else if pruned.elapsed() >= PRUNE_INTERVAL {

@@ -6,6 +6,7 @@
 //! | `GET /health`             | `api::health::Health`                                             |
 //! | `GET /v1/status`          | `api::health::RuntimeStatus`                                      |
 //! | `GET /v1/tools`           | kinds and parameter schemas                                       |
+//! | `GET /metrics`            | `metrics`: OpenMetrics text                                       |
 //! | `POST /v1/policy/reload`  | loopback only: swaps the policy without a restart                 |
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -30,7 +31,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
+    exporter::Exporting,
     interceptor::{Answer, CallCode, Interceptor},
+    metrics,
     policies::record_reload,
     records::Call,
     shape,
@@ -48,6 +51,7 @@ const KIND_LEN_MAX: usize = 256;
 pub(crate) struct App {
     pub(crate) interceptor: Arc<Interceptor>,
     pub(crate) wal: Arc<Wal>,
+    pub(crate) exporting: Option<Exporting>,
     pub(crate) max_body: usize,
     pub(crate) started: Instant,
 }
@@ -59,6 +63,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/tools", get(tools))
+        .route("/metrics", get(scrape))
         .route("/v1/policy/reload", post(reload))
         .fallback(not_found)
         .layer(middleware::from_fn(no_browsers))
@@ -164,6 +169,7 @@ async fn health(State(app): State<App>) -> Json<Health> {
 async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
     let evaluator = app.interceptor.policy.current();
     let log = app.interceptor.journal.status();
+    let position = app.wal.position();
     Json(RuntimeStatus {
         node: app.interceptor.node.clone(),
         mode: app.interceptor.policy.mode(),
@@ -172,12 +178,22 @@ async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
         wal: WalStatus {
             wal_id: app.wal.wal_id().to_string(),
             last_seq: log.last_seq,
-            position: app.wal.position(),
+            position,
+            lag: position.map(|it| log.last_seq.saturating_sub(it)),
             bytes: log.bytes,
             health: log.failure.map_or("ok".to_owned(), |it| it.code().to_owned()),
         },
+        exporter: app.exporting.as_ref().map(Exporting::status),
         uptime_seconds: app.started.elapsed().as_secs(),
     })
+}
+
+async fn scrape(State(app): State<App>) -> Response {
+    let Json(status) = status(State(app)).await;
+    match metrics::text(&status) {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => problem(500, "METRICS", "No metrics", error.to_string()),
+    }
 }
 
 async fn tools(State(app): State<App>) -> Json<Value> {

@@ -23,7 +23,7 @@ use wal_recovery::{AppendError, Log, Marker, Opening, ReadError, RecoverError, R
 
 use crate::{
     Config, ReloadError,
-    exporter::load_progress,
+    exporter::{Collector, CollectorError, DrainOptions, Exporter, load_progress},
     intents::open_intents,
     interceptor::Interceptor,
     journal::Journal,
@@ -42,6 +42,7 @@ pub struct Runtime {
     max_body: usize,
     grace: Duration,
     rollover: Rollover,
+    export: Option<(DrainOptions, Collector)>,
 }
 
 /// The log behind a runtime, as far as status needs it.
@@ -76,7 +77,10 @@ impl Runtime {
     ///
     /// [`StartError`]. A log that is refused is unchanged.
     pub async fn open(config: &Config, tools: Tools) -> Result<Self, StartError> {
-        let recovered = recover(&OsVfs, &opening(config))?;
+        let now = Timestamp::now();
+        // What cannot be used is said before the log is touched.
+        let collector = config.collector.as_ref().map(Collector::new).transpose()?;
+        let recovered = recover(&OsVfs, &opening(config, now))?;
         report(config, &recovered.report);
         let open = open_intents(&OsVfs, &config.wal_dir)?;
         let policy = PolicyInForce::load(config);
@@ -102,8 +106,9 @@ impl Runtime {
                 max_bytes: config.wal_max_bytes,
                 keep: config.archive_keep,
                 node: config.node.clone(),
-                holder: holder(Timestamp::now()),
+                holder: holder(now),
             },
+            export: collector.map(|it| (drain_options(config, now), it)),
         })
     }
 
@@ -132,14 +137,22 @@ impl Runtime {
             .with("policy_ref", policy_ref.as_str());
         self.interceptor.journal.append(&event).await?;
         tracing::info!(%addr, policy_ref, "runtime listening");
+        let exporter = self
+            .export
+            .map(|(options, collector)| Exporter::start(Arc::new(OsVfs), options, collector))
+            .transpose()
+            .map_err(StartError::Thread)?;
+        let exporting = exporter.as_ref().map(Exporter::shown);
         let care = tokio::spawn(look_after(
             self.rollover,
             Arc::clone(&self.interceptor),
             Arc::clone(&self.wal),
+            exporting.clone(),
         ));
         let app = App {
             interceptor: Arc::clone(&self.interceptor),
             wal: self.wal,
+            exporting,
             max_body: self.max_body,
             started: Instant::now(),
         };
@@ -154,6 +167,10 @@ impl Runtime {
         care.abort();
         self.interceptor.journal.append(&lifecycle("runtime.stopped")).await?;
         self.interceptor.journal.close()?;
+        if let Some(exporter) = exporter {
+            // A thread that was lost is said by the exporter itself.
+            tokio::task::spawn_blocking(|| exporter.finish()).await.ok();
+        }
         tracing::info!("runtime stopped");
         Ok(())
     }
@@ -174,8 +191,13 @@ impl Reloader {
     }
 }
 
-fn opening(config: &Config) -> Opening {
-    let now = Timestamp::now();
+fn drain_options(config: &Config, now: Timestamp) -> DrainOptions {
+    let seed = u64::from(std::process::id()) ^ u64::from(now.subsec_nanosecond().unsigned_abs());
+    let holder = format!("the runtime, {}", holder(now));
+    DrainOptions::standard(config.wal_dir.clone(), seed, holder)
+}
+
+fn opening(config: &Config, now: Timestamp) -> Opening {
     Opening {
         dir: config.wal_dir.clone(),
         node: config.node.clone(),
@@ -219,8 +241,11 @@ pub enum StartError {
     /// An entry about the process itself could not be recorded.
     #[error("telemetry/wal: {0}")]
     Append(#[from] AppendError),
-    /// The thread that commits could not be started.
-    #[error("cannot start the commit thread")]
+    /// The collector cannot be used.
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
     Thread(#[source] io::Error),
     /// The listener failed.
     #[error("cannot serve")]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{env, exit::Exit};
-use runtime::{Config, Echo, HttpGet, Quarantine, Shell, StartError, Tools};
+use runtime::{Asked, Config, Echo, HttpGet, Quarantine, Shell, StartError, Tools};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -15,6 +15,7 @@ use wal_recovery::{Durability, Overrides, RecoverError, Violation, codes};
 
 use crate::{
     args::{DurabilityArg, OnCorruption, Runtime, RuntimeStart},
+    commands::telemetry::{collector_settings, unusable_collector},
     context::Context,
     failure::{Failure, causes, place},
 };
@@ -113,6 +114,14 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
         tool_timeout: Config::TOOL_TIMEOUT,
         wal_max_bytes: args.wal_max_bytes as u64,
         archive_keep: args.archive_keep.unwrap_or_default(),
+        collector: match &args.otlp_endpoint {
+            // Variables alone send nothing: they may be meant for the agent.
+            None => None,
+            Some(endpoint) => {
+                let endpoint = Some(endpoint.clone());
+                collector_settings(&Asked { endpoint, ..Asked::default() }, context)?
+            }
+        },
     })
 }
 
@@ -163,6 +172,7 @@ fn refused(config: &Config, error: StartError) -> Failure {
         }
         StartError::Recover(error) => error.into(),
         StartError::Read(error) => error.into(),
+        StartError::Collector(error) => unusable_collector(&error),
         other => {
             let mut failure = Failure::new(Exit::Failed, "RUNTIME_FAILED", other.to_string());
             failure.cause = causes(&other);

@@ -17,9 +17,13 @@ use crate::{
     target::Target,
 };
 
+mod collector;
 mod drain;
+mod tell;
 
-pub(crate) use drain::progress as progress_failure;
+pub(crate) use collector::{
+    progress as progress_failure, settings as collector_settings, unusable as unusable_collector,
+};
 
 pub(crate) fn run(command: Telemetry, context: Context<'_>) -> Result<Exit, Failure> {
     match command {

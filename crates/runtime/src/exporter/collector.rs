@@ -3,19 +3,23 @@
 use std::{
     error::Error,
     io::{self, Write as _},
-    time::Duration,
 };
 
 use drain::{ANSWER_BYTES_MAX, Answer, Input, Request, Silence};
 use flate2::write::GzEncoder;
+use otlp::Encoding;
 use percent_encoding::percent_decode_str;
 use reqwest::{
     Client, Response,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect::Policy,
 };
+use rustls::ClientConfig;
 use thiserror::Error;
+use tls::MaterialError;
 use url::Url;
+
+use super::settings::CollectorSettings;
 
 /// Path of the logs signal (OTLP/HTTP specification).
 const LOGS_PATH: &str = "/v1/logs";
@@ -36,37 +40,53 @@ pub struct Collector {
     client: Client,
     url: Url,
     headers: HeaderMap,
+    encoding: Encoding,
     compression: Compression,
 }
 
 impl Collector {
-    /// Prepares requests to `endpoint`, the base URL of a collector. `headers` has the form of
-    /// `OTEL_EXPORTER_OTLP_HEADERS`: `key=value,key=value`, values percent-encoded.
+    /// Prepares requests.
     ///
     /// # Errors
     ///
-    /// [`CollectorError`] when the URL or a header is none.
-    pub fn new(
-        endpoint: &str,
-        headers: &str,
-        compression: Compression,
-        timeout: Duration,
-    ) -> Result<Self, CollectorError> {
+    /// [`CollectorError`] when the URL, a header, or a certificate is none.
+    pub fn new(settings: &CollectorSettings) -> Result<Self, CollectorError> {
+        let url = settings.endpoint.logs_url()?;
         let client = Client::builder()
-            .tls_backend_preconfigured(tls::client_config().config)
+            .tls_backend_preconfigured(tls_config(&url, &settings.tls)?)
             // Proxies of the environment are not for telemetry of this machine.
             .no_proxy()
             // A redirected POST may lose its body; a collector that moved is a wrong endpoint.
             .redirect(Policy::none())
-            .timeout(timeout)
+            .timeout(settings.timeout)
             .build()
             .map_err(CollectorError::Client)?;
-        Ok(Self { client, url: logs_url(endpoint)?, headers: parse_headers(headers)?, compression })
+        let mut headers = parse_headers(&settings.headers)?;
+        for pair in &settings.more_headers {
+            let (name, value) = pair.split_once('=').ok_or_else(nameless)?;
+            insert_header(&mut headers, name, value.trim())?;
+        }
+        let compression = settings.compression;
+        Ok(Self { client, url, headers, encoding: settings.encoding, compression })
     }
 
-    /// The URL that requests go to.
-    pub fn url(&self) -> &Url {
-        &self.url
+    /// The encoding that requests are to have.
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The URL that requests go to, fit for a log: without what it may hold of a password.
+    pub fn shown(&self) -> String {
+        let mut url = self.url.clone();
+        if !url.username().is_empty() || url.password().is_some() {
+            // Both fail only for URLs without a host, which are none of ours.
+            url.set_username("").ok();
+            url.set_password(None).ok();
+        }
+        if url.query().is_some() {
+            url.set_query(Some("…"));
+        }
+        url.into()
     }
 
     /// Sends a request and says what came of it.
@@ -91,17 +111,38 @@ impl Collector {
     }
 }
 
-fn logs_url(endpoint: &str) -> Result<Url, CollectorError> {
-    let bad = |why: String| CollectorError::Endpoint { endpoint: endpoint.to_owned(), why };
-    let mut url = Url::parse(endpoint).map_err(|error| bad(error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(bad(format!("`{}` is not http or https", url.scheme())));
+/// Where a collector is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Base URL of the collector; the path of the logs signal is appended, once.
+    Base(String),
+    /// URL of the logs signal, used as it is.
+    Whole(String),
+}
+
+impl Endpoint {
+    fn logs_url(&self) -> Result<Url, CollectorError> {
+        let (Self::Base(endpoint) | Self::Whole(endpoint)) = self;
+        let bad = |why: String| CollectorError::Endpoint { endpoint: endpoint.clone(), why };
+        let mut url = Url::parse(endpoint).map_err(|error| bad(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad(format!("`{}` is not http or https", url.scheme())));
+        }
+        let path = url.path().trim_end_matches('/');
+        if matches!(self, Self::Base(_)) && !path.ends_with(LOGS_PATH) {
+            url.set_path(&format!("{path}{LOGS_PATH}"));
+        }
+        Ok(url)
     }
-    let path = url.path().trim_end_matches('/');
-    if !path.ends_with(LOGS_PATH) {
-        url.set_path(&format!("{path}{LOGS_PATH}"));
+}
+
+/// A collector without TLS must be reachable from a machine that has no trust store.
+fn tls_config(url: &Url, named: &tls::Material) -> Result<ClientConfig, CollectorError> {
+    let nothing_named = named.authorities.is_none() && named.client.is_none();
+    if nothing_named || url.scheme() == "http" {
+        return Ok(tls::client_config().config);
     }
-    Ok(url)
+    named.client_config().map_err(CollectorError::Tls)
 }
 
 fn parse_headers(text: &str) -> Result<HeaderMap, CollectorError> {
@@ -112,12 +153,23 @@ fn parse_headers(text: &str) -> Result<HeaderMap, CollectorError> {
         let (name, value) = pair.split_once('=').ok_or(CollectorError::Header { name: place })?;
         let bad = || CollectorError::Header { name: name.to_owned() };
         let value = percent_decode_str(value.trim()).decode_utf8().map_err(|_| bad())?;
-        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
-        let mut value = HeaderValue::from_str(&value).map_err(|_| bad())?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
+        insert_header(&mut headers, name, &value)?;
     }
     Ok(headers)
+}
+
+fn insert_header(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), CollectorError> {
+    let bad = || CollectorError::Header { name: name.to_owned() };
+    let key = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| bad())?;
+    value.set_sensitive(true);
+    headers.insert(key, value);
+    Ok(())
+}
+
+/// A header without a name: what is there may be a secret, and is not shown.
+fn nameless() -> CollectorError {
+    CollectorError::Header { name: "without a name".to_owned() }
 }
 
 fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
@@ -196,6 +248,24 @@ pub enum CollectorError {
     /// The HTTP client could not be made.
     #[error("cannot set up an HTTP client")]
     Client(#[source] reqwest::Error),
+    /// A certificate or key that was named cannot be used.
+    #[error(transparent)]
+    Tls(MaterialError),
+}
+
+impl CollectorError {
+    /// Every stable code.
+    pub const CODES: [&str; 4] = ["BAD_ENDPOINT", "BAD_HEADER", "HTTP_CLIENT", "BAD_CERTIFICATE"];
+
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Endpoint { .. } => "BAD_ENDPOINT",
+            Self::Header { .. } => "BAD_HEADER",
+            Self::Client(_) => "HTTP_CLIENT",
+            Self::Tls(_) => "BAD_CERTIFICATE",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -210,11 +280,15 @@ mod tests {
             ("https://h/otlp", "https://h/otlp/v1/logs"),
             ("https://h/v1/logs", "https://h/v1/logs"),
         ] {
-            assert_eq!(logs_url(endpoint).unwrap().as_str(), want);
+            let base = Endpoint::Base(endpoint.to_owned());
+            assert_eq!(base.logs_url().unwrap().as_str(), want);
         }
         for bad in ["", "h:4318", "ftp://h", "http://"] {
-            assert!(logs_url(bad).is_err(), "{bad}");
+            assert!(Endpoint::Base(bad.to_owned()).logs_url().is_err(), "{bad}");
+            assert!(Endpoint::Whole(bad.to_owned()).logs_url().is_err(), "{bad}");
         }
+        let whole = Endpoint::Whole("http://h:4318/other".to_owned());
+        assert_eq!(whole.logs_url().unwrap().as_str(), "http://h:4318/other");
     }
 
     #[test]
@@ -225,6 +299,12 @@ mod tests {
         for bad in ["secret", "a b=secret", "a=%0Asecret"] {
             let error = parse_headers(bad).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
+            let more_headers = vec![bad.replace("%0A", "x\n")];
+            let settings =
+                CollectorSettings { more_headers, ..CollectorSettings::plain("http://h") };
+            let error = Collector::new(&settings).unwrap_err();
+            assert_eq!(error.code(), "BAD_HEADER");
+            assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 }

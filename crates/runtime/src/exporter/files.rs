@@ -13,6 +13,57 @@ use wal_format::{WalId, names};
 /// Most bytes of a progress file; ours have a few hundred. A longer one is not ours.
 const PROGRESS_LEN_MAX: u64 = 64 << 10;
 
+/// Content of both files; `None` for one that does not exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Files {
+    cursors: Option<Vec<u8>>,
+    position: Option<Vec<u8>>,
+}
+
+impl Files {
+    pub(super) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ProgressReadError> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            read_whole(vfs, &path, PROGRESS_LEN_MAX)
+                .map_err(|source| ProgressReadError::Io { path, source })
+        };
+        let switch = dir.join(names::SWITCH);
+        let waits =
+            vfs.stat(&switch).map_err(|source| ProgressReadError::Io { path: switch, source })?;
+        if waits.is_some() {
+            // The log is being replaced: what the files say is about the one before.
+            return Ok(Self::default());
+        }
+        Ok(Self { cursors: read(names::CURSORS)?, position: read(names::POS)? })
+    }
+
+    pub(super) fn progress(&self, wal_id: WalId) -> Result<Progress, ProgressReadError> {
+        Ok(Progress::load(wal_id, self.cursors.as_deref(), self.position.as_deref())?)
+    }
+
+    pub(super) fn write_cursors(
+        &mut self,
+        vfs: &dyn Vfs,
+        dir: &Path,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
+        vfs::replace(vfs, &dir.join(names::CURSORS), &bytes)?;
+        self.cursors = Some(bytes);
+        Ok(())
+    }
+
+    pub(super) fn write_position(
+        &mut self,
+        vfs: &dyn Vfs,
+        dir: &Path,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
+        vfs::replace(vfs, &dir.join(names::POS), &bytes)?;
+        self.position = Some(bytes);
+        Ok(())
+    }
+}
+
 /// Reads how far a log has been delivered.
 ///
 /// # Errors
@@ -23,20 +74,7 @@ pub fn load_progress(
     dir: &Path,
     wal_id: WalId,
 ) -> Result<Progress, ProgressReadError> {
-    let read = |name: &str| {
-        let path = dir.join(name);
-        read_whole(vfs, &path, PROGRESS_LEN_MAX)
-            .map_err(|source| ProgressReadError::Io { path, source })
-    };
-    let switch = dir.join(names::SWITCH);
-    let waits =
-        vfs.stat(&switch).map_err(|source| ProgressReadError::Io { path: switch, source })?;
-    if waits.is_some() {
-        // The log is being replaced: what the files say is about the one before.
-        return Ok(Progress::load(wal_id, None, None)?);
-    }
-    let (cursors, position) = (read(names::CURSORS)?, read(names::POS)?);
-    Ok(Progress::load(wal_id, cursors.as_deref(), position.as_deref())?)
+    Files::read(vfs, dir)?.progress(wal_id)
 }
 
 /// Why the progress of a log is not known.
@@ -53,4 +91,14 @@ pub enum ProgressReadError {
         /// What the file system said.
         source: io::Error,
     },
+}
+
+impl ProgressReadError {
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Progress(error) => error.code(),
+            Self::Io { .. } => "IO",
+        }
+    }
 }

@@ -121,6 +121,7 @@ fn world(decision: Decision, act: Act) -> World {
         tool_timeout: Duration::from_millis(if act == Act::Hang { 50 } else { 60_000 }),
         wal_max_bytes: Config::WAL_MAX_BYTES,
         archive_keep: wal_recovery::archive::Keep::default(),
+        collector: None,
     };
     let policy = PolicyInForce::fixed(Arc::new(Says(decision)));
     let tools = Tools::default().with(probe.clone());

@@ -1,0 +1,374 @@
+//! One consumer of one log, pass after pass.
+//!
+//! A pass takes the lock, sends everything that waits, and releases the lock. What is known of the
+//! backlog stays in memory between two passes, as long as it is still true:
+//!
+//! | seen at the beginning of a pass                          | then                                   |
+//! |----------------------------------------------------------|----------------------------------------|
+//! | the log is the same, the progress files are as we left them | only what is new is indexed         |
+//! | another log stands there                                 | the backlog is read anew               |
+//! | the progress files were changed by another consumer      | the backlog is read anew               |
+//! | the pass before was given up half-way, or found the log or the files changed | the backlog is read anew |
+//!
+//! # Invariants
+//!
+//! * **C1** One consumer at a time: `telemetry.drain.lock` is held from before the progress is read
+//!   until after it is written for the last time in a pass. A log is replaced under the same lock, so
+//!   no log goes away while entries of it are sent.
+//! * **C2** A pass can be dropped at any await point: nothing but the request in flight is lost, and
+//!   the entries in it are sent again, under the same ids.
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use drain::{
+    Class, Config as DrainConfig, Drain, Effect, EntryRef, Failure, Input, Notice, Progress, Report,
+};
+use jiff::Timestamp;
+use thiserror::Error;
+use vfs::{Lock, LockError, Vfs};
+use wal_format::{WalId, names};
+use wal_recovery::{ReadError, Reader, Refreshed};
+
+use super::{
+    collector::Collector,
+    files::{Files, ProgressReadError},
+};
+
+/// Name of a node whose log does not say what it is called.
+const UNKNOWN_NODE: &str = "unknown";
+
+/// What a consumer is about.
+#[derive(Clone, Debug)]
+pub struct DrainOptions {
+    /// Directory of the log.
+    pub dir: PathBuf,
+    /// Node to name instead of the one that the log names; part of every event id.
+    pub node: Option<String>,
+    /// Most entries in one request.
+    pub batch: NonZeroUsize,
+    /// Most bytes of payload in one request; a single entry may be larger.
+    pub batch_bytes: u64,
+    /// Age beyond which an entry goes first; `None` sends by class alone.
+    pub max_age: Option<Duration>,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// Seed of the jitter.
+    pub seed: u64,
+    /// Who we are, for whoever finds the lock taken.
+    pub holder: String,
+}
+
+impl DrainOptions {
+    /// The options that the command uses when nothing else is asked for.
+    pub const fn standard(dir: PathBuf, seed: u64, holder: String) -> Self {
+        Self {
+            dir,
+            node: None,
+            batch: drain::BATCH_ENTRIES_DEFAULT,
+            batch_bytes: drain::BATCH_BYTES_DEFAULT,
+            max_age: Some(drain::MAX_AGE_DEFAULT),
+            retries: drain::RETRIES_DEFAULT,
+            seed,
+            holder,
+        }
+    }
+}
+
+/// Sends everything that waits in a log to a collector, once.
+///
+/// Reads and writes files on the thread that polls it.
+///
+/// # Errors
+///
+/// [`DrainError`]. What was accepted before stays accepted; nothing else has moved.
+pub async fn drain_once(
+    vfs: &dyn Vfs,
+    options: &DrainOptions,
+    collector: &Collector,
+    mut tell: impl FnMut(&Notice),
+) -> Result<Report, DrainError> {
+    Consumer::new(options.clone()).pass(vfs, collector, &mut tell).await
+}
+
+/// A consumer of the log in one directory.
+#[derive(Debug)]
+pub struct Consumer {
+    options: DrainOptions,
+    backlog: Option<Backlog>,
+    /// A pass began and did not end: whoever drove it dropped it (C2).
+    under_way: bool,
+    /// Accounts of what was known before and is not any more.
+    earlier: Report,
+}
+
+/// What is known of the log between two passes.
+#[derive(Debug)]
+struct Backlog {
+    reader: Reader,
+    machine: Drain,
+    /// The progress files as this consumer left them.
+    files: Files,
+}
+
+impl Consumer {
+    /// Makes a consumer that knows nothing yet. Nothing is read or locked.
+    pub fn new(options: DrainOptions) -> Self {
+        Self { options, backlog: None, under_way: false, earlier: Report::default() }
+    }
+
+    /// The accounts of all passes so far.
+    pub fn report(&self) -> Report {
+        let mut report = self.backlog.as_ref().map(|it| it.machine.report()).unwrap_or_default();
+        add(&mut report, &self.earlier);
+        report
+    }
+
+    /// Sends everything that waits now. The accounts are those of all passes.
+    ///
+    /// # Errors
+    ///
+    /// [`DrainError`]. The next pass goes on with what waits.
+    pub async fn pass(
+        &mut self,
+        vfs: &dyn Vfs,
+        collector: &Collector,
+        tell: &mut dyn FnMut(&Notice),
+    ) -> Result<Report, DrainError> {
+        let options = self.options.clone();
+        // C1.
+        let _lock = lock(vfs, &options.dir, &options.holder)?;
+        self.check(vfs, &options.dir);
+        let backlog = match &mut self.backlog {
+            Some(known) => known,
+            none => none.insert(Backlog::read(vfs, &options, collector)?),
+        };
+        self.under_way = true;
+        let failure = backlog.run(vfs, &options.dir, collector, tell).await;
+        self.under_way = matches!(failure, Some(Failure::LogChanged { .. } | Failure::Progress(_)));
+        let report = self.report();
+        match failure {
+            None => Ok(report),
+            Some(failure) => Err(DrainError::Stopped { failure, report: Box::new(report) }),
+        }
+    }
+
+    /// Forgets what is known and not true any more (the table of the module).
+    fn check(&mut self, vfs: &dyn Vfs, dir: &Path) {
+        let Some(known) = &mut self.backlog else { return };
+        // What cannot be looked at is read anew, and says then what is wrong.
+        if !self.under_way && known.catch_up(vfs, dir).unwrap_or(false) {
+            return;
+        }
+        let report = known.machine.report();
+        self.backlog = None;
+        self.under_way = false;
+        add(&mut self.earlier, &report);
+    }
+}
+
+impl Backlog {
+    /// Reads the log from its first entry.
+    fn read(
+        vfs: &dyn Vfs,
+        options: &DrainOptions,
+        collector: &Collector,
+    ) -> Result<Self, DrainError> {
+        let dir = &*options.dir;
+        let (node, wal_id) = identity(vfs, dir)?;
+        let mut config = DrainConfig::standard(node, wal_id, options.seed);
+        if let Some(node) = &options.node {
+            config.node.clone_from(node);
+        }
+        config.encoding = collector.encoding();
+        config.batch_entries_max = options.batch;
+        config.batch_bytes_max = options.batch_bytes;
+        config.max_age = options.max_age;
+        config.retries_max = options.retries;
+        let files = Files::read(vfs, dir)?;
+        let progress: Progress = files.progress(wal_id)?;
+        let machine = Drain::new(config, progress);
+        let mut backlog = Self { reader: Reader::open(vfs, dir)?, machine, files };
+        backlog.index()?;
+        Ok(backlog)
+    }
+
+    /// Takes note of what is new; `false` when what is known is about something else.
+    fn catch_up(&mut self, vfs: &dyn Vfs, dir: &Path) -> Result<bool, DrainError> {
+        if Files::read(vfs, dir)? != self.files {
+            return Ok(false);
+        }
+        match self.reader.refresh(vfs)? {
+            Refreshed::Replaced => return Ok(false),
+            Refreshed::Grown => self.index()?,
+            Refreshed::Unchanged => {}
+        }
+        Ok(true)
+    }
+
+    fn index(&mut self) -> Result<(), DrainError> {
+        while let Some(item) = self.reader.next_entry()? {
+            self.machine.index(item.seq, item.offset, item.payload)?;
+        }
+        Ok(())
+    }
+
+    /// Does what the machine says until the pass is over; returns why it stopped, if it did.
+    async fn run(
+        &mut self,
+        vfs: &dyn Vfs,
+        dir: &Path,
+        collector: &Collector,
+        tell: &mut dyn FnMut(&Notice),
+    ) -> Option<Failure> {
+        let mut input = Input::Indexed;
+        loop {
+            let step = self.machine.step(input, Timestamp::now());
+            step.notices.iter().for_each(&mut *tell);
+            input = match step.effect {
+                Effect::Read(entries) => read(&self.reader, &entries),
+                Effect::Send(request) => collector.send(&request).await,
+                Effect::AppendDeadLetters(lines) => {
+                    written(vfs::append_lines(vfs, &dir.join(names::DEADLETTER), &lines))
+                }
+                Effect::WriteCursors(bytes) => written(self.files.write_cursors(vfs, dir, bytes)),
+                Effect::WritePosition(bytes) => {
+                    written(self.files.write_position(vfs, dir, bytes.to_vec()))
+                }
+                Effect::Wait(duration) => {
+                    tokio::time::sleep(duration).await;
+                    Input::Waited
+                }
+                Effect::Finished(_) => return None,
+                Effect::Failed(failure, _) => return Some(failure),
+            };
+        }
+    }
+}
+
+fn lock(vfs: &dyn Vfs, dir: &Path, holder: &str) -> Result<Lock, DrainError> {
+    let path = dir.join(names::DRAIN_LOCK);
+    vfs.lock(&path, holder).map_err(|error| match error {
+        LockError::Held { holder } => DrainError::Locked { dir: dir.to_owned(), holder },
+        LockError::Io(source) => DrainError::Lock { path, source },
+    })
+}
+
+/// Finds out who a log is. A log that others began says it only where we carried it on.
+fn identity(vfs: &dyn Vfs, dir: &Path) -> Result<(String, WalId), ReadError> {
+    let mut reader = Reader::open(vfs, dir)?;
+    while reader.next_entry()?.is_some() {
+        if let Some(birth) = reader.identity().and_then(|it| it.birth.as_ref()) {
+            return Ok((birth.node.clone(), birth.wal_id));
+        }
+    }
+    // An empty log has nothing to send, so its id never leaves this machine.
+    let wal_id = reader.identity().map_or_else(|| WalId::of_foreign_log(&[]), |it| it.wal_id);
+    Ok((UNKNOWN_NODE.to_owned(), wal_id))
+}
+
+fn read(reader: &Reader, entries: &[EntryRef]) -> Input {
+    let payloads: Result<Vec<_>, _> =
+        entries.iter().map(|it| reader.payload_at(it.offset)).collect();
+    payloads.map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
+}
+
+fn written(result: io::Result<()>) -> Input {
+    result.map_or_else(|error| Input::Failed(error.to_string()), |()| Input::Written)
+}
+
+/// Adds what was counted of something that is not known any more. What waited there is counted
+/// where it waits now.
+fn add(report: &mut Report, earlier: &Report) {
+    for class in Class::ALL {
+        *report.accepted.get_mut(class) += earlier.accepted.get(class);
+    }
+    report.queued += earlier.accepted.total() + earlier.dead_lettered;
+    report.dead_lettered += earlier.dead_lettered;
+    report.batches += earlier.batches;
+    report.requests += earlier.requests;
+    report.retries += earlier.retries;
+    report.bytes += earlier.bytes;
+    report.warnings += earlier.warnings;
+}
+
+/// Why a drain did not deliver everything.
+#[derive(Debug, Error)]
+pub enum DrainError {
+    /// Somebody else drains this log.
+    #[error("drain failed: {} is drained by {holder}", dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// What the other consumer says about itself.
+        holder: String,
+    },
+    /// The lock could not be taken for another reason.
+    #[error("drain failed: cannot lock {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The files about the progress could not be read.
+    #[error(transparent)]
+    Progress(#[from] ProgressReadError),
+    /// An entry was read out of order, which a scan never does.
+    #[error("drain failed: {0}")]
+    Index(#[from] drain::IndexError),
+    /// The drain stopped.
+    #[error("{failure}")]
+    Stopped {
+        /// Why.
+        failure: Failure,
+        /// What was delivered until then.
+        report: Box<Report>,
+    },
+}
+
+impl DrainError {
+    /// Returns whether another attempt later may succeed without anybody doing anything.
+    pub const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Locked { .. }
+                | Self::Stopped {
+                    failure: Failure::Unreachable { .. }
+                        | Failure::Busy { .. }
+                        | Failure::Unreadable { .. }
+                        | Failure::LogChanged { .. },
+                    ..
+                }
+        )
+    }
+
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => wal_recovery::codes::DRAIN_LOCKED,
+            Self::Lock { .. } => "DRAIN_LOCK",
+            Self::Read(error) => error.code(),
+            Self::Progress(error) => error.code(),
+            Self::Index(_) => "DRAIN_INDEX",
+            Self::Stopped { failure, .. } => match failure {
+                Failure::Unreachable { .. } => "UNREACHABLE",
+                Failure::Busy { .. } => "COLLECTOR_BUSY",
+                Failure::Unreadable { .. } => "COLLECTOR_UNREADABLE",
+                Failure::Refused { .. } => "COLLECTOR_REFUSED",
+                Failure::TooLarge { .. } => "EVENT_TOO_LARGE",
+                Failure::Progress(error) => error.code(),
+                Failure::LogChanged { .. } => "LOG_CHANGED",
+                Failure::Local { .. } => "IO",
+                Failure::Misuse { .. } => "DRAIN_MISUSE",
+            },
+        }
+    }
+}
