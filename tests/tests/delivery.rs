@@ -246,3 +246,73 @@ fn a_killed_runtime_repeats_at_most_the_batch_in_flight() {
     assert!(received.values().all(|it| *it <= 2), "{received:?}");
     sink.stop().unwrap();
 }
+
+#[test]
+fn a_bridge_says_success_only_when_the_control_plane_has_stored_the_events() {
+    let node = Node::new();
+    let runtime = node.stack.runtime(&RuntimeOptions::default()).unwrap();
+    node.call(10);
+    runtime.stop().unwrap();
+    let mut command = program(Bin::Autonomy).unwrap();
+    let address = node.stack.sink_url().replace("http://", "");
+    let forward = format!("{}/v1/events", node.stack.orchestrator_url());
+    command.args(["telemetry", "bridge", "--listen", &address, "--forward-url", &forward]);
+    let mut bridge = Process::start("bridge", &mut command).unwrap();
+    bridge.wait_for("telemetry bridge listening").unwrap();
+
+    let refused = node.stack.drain().unwrap();
+    assert_eq!(refused.code(), Some(7), "{refused:?}");
+    assert!(refused.stderr.contains("HTTP 503"), "{refused:?}");
+    let control_plane = node.stack.orchestrator().unwrap();
+    assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    let url = format!("{}/v1/events?limit=500", node.stack.orchestrator_url());
+    let stored = node.client.get_json(&url).unwrap();
+    let ids = stored["events"].as_array().unwrap().iter();
+    let ids: Vec<_> = ids.map(|it| it["event_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.iter().cloned().collect::<BTreeSet<_>>(), node.written());
+    assert_eq!(ids.len(), node.written().len());
+    bridge.stop().unwrap();
+    control_plane.stop().unwrap();
+}
+
+#[test]
+fn a_log_that_others_wrote_has_an_id_of_its_own_and_the_node_that_is_asked_for() {
+    let node = Node::new();
+    let sink = node.sink();
+    let dir = node.stack.wal_dir();
+    fs::create_dir_all(&dir).unwrap();
+    let payloads = [
+        r#"{"seq":1,"written_at":"2026-01-02T03:04:05Z","event":{"kind":"autonomy.action"}}"#,
+        r#"{"seq":2,"written_at":"2026-01-02T03:04:06Z","event":{"kind":"autonomy.error"}}"#,
+    ];
+    let mut log = Vec::new();
+    for payload in payloads {
+        log.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+        log.extend(payload.as_bytes());
+    }
+    fs::write(dir.join("telemetry.wal"), log).unwrap();
+    fs::write(dir.join("telemetry.safe_seq"), 2_u64.to_be_bytes()).unwrap();
+    let drain = |more: &[&str]| {
+        let (dir, url) = (dir.to_str().unwrap(), node.stack.sink_url());
+        let mut args = vec!["telemetry", "drain", "--dir", dir, "--endpoint", &url];
+        args.extend(more);
+        assert_eq!(autonomy(&args).unwrap().code(), Some(0));
+    };
+    drain(&["--node", "press-4", "--protocol", "http/json", "--compression", "gzip"]);
+    let first = node.received();
+    assert_eq!(first.len(), 2);
+    let wal_ids: BTreeSet<_> =
+        first.keys().map(|it| it.split(':').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(wal_ids.len(), 1);
+    for seq in 1..=2 {
+        let id = format!("press-4:{}:{seq}", wal_ids.first().unwrap());
+        assert!(first.contains_key(&id), "{id}: {first:?}");
+    }
+
+    // Whoever looks again finds the same id: it comes from the first frame.
+    fs::remove_file(dir.join("telemetry.cursors")).unwrap();
+    fs::remove_file(dir.join("telemetry.pos")).unwrap();
+    drain(&["--node", "press-4"]);
+    assert!(node.received().values().all(|it| *it == 2));
+    sink.stop().unwrap();
+}

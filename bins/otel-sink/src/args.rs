@@ -51,7 +51,7 @@ impl Args {
         let forward = self.forward_url.clone().map(|url| Forward { url, timeout, loss });
         let mut limits = Limits::STANDARD;
         limits.request.bytes = self.max_body;
-        Config { keep, forward, limits }
+        Config { name: "otel-sink", keep, forward, limits }
     }
 }
 

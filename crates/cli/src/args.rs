@@ -10,10 +10,12 @@ use wal_recovery::archive::Keep;
 
 use crate::filter::{SeqRange, Since, parse_since};
 
+mod bridge;
 mod collector;
 mod wal;
 mod wal_life;
 
+pub(crate) use bridge::Bridge;
 pub(crate) use collector::CollectorArgs;
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
@@ -182,6 +184,14 @@ pub(crate) enum Telemetry {
   autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318 --batch 100 --output json
   autonomy telemetry drain --dir ./wal --endpoint https://collector:4318 --ca-file ca.pem --follow")]
     Drain(Drain),
+    /// Takes OTLP logs over HTTP and forwards them to the control plane; keeps nothing itself.
+    ///
+    /// A sender gets success only when the control plane has stored its events. Otherwise it gets 503
+    /// with Retry-After, and keeps them.
+    #[command(after_help = "Examples:
+  autonomy telemetry bridge --forward-url http://127.0.0.1:8888/v1/events
+  autonomy telemetry bridge --listen 127.0.0.1:0 --forward-url http://control:8888/v1/events")]
+    Bridge(Bridge),
 }
 
 #[derive(Args, Debug)]
@@ -331,6 +341,7 @@ impl Command {
             Self::Runtime(Runtime::Start(args)) => args.output.output,
             Self::Telemetry(Telemetry::Export(args)) => args.output.output,
             Self::Telemetry(Telemetry::Drain(args)) => args.output.output,
+            Self::Telemetry(Telemetry::Bridge(args)) => args.output.output,
             Self::Wal(command) => command.output(),
             Self::Policy(Policy::Build(args)) => args.output.output,
             Self::Policy(Policy::Load(args)) => args.output.output,

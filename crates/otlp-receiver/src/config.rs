@@ -7,6 +7,8 @@ use vfs::{OsVfs, Vfs};
 /// Settings of a receiver.
 #[derive(Debug)]
 pub struct Config {
+    /// What the program is called in its log.
+    pub name: &'static str,
     /// Where each record is kept.
     pub keep: Keep,
     /// Where each record is forwarded; `None` forwards nothing.

@@ -86,7 +86,8 @@ pub async fn serve(
         slots: Semaphore::new(config.limits.requests),
         limits: config.limits.clone(),
     });
-    tracing::info!(%addr, "otel-sink listening");
+    let name = config.name;
+    tracing::info!(%addr, "{name} listening");
     let bounds = connections::Bounds {
         connections: config.limits.connections,
         head_timeout: config.limits.head_timeout,
@@ -94,7 +95,7 @@ pub async fn serve(
         ..connections::Bounds::STANDARD
     };
     connections::serve(listener, router(app), &bounds, shutdown).await;
-    tracing::info!(%addr, "otel-sink stopped");
+    tracing::info!(%addr, "{name} stopped");
     Ok(())
 }
 

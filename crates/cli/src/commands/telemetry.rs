@@ -17,6 +17,7 @@ use crate::{
     target::Target,
 };
 
+mod bridge;
 mod collector;
 mod drain;
 mod tell;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Telemetry, context: Context<'_>) -> Result<Exit, Fail
     match command {
         Telemetry::Export(args) => export(&args, context),
         Telemetry::Drain(args) => drain::run(&args, context),
+        Telemetry::Bridge(args) => bridge::run(&args, context),
     }
 }
 

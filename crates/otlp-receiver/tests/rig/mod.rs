@@ -77,7 +77,7 @@ pub(crate) fn client() -> Client {
 }
 
 pub(crate) fn config() -> Config {
-    Config { keep: Keep::Nothing, forward: None, limits: Limits::STANDARD }
+    Config { name: "test", keep: Keep::Nothing, forward: None, limits: Limits::STANDARD }
 }
 
 pub(crate) fn forwarding(url: String, loss: Loss) -> Config {
