@@ -291,7 +291,7 @@ fn a_log_that_others_wrote_has_an_id_of_its_own_and_the_node_that_is_asked_for()
         log.extend(payload.as_bytes());
     }
     fs::write(dir.join("telemetry.wal"), log).unwrap();
-    fs::write(dir.join("telemetry.safe_seq"), 2_u64.to_be_bytes()).unwrap();
+    fs::write(dir.join("telemetry.safe_seq"), 2_u64.to_le_bytes()).unwrap();
     let drain = |more: &[&str]| {
         let (dir, url) = (dir.to_str().unwrap(), node.stack.sink_url());
         let mut args = vec!["telemetry", "drain", "--dir", dir, "--endpoint", &url];
