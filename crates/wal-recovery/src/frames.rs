@@ -129,12 +129,15 @@ impl FrameReader {
     /// Returns what is buffered from here on: at least `want` bytes unless the file ends before.
     fn filled(&mut self, want: usize) -> io::Result<&[u8]> {
         while self.read - self.taken < want {
-            self.buffer.copy_within(self.taken..self.read, 0);
+            if self.taken > 0 {
+                self.buffer.copy_within(self.taken..self.read, 0);
+            }
             self.base += self.taken as u64;
             self.read -= self.taken;
             self.taken = 0;
             let ask = (self.buffer.len() * 2).clamp(FIRST_READ_LEN, READ_LEN);
-            let room = want.max(self.read + ask);
+            // A length that was damaged asks for more than there is: room follows what is read.
+            let room = want.min(self.read * 2).max(self.read + ask);
             if self.buffer.len() < room {
                 // Exactly: what a vector takes in advance would double the memory (G1).
                 self.buffer.reserve_exact(room - self.buffer.len());

@@ -30,6 +30,7 @@ use wal_format::{Aside, Birth, Chain, Event, Kind, Origin, Position, Seq, Switch
 use crate::{
     Opening, Overrides, RecoverError, SurveyError, Violation, codes,
     frames::{FrameReader, Next},
+    mutants::{Mutant, removed},
     recover::{at, lock_dir, lock_named},
     scan::{Scanner, Trust, Verdict},
     survey,
@@ -96,6 +97,7 @@ pub struct Repaired {
 /// [`RepairError::NotDamaged`] (P3) or [`RepairError::Recover`] when the file system fails.
 pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, RepairError> {
     let violation = match survey(vfs, dir, Overrides::default()) {
+        Ok(_) if removed(Mutant::OnlyDamaged) => Violation::SafeSeqCorrupt { len: 0 },
         Ok(_) => return Err(RepairError::NotDamaged),
         Err(SurveyError::Violation(violation)) => violation,
         Err(SurveyError::Io { path, source }) => return Err(at("read", path)(source).into()),
@@ -236,7 +238,8 @@ fn free_name(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<String, Repair
     for n in 1..=REPAIRS_MAX {
         let name = format!("{}/{time}-{n}", names::DAMAGED_DIR);
         let path = dir.join(&name);
-        if vfs.stat(&path).map_err(at("read", path))?.is_none() {
+        let free = vfs.stat(&path).map_err(at("read", path))?.is_none();
+        if free || removed(Mutant::AsideFree) {
             return Ok(name);
         }
     }
@@ -246,6 +249,9 @@ fn free_name(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<String, Repair
 
 /// Copies the small files, and gives a next log that no switch of ours explains another name.
 fn keep_evidence(vfs: &dyn Vfs, dir: &Path, plan: &Plan) -> Result<(), RepairError> {
+    if removed(Mutant::EvidenceKept) {
+        return Ok(());
+    }
     let folder = dir.join(&plan.aside);
     vfs.create_dir_all(&folder).map_err(at("create", folder.clone()))?;
     for name in EVIDENCE {

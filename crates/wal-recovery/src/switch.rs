@@ -35,6 +35,7 @@ use wal_format::{Position, SafePoint, Switch, WalId, names};
 use crate::{
     RecoverError, SurveyError, Violation,
     frames::{FrameReader, Next},
+    mutants::{Mutant, removed},
     recover::{at, lock_named},
     scan::{Scanner, Trust, scan},
 };
@@ -127,12 +128,19 @@ pub(crate) fn carry_through(
     let (safe, pos) = (dir.join(names::SAFE_SEQ), dir.join(names::POS));
     let known = SafePoint::at(Some(switch.last));
     replace(vfs, &safe, &known.to_bytes()).map_err(at("write", safe))?;
-    replace(vfs, &pos, &Position::default().to_bytes()).map_err(at("write", pos))?;
+    if !removed(Mutant::PositionBegins) {
+        replace(vfs, &pos, &Position::default().to_bytes()).map_err(at("write", pos))?;
+    }
     remove_if_there(vfs, &dir.join(names::CURSORS))?;
     remove_if_there(vfs, &dir.join(names::SEAL))?;
-    vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    if !removed(Mutant::ForgottenBeforeSwitchEnd) {
+        vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    }
 
     remove_if_there(vfs, &dir.join(names::SWITCH))?;
+    if removed(Mutant::SwitchEndSynced) {
+        return Ok(());
+    }
     vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))
 }
 
@@ -145,13 +153,21 @@ fn put_aside(vfs: &dyn Vfs, dir: &Path, switch: &Switch) -> Result<(), RecoverEr
     let there = vfs.stat(&wal).map_err(at("read", wal.clone()))?.is_some();
     let named = vfs.stat(&aside).map_err(at("read", aside.clone()))?.is_some();
     if there && !named {
-        match vfs.link(&wal, &aside) {
+        let linked = if removed(Mutant::LinkBeforeRename) {
+            Err(io::ErrorKind::Unsupported.into())
+        } else {
+            vfs.link(&wal, &aside)
+        };
+        match linked {
             Ok(()) => {}
             Err(error) if has_no_links(&error) => {
                 vfs.rename(&wal, &aside).map_err(at("rename", wal))?;
             }
             Err(error) => return Err(at("link", wal)(error)),
         }
+    }
+    if removed(Mutant::AsideNameSynced) {
+        return Ok(());
     }
     vfs.sync_dir(folder).map_err(at("sync", folder.to_owned()))
 }
@@ -162,6 +178,9 @@ fn has_no_links(error: &io::Error) -> bool {
 
 /// S2. Says whether the switch has begun, which a failure alone does not tell.
 pub(crate) fn begin(vfs: &dyn Vfs, dir: &Path, switch: &Switch) -> Result<(), NotBegun> {
+    if removed(Mutant::SwitchFirst) {
+        return Ok(());
+    }
     let path = dir.join(names::SWITCH);
     let Err(source) = replace(vfs, &path, &switch.to_bytes()) else { return Ok(()) };
     // A name that was never given cannot be on the disk; one that is visible may be.
@@ -201,7 +220,9 @@ pub(crate) fn roll_forward(
     let next = lock_named(vfs, dir, names::NEXT)?;
     // A killed process may have left a switch that is seen and not durable; acting on it before it is
     // would leave steps without their reason after a power loss.
-    vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    if !removed(Mutant::SwitchDurable) {
+        vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    }
     carry_through(vfs, dir, &switch)?;
     Ok(next.or(old))
 }
@@ -249,7 +270,7 @@ fn check_new(
             Err(_) => false,
         }
     };
-    if holds {
+    if holds || removed(Mutant::NewLogAsNamed) {
         return Ok(());
     }
     Err(broken(format!("{name} is not the new log {}", switch.to)))
@@ -260,7 +281,7 @@ fn check_old(dir: &Path, file: &Arc<dyn File>, switch: &Switch) -> Result<(), Su
     let Some(from) = switch.from else { return Ok(()) };
     let io = |source| SurveyError::Io { path: dir.join(names::WAL), source };
     match first_id(file).map_err(io)? {
-        Some(found) if found == from => Ok(()),
+        Some(found) if found == from || removed(Mutant::OldLogAsNamed) => Ok(()),
         _ => Err(broken(format!("{} is not the old log {from}", names::WAL))),
     }
 }
