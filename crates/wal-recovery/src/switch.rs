@@ -44,7 +44,7 @@ mod next;
 mod view;
 
 pub(crate) use next::{NextLog, write_next};
-pub(crate) use view::view;
+pub(crate) use view::{View, view};
 
 /// Most bytes of a switch file; ours have a few hundred.
 const SWITCH_LEN_MAX: u64 = 4096;

@@ -15,7 +15,7 @@ use std::{
 
 use harness::{DIR, entry, now, open, opening, oracle, read, world::World, write};
 use vfs::{
-    CrashPolicy, Fault, FaultPlan, File, Lock, LockError, MemVfs, OpenMode, OsVfs, Stat, Vfs,
+    CrashPolicy, Fault, FaultPlan, File, Lock, LockError, MemVfs, Op, OpenMode, OsVfs, Stat, Vfs,
 };
 use wal_format::{Origin, Position, Seq, names};
 use wal_recovery::{
@@ -534,6 +534,66 @@ fn a_log_that_has_rotted_before_it_was_packed_is_kept_and_stops_no_other() {
     assert_eq!(finished.packed.iter().map(|it| it.wal_id).collect::<Vec<_>>(), ids[1..]);
     assert_eq!(finished.failed[0].code(), codes::ARCHIVE_DAMAGED);
     assert_eq!(read(&vfs, &plain), Some(bytes));
+}
+
+#[test]
+fn a_packed_log_that_does_not_come_back_is_not_trusted() {
+    let vfs = MemVfs::default();
+    let mut writer = delivered(&vfs, 5);
+    let rolled = writer.roll_over(&vfs, &how(1)).unwrap();
+    let RolledOver::Switched { from, .. } = rolled else { panic!("{rolled:?}") };
+    let plain = format!("archive/telemetry-{from}.wal");
+    let before = read(&vfs, &plain);
+    // A disk that loses what it was given and says nothing.
+    vfs.set_plan(FaultPlan::new(|_, op| match op {
+        Op::Write { path, .. } if path.to_string_lossy().ends_with(".wal.zst.tmp") => {
+            Some(Fault::Lie)
+        }
+        _ => None,
+    }));
+    let finished = archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    assert_eq!(finished.failed[0].code(), codes::ARCHIVE_DAMAGED);
+    assert_eq!((finished.packed.len(), read(&vfs, &plain)), (0, before));
+    vfs.set_plan(FaultPlan::none());
+    let finished = archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    assert_eq!(finished.packed[0].wal_id, from);
+}
+
+#[test]
+fn one_process_at_a_time_packs_or_deletes() {
+    let vfs = MemVfs::default();
+    let mut writer = delivered(&vfs, 2);
+    let pack = |vfs: &MemVfs| archive::finish_archives(vfs, dir(), now(), "pid 1");
+    let prune = |vfs: &MemVfs| archive::prune(vfs, dir(), Keep::default(), now(), "pid 1");
+    writer.roll_over(&vfs, &how(1)).unwrap();
+    {
+        let _held = vfs.lock(&dir().join(names::ARCHIVE_LOCK), "pid 3").unwrap();
+        let error = pack(&vfs).unwrap_err();
+        let text = "telemetry/wal: ARCHIVE_LOCKED — the archive is in use by pid 3";
+        assert_eq!((error.code(), &*error.to_string()), (codes::ARCHIVE_LOCKED, text));
+    }
+    pack(&vfs).unwrap();
+    let _held = vfs.lock(&dir().join(names::ARCHIVE_LOCK), "pid 3").unwrap();
+    assert_eq!(prune(&vfs).unwrap_err().code(), codes::ARCHIVE_LOCKED);
+}
+
+#[test]
+fn a_log_that_is_in_the_archive_as_it_was_is_not_deleted() {
+    let vfs = MemVfs::default();
+    let mut writer = delivered(&vfs, 2);
+    let rolled = writer.roll_over(&vfs, &how(1)).unwrap();
+    let RolledOver::Switched { from, .. } = rolled else { panic!("{rolled:?}") };
+    let plain = format!("archive/telemetry-{from}.wal");
+    let bytes = read(&vfs, &plain).unwrap();
+    archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    // As a crash leaves it before the last step of the packing.
+    write(&vfs, &plain, &bytes);
+    let before = files(&vfs);
+    let all = Keep { age: None, bytes: Some(0) };
+    assert_eq!(archive::prune(&vfs, dir(), all, now(), "pid 1").unwrap().deleted, []);
+    assert_eq!(files(&vfs), before);
+    archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    assert_eq!(archive::prune(&vfs, dir(), all, now(), "pid 1").unwrap().deleted, [from]);
 }
 
 #[test]
