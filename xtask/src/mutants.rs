@@ -150,19 +150,19 @@ pub(crate) fn run() -> bool {
 /// Does one job after the other on each core. The answers have the order of the jobs.
 fn in_parallel<T: Sync>(jobs: &[T], work: impl Fn(&T) -> bool + Sync) -> Vec<bool> {
     let next = AtomicUsize::new(0);
+    let take = || {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        jobs.get(at).map(|job| (at, job))
+    };
     let answers = Mutex::new(vec![false; jobs.len()]);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(at) else { return };
+                while let Some((at, job)) = take() {
                     let answer = work(job);
                     let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(place) = answers.get_mut(at) {
-                        *place = answer;
-                    }
+                    answers.iter_mut().skip(at).take(1).for_each(|it| *it = answer);
                 }
             });
         }
