@@ -90,7 +90,8 @@ const ARCHIVE: &[Row] = &[
     ("NameFree", "A2: a log takes no name that another has", "known_faults_life::a_log_whose_name_is_taken_in_the_archive_stays"),
     ("SettledBeforeArchive", "W7: a log ends with its last entry before it is archived", "known_faults_life::an_archived_log_that_is_not_what_it_was_is_found"),
     ("SealKept", "the seal goes to the archive with its log", ROLL_OVER),
-    ("PackedReadBack", "A2: what was packed is read back and compared", "known_faults_life::a_packed_log_that_does_not_come_back_is_not_trusted"),
+    ("PackedReadBack", "A2: what was packed is read back", "known_faults_life::a_packed_log_that_does_not_come_back_is_not_trusted"),
+    ("PackedCompared", "A2: what was read back is compared with what was packed", "known_faults_life::a_packed_log_that_comes_back_as_another_is_not_trusted"),
     ("sync telemetry-*", "A2: packed logs and their descriptions are synced", ROLL_OVER),
     ("sync_dir archive", "A2: names in the archive are synced", ROLL_OVER),
     ("DescribedFirst", "A2: a log is removed after its description is durable", PACKING),
@@ -156,15 +157,16 @@ fn in_parallel<T: Sync>(jobs: &[T], work: impl Fn(&T) -> bool + Sync) -> Vec<boo
     };
     let answers = Mutex::new(vec![false; jobs.len()]);
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    let worker = || {
+        while let Some((at, job)) = take() {
+            let answer = work(job);
+            let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.iter_mut().skip(at).take(1).for_each(|it| *it = answer);
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..cores {
-            scope.spawn(|| {
-                while let Some((at, job)) = take() {
-                    let answer = work(job);
-                    let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-                    answers.iter_mut().skip(at).take(1).for_each(|it| *it = answer);
-                }
-            });
+            scope.spawn(worker);
         }
     });
     answers.into_inner().unwrap_or_else(PoisonError::into_inner)

@@ -68,8 +68,10 @@ pub(crate) enum Mutant {
     SettledBeforeArchive,
     /// The seal goes to the archive with its log.
     SealKept,
-    /// What was packed is read back and compared (A2).
+    /// What was packed is read back (A2).
     PackedReadBack,
+    /// What was read back is compared with what was packed (A2).
+    PackedCompared,
     /// A log is removed after its description is durable (A2).
     DescribedFirst,
     /// The copy of a seal is removed after the log.
@@ -96,7 +98,7 @@ pub(crate) enum Mutant {
 
 #[cfg(feature = "mutants")]
 impl Mutant {
-    const ALL: [Self; 42] = [
+    const ALL: [Self; 43] = [
         Self::DataBeforeSafePoint,
         Self::SafePointBeforeAnswer,
         Self::StrictSync,
@@ -128,6 +130,7 @@ impl Mutant {
         Self::SettledBeforeArchive,
         Self::SealKept,
         Self::PackedReadBack,
+        Self::PackedCompared,
         Self::DescribedFirst,
         Self::SealGoesLast,
         Self::RemovalSynced,

@@ -1,5 +1,10 @@
 //! What a reader sees when something happens between two of its looks at the directory.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test"
+)]
 
 mod harness;
 

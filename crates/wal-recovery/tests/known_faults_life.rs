@@ -391,43 +391,59 @@ fn a_switch_waits_for_a_consumer_that_writes_the_position() {
     open(&vfs).unwrap();
 }
 
-/// A file system on which a file has one name.
+/// A file system on which a file has one name, or which gives back other packed logs than it was
+/// given.
 #[derive(Debug)]
-struct OneName(OsVfs);
+struct Odd {
+    os: OsVfs,
+    links: bool,
+    packed: Option<Vec<u8>>,
+}
 
-impl Vfs for OneName {
+impl Vfs for Odd {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        self.0.open(path, mode)
+        if let Some(bytes) = &self.packed
+            && mode == OpenMode::Read
+            && path.to_string_lossy().ends_with(".wal.zst.tmp")
+        {
+            std::fs::write(path, bytes)?;
+        }
+        self.os.open(path, mode)
     }
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.0.create_dir_all(path)
+        self.os.create_dir_all(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
+        self.os.rename(from, to)
     }
-    fn link(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.links {
+            self.os.link(from, to)
+        } else {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
+        self.os.remove(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.sync_dir(path)
+        self.os.sync_dir(path)
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        self.0.stat(path)
+        self.os.stat(path)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
+        self.os.list(dir)
     }
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, LockError> {
-        self.0.lock(path, holder)
+        self.os.lock(path, holder)
     }
 }
 
 #[test]
 fn a_log_is_replaced_on_a_real_disk_with_and_without_links() {
-    for vfs in [&OsVfs as &dyn Vfs, &OneName(OsVfs)] {
+    let one_name = Odd { os: OsVfs, links: false, packed: None };
+    for vfs in [&OsVfs as &dyn Vfs, &one_name] {
         let temp = tempfile::tempdir().unwrap();
         let opening = Opening { dir: temp.path().to_owned(), ..opening() };
         let mut writer = recover(vfs, &opening).unwrap().writer;
@@ -557,6 +573,25 @@ fn a_packed_log_that_does_not_come_back_is_not_trusted() {
     vfs.set_plan(FaultPlan::none());
     let finished = archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
     assert_eq!(finished.packed[0].wal_id, from);
+}
+
+#[test]
+fn a_packed_log_that_comes_back_as_another_is_not_trusted() {
+    let temp = tempfile::tempdir().unwrap();
+    let opening = Opening { dir: temp.path().to_owned(), ..opening() };
+    let mut writer = recover(&OsVfs, &opening).unwrap().writer;
+    writer.commit(&[entry(1, 10)]).unwrap();
+    std::fs::write(temp.path().join(names::POS), 2_u64.to_le_bytes()).unwrap();
+    let rolled = writer.roll_over(&OsVfs, &how(1)).unwrap();
+    let RolledOver::Switched { from, .. } = rolled else { panic!("{rolled:?}") };
+    let plain = temp.path().join(format!("archive/telemetry-{from}.wal"));
+    let before = std::fs::read(&plain).unwrap();
+    // It unpacks, and only whoever compares can tell.
+    let packed = Some(zstd::encode_all(&b"another log"[..], 3).unwrap());
+    let odd = Odd { os: OsVfs, links: true, packed };
+    let finished = archive::finish_archives(&odd, temp.path(), now(), "pid 1").unwrap();
+    assert_eq!((finished.packed.len(), finished.failed[0].code()), (0, codes::ARCHIVE_DAMAGED));
+    assert_eq!(std::fs::read(&plain).unwrap(), before);
 }
 
 #[test]
