@@ -1,7 +1,7 @@
 //! Protections that a test takes away, one at a time, to see that it is missed.
 //!
 //! With the feature `mutants` one of them is left out in a process whose environment names it in
-//! `AUTONOMY_MUTANT`; `cargo xtask mutants` runs the tests of this crate once for each. Without the
+//! `AUTONOMY_MUTANT`; `cargo xtask mutants` runs a test of this crate for each. Without the
 //! feature every question is answered at compile time and nothing of this is left.
 
 /// A protection of the log that has a switch. Those that are a sync, a directory sync, a
