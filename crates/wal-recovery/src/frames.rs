@@ -195,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn a_length_beyond_the_end_of_the_file_takes_no_memory_for_what_is_not_there() {
+        let mut content = MAX_PAYLOAD_LEN.to_be_bytes().to_vec();
+        content.resize(1000, b'x');
+        let mut reader = reader(&content);
+        assert_eq!(reader.next().unwrap(), Next::Torn);
+        assert!(reader.buffer.len() <= 4 * FIRST_READ_LEN, "{} bytes", reader.buffer.len());
+    }
+
+    #[test]
     fn zeros_end_the_log_and_anything_behind_them_is_noticed() {
         let mut zeros = reader(&vec![0; 1_000_000]);
         assert_eq!(zeros.next().unwrap(), Next::End);
