@@ -43,7 +43,7 @@ mod next;
 mod view;
 
 pub(crate) use next::{NextLog, write_next};
-pub(crate) use view::view;
+pub(crate) use view::{View, view};
 
 /// Most bytes of a switch file; ours have a few hundred.
 const SWITCH_LEN_MAX: u64 = 4096;
@@ -162,11 +162,33 @@ fn has_no_links(error: &io::Error) -> bool {
 
 /// S2. Says whether the switch has begun, which a failure alone does not tell.
 pub(crate) fn begin(vfs: &dyn Vfs, dir: &Path, switch: &Switch) -> Result<(), NotBegun> {
+    one_disk(vfs, dir)?;
     let path = dir.join(names::SWITCH);
     let Err(source) = replace(vfs, &path, &switch.to_bytes()) else { return Ok(()) };
     // A name that was never given cannot be on the disk; one that is visible may be.
     let absent = matches!(vfs.stat(&path), Ok(None));
     Err(NotBegun { may_have: !absent, error: at("write", path)(source) })
+}
+
+/// S3 gives the old log a second name, which only works on its own disk: a log that is a symbolic link to
+/// another one is noticed here, where there is a way back.
+fn one_disk(vfs: &dyn Vfs, dir: &Path) -> Result<(), NotBegun> {
+    let not_begun = |path: &Path| {
+        let path = path.to_owned();
+        move |source| NotBegun { may_have: false, error: at("replace", path)(source) }
+    };
+    let (wal, next) = (dir.join(names::WAL), dir.join(names::NEXT));
+    let device = |path: &Path| {
+        let found = vfs.stat(path).map_err(not_begun(path))?;
+        Ok(found.map(|it| it.id.device))
+    };
+    match (device(&wal)?, device(&next)?) {
+        (Some(old), Some(new)) if old != new => {
+            let text = "it is a link to another disk; move the file here";
+            Err(not_begun(&wal)(io::Error::other(text)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why S2 failed.

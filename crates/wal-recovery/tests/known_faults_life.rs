@@ -19,12 +19,13 @@ use vfs::{
 };
 use wal_format::{Origin, Position, Seq, names};
 use wal_recovery::{
-    AppendError, Opening, Overrides, Reader, RecoverError, RollOver, RollOverError, RolledOver,
-    Violation, Writer,
+    AppendError, Opening, Overrides, Reader, RecoverError, Refreshed, RollOver, RollOverError,
+    RolledOver, Violation, Writer,
     archive::{self, ArchiveError, Keep, PackError},
     codes, recover,
     repair::{self, Order, RepairError},
-    survey,
+    seal::{SealError, SigningKey, check_seal, seal},
+    survey, verify,
 };
 
 fn dir() -> &'static Path {
@@ -250,6 +251,7 @@ fn stopped() -> Vec<MemVfs> {
     for step in 0.. {
         let vfs = MemVfs::default();
         let mut writer = delivered(&vfs, 3);
+        seal(&vfs, dir(), &SigningKey::from_bytes(&[7; 32]), now()).unwrap();
         vfs.set_plan(FaultPlan::crash_at(step));
         let done = writer.roll_over(&vfs, &how(1)).is_ok();
         vfs.process_kill();
@@ -273,6 +275,16 @@ fn who_reads_a_stopped_switch_sees_the_log_before_it_or_after_it_and_changes_not
             count += 1;
         }
         assert_eq!(seen.last.map(Seq::get), Some(count));
+        assert_ne!(reader.refresh(&vfs).unwrap(), Refreshed::Grown, "nobody appends");
+        assert!(reader.next_entry().unwrap().is_none());
+        let seal = match check_seal(&vfs, dir(), None) {
+            Ok(sealed) => Some(sealed.point()),
+            Err(SealError::NotFound { .. }) => None,
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(seal.is_some(), count == 4, "a new log has no seal yet");
+        let verified = verify(&vfs, dir(), seal.as_ref()).unwrap();
+        assert_eq!(verified.entries(), count);
         match count {
             4 => old += 1,
             1 => new += 1,
@@ -452,11 +464,15 @@ fn a_log_is_replaced_on_a_real_disk_with_and_without_links() {
     }
 }
 
-/// Looks at a log in both ways, from its first entry to its last.
+/// Looks at a log in every way, from its first entry to its last.
 fn look(dir: &Path) {
     survey(&OsVfs, dir, Overrides::default()).unwrap();
+    verify(&OsVfs, dir, None).unwrap();
     let mut reader = Reader::open(&OsVfs, dir).unwrap();
-    while reader.next_entry().unwrap().is_some() {}
+    for _ in 0..3 {
+        while reader.next_entry().unwrap().is_some() {}
+        reader.refresh(&OsVfs).unwrap();
+    }
 }
 
 #[test]
@@ -473,6 +489,12 @@ fn readers_that_race_with_switches_never_see_a_damaged_log() {
             }
         };
         let readers = [scope.spawn(race), scope.spawn(race)];
+        let sealer = scope.spawn(|| {
+            let key = SigningKey::from_bytes(&[7; 32]);
+            while !done.load(Ordering::Relaxed) {
+                seal(&OsVfs, temp.path(), &key, now()).unwrap();
+            }
+        });
         for round in 0..60_u8 {
             writer.commit(&[entry(u64::from(round), 10), entry(0, 10)]).unwrap();
             let position = 3_u64.to_le_bytes();
@@ -481,10 +503,17 @@ fn readers_that_race_with_switches_never_see_a_damaged_log() {
             assert!(matches!(rolled, RolledOver::Switched { .. }));
         }
         done.store(true, Ordering::Relaxed);
-        for reader in readers {
-            reader.join().unwrap();
+        for thread in readers.into_iter().chain([sealer]) {
+            thread.join().unwrap();
         }
     });
+    // Whatever seal is left is one of the log that is left (L4).
+    let seal = match check_seal(&OsVfs, temp.path(), None) {
+        Ok(sealed) => Some(sealed.point()),
+        Err(SealError::NotFound { .. }) => None,
+        Err(error) => panic!("{error}"),
+    };
+    verify(&OsVfs, temp.path(), seal.as_ref()).unwrap();
 }
 
 #[test]
