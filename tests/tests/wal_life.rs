@@ -339,3 +339,42 @@ fn a_switch_of_another_log_is_refused_until_it_is_repaired() {
     node.call(1);
     runtime.stop().unwrap();
 }
+
+#[test]
+fn a_call_without_an_outcome_is_unknown_also_after_a_repair() {
+    let node = Node::new();
+    let runtime = node.runtime();
+    node.call(2);
+    runtime.kill().unwrap();
+    // The outcome of the last call is lost, and the log is damaged before its decision.
+    let entries = node.entries();
+    let decision = entries.iter().rfind(|it| it["event"]["kind"] == "autonomy.decision").unwrap();
+    let mut log = node.read("telemetry.wal");
+    let count = entries.len();
+    let mut at = 0;
+    for _ in 1..count {
+        let len = u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+        at += 4 + usize::try_from(len).unwrap();
+    }
+    log.truncate(at);
+    for (damage_at, behind) in [(200, json!(true)), (at - 80, json!(true))] {
+        let mut damaged = log.clone();
+        damaged[damage_at] ^= 1;
+        node.write("telemetry.wal", &damaged);
+        node.write("telemetry.safe_seq", &(count as u64 - 1).to_le_bytes());
+        let repaired = node.done(&["repair", "--reason", "a test"]);
+        assert_eq!(repaired["calls_unknown"], 1, "{repaired}");
+        let runtime = node.runtime();
+        runtime.stop().unwrap();
+        let unknown: Vec<_> = node
+            .entries()
+            .into_iter()
+            .filter(|it| it["event"]["attrs"]["outcome"] == "unknown")
+            .collect();
+        assert_eq!(unknown.len(), 1, "said once, and not again by the start: {unknown:?}");
+        let said = &unknown[0]["event"]["attrs"];
+        assert_eq!(said["audit_id"], decision["event"]["attrs"]["audit_id"]);
+        assert_eq!(said["decision_seq"], decision["seq"]);
+        assert_eq!(said["behind_damage"], behind);
+    }
+}

@@ -48,7 +48,7 @@ pub(crate) use view::{View, view};
 /// Most bytes of a switch file; ours have a few hundred.
 const SWITCH_LEN_MAX: u64 = 4096;
 /// Most bytes of a log that has only its first entries.
-const NEXT_LEN_MAX: u64 = 1 << 20;
+pub(crate) const NEXT_LEN_MAX: u64 = 16 << 20;
 
 /// Reads `telemetry.switch`.
 pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Option<Switch>, SurveyError> {

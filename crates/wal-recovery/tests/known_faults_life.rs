@@ -17,13 +17,13 @@ use harness::{DIR, entry, now, open, opening, oracle, read, world::World, write}
 use vfs::{
     CrashPolicy, Fault, FaultPlan, File, Lock, LockError, MemVfs, OpenMode, OsVfs, Stat, Vfs,
 };
-use wal_format::{Origin, Position, Seq, names};
+use wal_format::{Event, Kind, Origin, Position, Seq, WalId, names};
 use wal_recovery::{
     AppendError, Opening, Overrides, Reader, RecoverError, Refreshed, RollOver, RollOverError,
     RolledOver, Violation, Writer,
     archive::{self, ArchiveError, Keep, PackError},
     codes, recover,
-    repair::{self, Order, RepairError},
+    repair::{self, Nobody, Order, RepairError, Seen, Witness},
     seal::{SealError, SigningKey, check_seal, seal},
     survey, verify,
 };
@@ -314,7 +314,7 @@ fn refused(vfs: &MemVfs, want: &str) {
     assert!(matches!(plan.violation, Violation::SwitchBroken { .. }));
     assert_eq!(files(vfs), before);
     let again = Opening { random: [8; 16], ..opening() };
-    let repaired = repair::repair(vfs, &again, &order()).unwrap();
+    let repaired = repair::repair(vfs, &again, &order(), &mut Nobody).unwrap();
     assert_eq!(repaired.plan, plan);
     for (name, bytes) in before.iter().filter(|it| it.0.starts_with("telemetry.")) {
         let kept = read(vfs, &format!("{}/{name}", plan.aside));
@@ -458,7 +458,7 @@ fn a_log_is_replaced_on_a_real_disk_with_and_without_links() {
         }
         std::fs::remove_file(temp.path().join(names::SAFE_SEQ)).unwrap();
         let repaired =
-            repair::repair(vfs, &Opening { random: [3; 16], ..opening.clone() }, &order()).unwrap();
+            repair::repair(vfs, &Opening { random: [3; 16], ..opening.clone() }, &order(), &mut Nobody).unwrap();
         assert!(temp.path().join(repaired.plan.aside).join(names::WAL).exists());
         recover(vfs, &opening).unwrap();
     }
@@ -654,16 +654,16 @@ fn a_healthy_log_is_not_repaired_and_a_repair_needs_a_reason() {
     drop(delivered(&vfs, 2));
     let before = files(&vfs);
     assert!(matches!(repair::plan_repair(&vfs, dir(), now()), Err(RepairError::NotDamaged)));
-    let error = repair::repair(&vfs, &opening(), &order()).unwrap_err();
+    let error = repair::repair(&vfs, &opening(), &order(), &mut Nobody).unwrap_err();
     assert_eq!(error.code(), codes::WAL_NOT_DAMAGED);
     for reason in ["", "  \n", &"x".repeat(5000)] {
         let order = Order { reason: reason.into(), operator: "ada".into() };
-        let error = repair::repair(&vfs, &opening(), &order).unwrap_err();
+        let error = repair::repair(&vfs, &opening(), &order, &mut Nobody).unwrap_err();
         assert_eq!(error.code(), codes::REPAIR_REASON_MISSING);
     }
     assert_eq!(files(&vfs), before);
     let nowhere = MemVfs::default();
-    assert!(matches!(repair::repair(&nowhere, &opening(), &order()), Err(RepairError::NotDamaged)));
+    assert!(matches!(repair::repair(&nowhere, &opening(), &order(), &mut Nobody), Err(RepairError::NotDamaged)));
     assert_eq!(nowhere.steps(), 0);
 }
 
@@ -687,15 +687,15 @@ fn a_repair_says_what_it_found_and_keeps_everything() {
     let again = Opening { random: [8; 16], ..opening() };
     {
         let _held = vfs.lock(&dir().join(names::LOCK), "pid 3").unwrap();
-        let error = repair::repair(&vfs, &again, &order()).unwrap_err();
+        let error = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap_err();
         assert_eq!(error.code(), codes::WAL_LOCKED);
     }
     {
         let _held = vfs.lock(&dir().join(names::DRAIN_LOCK), "pid 3").unwrap();
-        let error = repair::repair(&vfs, &again, &order()).unwrap_err();
+        let error = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap_err();
         assert_eq!(error.code(), codes::DRAIN_LOCKED);
     }
-    let repaired = repair::repair(&vfs, &again, &order()).unwrap();
+    let repaired = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap();
     assert_eq!(repaired.plan, plan);
     assert_eq!(read(&vfs, &format!("{}/telemetry.wal", plan.aside)), Some(log));
     let new = read(&vfs, names::WAL).unwrap();
@@ -729,9 +729,79 @@ fn a_directory_without_its_log_is_repaired_too() {
         }
         assert!(matches!(open(&vfs), Err(RecoverError::Violation { .. })));
         let again = Opening { random: [8; 16], ..opening() };
-        let repaired = repair::repair(&vfs, &again, &order()).unwrap();
+        let repaired = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap();
         assert_eq!(repaired.plan.has_log, !lost.contains(&names::WAL));
         assert_eq!(repaired.birth.previous.is_some(), repaired.plan.has_log);
         assert_eq!(open(&vfs).unwrap().last(), Seq::new(2));
+    }
+}
+
+/// Leaves so many events of so many bytes, and counts what it sees.
+struct Heavy {
+    events: usize,
+    bytes: usize,
+    seen: Vec<bool>,
+}
+
+impl Witness for Heavy {
+    fn see(&mut self, entry: Seen<'_>) {
+        self.seen.push(entry.holds);
+    }
+
+    fn leave(&mut self, _: Option<WalId>) -> Vec<Event> {
+        vec![Event::new(Kind::Error).with("text", "x".repeat(self.bytes)); self.events]
+    }
+}
+
+#[test]
+fn a_repair_carries_what_a_witness_leaves_and_counts_what_does_not_fit() {
+    for (events, bytes, carried) in [(0, 0, 0), (3, 10, 3), (9, 1 << 20, 3), (2, 15 << 20, 0)] {
+        let vfs = MemVfs::default();
+        drop(delivered(&vfs, 3));
+        let mut log = read(&vfs, names::WAL).unwrap();
+        let third = log.windows(8).position(|it| it == br#"{"seq":3"#).unwrap();
+        log[third + 20] ^= 1;
+        write(&vfs, names::WAL, &log);
+        let mut witness = Heavy { events, bytes, seen: Vec::new() };
+        let again = Opening { random: [3; 16], ..opening() };
+        let repaired = repair::repair(&vfs, &again, &order(), &mut witness).unwrap();
+        assert_eq!(witness.seen, [true, true, false, false], "behind the damage, too");
+        assert_eq!((repaired.carried, repaired.not_carried), (carried, events - carried));
+        let live = recover(&vfs, &again).unwrap();
+        assert_eq!(live.report.last.map(Seq::get), Some(2 + carried as u64));
+        let log = read(&vfs, names::WAL).unwrap();
+        let second = String::from_utf8_lossy(&log);
+        let text = format!(r#""not_carried":{}"#, events - carried);
+        assert_eq!(second.contains(&text), events > carried);
+    }
+}
+
+/// A log whose birth names a node of so many bytes.
+fn with_long_node(bytes: usize) -> MemVfs {
+    let vfs = MemVfs::default();
+    let opening = Opening { node: "n".repeat(bytes), ..opening() };
+    let mut writer = recover(&vfs, &opening).unwrap().writer;
+    writer.commit(&[entry(1, 10)]).unwrap();
+    position(&vfs, 2);
+    vfs
+}
+
+#[test]
+fn no_name_of_a_node_makes_a_switch_that_no_start_finishes() {
+    for bytes in [4 << 10, 2 << 20, 15 << 20] {
+        let vfs = with_long_node(bytes);
+        let archived = archive::archive(&vfs, &opening());
+        let seen = survey(&vfs, dir(), Overrides::default()).unwrap();
+        assert!(seen.scanned.unwrap().last.is_some(), "{archived:?}");
+        drop(open(&vfs).unwrap());
+
+        let vfs = with_long_node(bytes);
+        let mut log = read(&vfs, names::WAL).unwrap();
+        let second = log.windows(8).position(|it| it == br#"{"seq":2"#).unwrap();
+        log[second + 20] ^= 1;
+        write(&vfs, names::WAL, &log);
+        let again = Opening { random: [3; 16], ..opening() };
+        repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap();
+        drop(open(&vfs).unwrap());
     }
 }
