@@ -5,10 +5,16 @@
     reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
 )]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
 
 use e2e::harness::{
-    Bin, Client, Finished, Ports, Process, RuntimeOptions, Stack, autonomy, program,
+    Bin, Client, Finished, Ports, Process, RuntimeOptions, Stack, autonomy, eventually, program,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -289,6 +295,54 @@ fn a_long_log_goes_to_the_archive_by_itself_once_it_is_delivered() {
     let unique: BTreeSet<_> = ids.iter().collect();
     assert_eq!(unique.len(), ids.len(), "an event was sent twice");
     assert_eq!(ids.len(), answered.len() + live.len());
+}
+
+#[test]
+fn a_log_that_is_never_at_rest_goes_to_the_archive_all_the_same() {
+    let node = Node::new();
+    let out = node.dir.path().join("sink.jsonl");
+    let sink = node.sink(&out);
+    let mut command = node.stack.runtime_command(&RuntimeOptions::default()).unwrap();
+    command.args(["--wal-max-bytes", "4KiB"]);
+    let mut runtime = Process::start("runtime", &mut command).unwrap();
+    runtime.wait_for("runtime listening").unwrap();
+    let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let drained = || assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    node.call(1);
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let archived = eventually("the log is archived under traffic", || {
+            drained();
+            runtime.output().contains("log packed").then_some(())
+        });
+        done.store(true, Ordering::Relaxed);
+        archived.unwrap();
+    });
+    let answered = calls.load(Ordering::Relaxed);
+    runtime.stop().unwrap();
+    drained();
+    sink.stop().unwrap();
+    // Every entry of every log was sent, and each once.
+    let sent = fs::read_to_string(&out).unwrap();
+    let records: Vec<Value> = sent.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let ids: BTreeSet<_> = records.iter().map(|it| it["event_id"].to_string()).collect();
+    assert_eq!(ids.len(), records.len(), "an event was sent twice");
+    let archive = fs::read_dir(node.stack.wal_dir().join("archive")).unwrap();
+    let manifests = archive.map(|it| it.unwrap().path());
+    let archived: u64 = manifests
+        .filter(|it| it.extension().is_some_and(|it| it == "json"))
+        .map(|it| serde_json::from_slice::<Value>(&fs::read(it).unwrap()).unwrap())
+        .map(|it| it["entries"].as_u64().unwrap())
+        .sum();
+    let live = node.entries();
+    assert_eq!(records.len() as u64, archived + live.len() as u64);
+    assert!(records.len() > 2 * answered, "two entries for each of {answered} calls");
 }
 
 #[test]
