@@ -263,7 +263,8 @@ fn a_follower_reports_damage_and_a_log_that_is_gone_for_good() {
 
 /// A log that others wrote: JSON objects with numbers, and no chain.
 fn foreign(node: &Node, payloads: &[&str]) {
-    let frame = |it: &&str| [&u32::try_from(it.len()).unwrap().to_be_bytes(), it.as_bytes()].concat();
+    let frame =
+        |it: &&str| [&u32::try_from(it.len()).unwrap().to_be_bytes(), it.as_bytes()].concat();
     fs::create_dir_all(node.wal()).unwrap();
     node.write(&payloads.iter().map(frame).collect::<Vec<_>>());
     fs::write(node.path("telemetry.safe_seq"), (payloads.len() as u64).to_le_bytes()).unwrap();
@@ -289,7 +290,10 @@ fn what_recovery_takes_for_an_entry_is_listed_whatever_it_says() {
     let lines: Vec<_> = listed.stdout.lines().collect();
     assert_eq!(lines.len(), 6, "{listed:?}");
     assert!(lines[0].ends_with("(no event) 9 bytes of JSON"), "{listed:?}");
-    assert!(lines[4].contains(r"\u{1b}[2Jx") && lines[4].ends_with(r"reason=a\nb\u{9b}1m"), "{listed:?}");
+    assert!(
+        lines[4].contains(r"\u{1b}[2Jx") && lines[4].ends_with(r"reason=a\nb\u{9b}1m"),
+        "{listed:?}"
+    );
     assert!(!listed.stdout.contains(|it: char| it.is_control() && it != '\n'), "{listed:?}");
     let some = node.wal_command("inspect", &["--kind", "y"]);
     assert_eq!((some.code(), some.stdout.lines().count()), (Some(0), 1), "{some:?}");

@@ -46,7 +46,10 @@ mod tests {
         for plain in ["", "tool.echo", "grün — ✓", "{\"a\":1}"] {
             assert!(matches!(printable(plain), Cow::Borrowed(it) if it == plain));
         }
-        assert_eq!(printable("a\u{1b}[2J\nb\u{9b}c\u{202e}d\0"), "a\\u{1b}[2J\\nb\\u{9b}c\\u{202e}d\\u{0}");
+        assert_eq!(
+            printable("a\u{1b}[2J\nb\u{9b}c\u{202e}d\0"),
+            "a\\u{1b}[2J\\nb\\u{9b}c\\u{202e}d\\u{0}"
+        );
         assert_eq!(printable_lines("a\r\nb"), "a\\r\nb");
     }
 }

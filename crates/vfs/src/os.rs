@@ -244,7 +244,8 @@ mod tests {
         let path = dir.path().join("x");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         for path in [&path, Path::new("/dev/null")] {
-            for mode in [OpenMode::Read, OpenMode::ReadWrite, OpenMode::Create, OpenMode::Truncate] {
+            for mode in [OpenMode::Read, OpenMode::ReadWrite, OpenMode::Create, OpenMode::Truncate]
+            {
                 let error = OsVfs.open(path, mode).unwrap_err();
                 assert_eq!(error.to_string(), "not a regular file", "{}", path.display());
             }

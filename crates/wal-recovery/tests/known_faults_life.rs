@@ -457,8 +457,13 @@ fn a_log_is_replaced_on_a_real_disk_with_and_without_links() {
             assert_eq!(archive::check(vfs, temp.path(), manifest.wal_id).unwrap(), manifest);
         }
         std::fs::remove_file(temp.path().join(names::SAFE_SEQ)).unwrap();
-        let repaired =
-            repair::repair(vfs, &Opening { random: [3; 16], ..opening.clone() }, &order(), &mut Nobody).unwrap();
+        let repaired = repair::repair(
+            vfs,
+            &Opening { random: [3; 16], ..opening.clone() },
+            &order(),
+            &mut Nobody,
+        )
+        .unwrap();
         assert!(temp.path().join(repaired.plan.aside).join(names::WAL).exists());
         recover(vfs, &opening).unwrap();
     }
@@ -663,7 +668,10 @@ fn a_healthy_log_is_not_repaired_and_a_repair_needs_a_reason() {
     }
     assert_eq!(files(&vfs), before);
     let nowhere = MemVfs::default();
-    assert!(matches!(repair::repair(&nowhere, &opening(), &order(), &mut Nobody), Err(RepairError::NotDamaged)));
+    assert!(matches!(
+        repair::repair(&nowhere, &opening(), &order(), &mut Nobody),
+        Err(RepairError::NotDamaged)
+    ));
     assert_eq!(nowhere.steps(), 0);
 }
 

@@ -161,8 +161,7 @@ impl Ended {
         let Drill { name, hypothesis, fault, expected, .. } = drill;
         let (result, reason, checks) = match self {
             Self::Told(verdicts) => {
-                let check =
-                    |(what, error): (&str, Option<String>)| json!({ "check": what, "error": error });
+                let check = |(what, error): (&str, Option<String>)| json!({ "check": what, "error": error });
                 let result = if verdicts.failed() { "failed" } else { "passed" };
                 (result, verdicts.first_failure(), verdicts.each().map(check).collect())
             }

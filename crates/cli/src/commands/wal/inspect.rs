@@ -87,10 +87,16 @@ impl Printer {
 /// event.
 fn line(Item { seq, payload, .. }: Item<'_>) -> String {
     let Ok(entry) = Entry::parse(payload) else {
-        return format!("{seq:>8}  {:27}  {:<10} {} bytes of JSON", "-", "(no event)", payload.len());
+        return format!(
+            "{seq:>8}  {:27}  {:<10} {} bytes of JSON",
+            "-",
+            "(no event)",
+            payload.len()
+        );
     };
     let (time, kind) = (printable(&entry.written_at), entry.event.kind());
-    let (kind, summary) = (printable(kind.short()), summary(&entry.event.attrs().unwrap_or_default()));
+    let (kind, summary) =
+        (printable(kind.short()), summary(&entry.event.attrs().unwrap_or_default()));
     format!("{seq:>8}  {time}  {kind:<10} {}", printable(&summary))
 }
 
