@@ -308,14 +308,15 @@ fn a_log_that_is_never_at_rest_goes_to_the_archive_all_the_same() {
     runtime.wait_for("runtime listening").unwrap();
     let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
     let drained = || assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    let call_on = || {
+        while !done.load(Ordering::Relaxed) {
+            node.call(1);
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    node.call(1);
-                    calls.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+            scope.spawn(call_on);
         }
         let archived = eventually("the log is archived under traffic", || {
             drained();

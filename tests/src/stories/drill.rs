@@ -199,15 +199,6 @@ fn processes_about(dir: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    /// Holds when its fault is injected.
-    fn play(_: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
-        narrator.check("the fault is there", || {
-            ensure!(fault == Fault::Injected, "it is not");
-            Ok(())
-        });
-        Ok(())
-    }
-
     #[test]
     fn the_report_says_what_was_checked_and_what_failed() -> Result<()> {
         let drill = Drill {
@@ -216,7 +207,14 @@ mod tests {
             fault: "f",
             expected: "e",
             needs: Needs::Nothing,
-            play,
+            // Holds when its fault is injected.
+            play: |_, fault, narrator| {
+                narrator.check("the fault is there", || {
+                    ensure!(fault == Fault::Injected, "it is not");
+                    Ok(())
+                });
+                Ok(())
+            },
         };
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("target/report.json");
