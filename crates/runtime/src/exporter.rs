@@ -9,21 +9,33 @@
 //! | `Wait`                  | a timer                                                    |
 //!
 //! One consumer at a time: `telemetry.drain.lock` is held for the whole pass.
+//!
+//! Entries that arrive during a pass are sent too, as long as they do, for [`CATCH_UP_MAX`] at most: only
+//! so does a log under constant traffic ever get delivered to its end, which is when it can be archived.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use drain::{Config as DrainConfig, Drain, Effect, EntryRef, Input, Notice, Report};
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 use vfs::{LockError, Vfs};
 use wal_format::{WalId, names};
-use wal_recovery::{ReadError, Reader};
+use wal_recovery::{ReadError, Reader, Refreshed};
 
 mod collector;
 mod files;
 
 pub use collector::{Collector, CollectorError, Compression};
 pub use files::{ProgressReadError, load_progress};
+
+/// How long entries are awaited and sent that arrive behind those that waited at the beginning.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+/// Pause before the end of a log that grows is taken for its end.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// Name of a node whose log does not say what it is called.
 const UNKNOWN_NODE: &str = "unknown";
@@ -66,7 +78,8 @@ pub async fn drain_once(
     config.retries_max = options.retries;
     let progress = load_progress(vfs, dir, wal_id)?;
     let mut machine = Drain::new(config, progress);
-    let reader = index(vfs, dir, &mut machine)?;
+    let mut reader = index(vfs, dir, &mut machine)?;
+    let mut catch_up = CatchUp::default();
 
     let mut input = Input::Indexed;
     loop {
@@ -88,7 +101,12 @@ pub async fn drain_once(
                 tokio::time::sleep(duration).await;
                 Input::Waited
             }
-            Effect::Finished(report) => return Ok(report),
+            Effect::Finished(report) => {
+                if !catch_up.more(vfs, &mut reader, &mut machine).await? {
+                    return Ok(report);
+                }
+                Input::Indexed
+            }
             Effect::Failed(failure, report) => {
                 return Err(DrainError::Stopped { failure, report: Box::new(report) });
             }
@@ -111,10 +129,49 @@ fn identity(vfs: &dyn Vfs, dir: &Path) -> Result<(String, WalId), ReadError> {
 
 fn index(vfs: &dyn Vfs, dir: &Path, machine: &mut Drain) -> Result<Reader, DrainError> {
     let mut reader = Reader::open(vfs, dir)?;
+    index_rest(&mut reader, machine)?;
+    Ok(reader)
+}
+
+fn index_rest(reader: &mut Reader, machine: &mut Drain) -> Result<(), DrainError> {
     while let Some(item) = reader.next_entry()? {
         machine.index(item.seq, item.offset, item.payload)?;
     }
-    Ok(reader)
+    Ok(())
+}
+
+/// What arrives while a drain is at work.
+#[derive(Debug, Default)]
+struct CatchUp {
+    /// When the entries that waited at the beginning were sent.
+    since: Option<Instant>,
+    grew: bool,
+}
+
+impl CatchUp {
+    /// Indexes what has arrived, and says whether there is any. A log that has not grown is at its end; one
+    /// that has may only seem so.
+    async fn more(
+        &mut self,
+        vfs: &dyn Vfs,
+        reader: &mut Reader,
+        machine: &mut Drain,
+    ) -> Result<bool, DrainError> {
+        if self.since.get_or_insert_with(Instant::now).elapsed() >= CATCH_UP_MAX {
+            return Ok(false);
+        }
+        let mut seen = reader.refresh(vfs)?;
+        if seen == Refreshed::Unchanged && self.grew {
+            tokio::time::sleep(LINGER).await;
+            seen = reader.refresh(vfs)?;
+        }
+        if seen != Refreshed::Grown {
+            return Ok(false);
+        }
+        self.grew = true;
+        index_rest(reader, machine)?;
+        Ok(true)
+    }
 }
 
 fn read(reader: &Reader, entries: &[EntryRef]) -> Input {

@@ -40,7 +40,7 @@ pub use exporter::{
     Collector, CollectorError, Compression, DrainError, DrainOptions, ProgressReadError,
     drain_once, load_progress,
 };
-pub use intents::{CALLS_OPEN, OpenIntent, open_intents};
+pub use intents::{CALLS_OPEN, OpenCallsOfDamaged, OpenIntent, open_intents};
 pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;

@@ -47,6 +47,7 @@ pub use event::{Event, EventRef, Kind};
 pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};
 pub use lanes::{LANES, link_each};
 pub use manifest::{Content, Manifest, ManifestError};
+pub use plain::Plain;
 pub use position::{Position, PositionError};
 pub use safe_point::{SafePoint, SafePointError};
 pub use seal::{SealFile, SealParseError, SealStatement};

@@ -49,7 +49,7 @@ pub(crate) use view::{View, view};
 /// Most bytes of a switch file; ours have a few hundred.
 const SWITCH_LEN_MAX: u64 = 4096;
 /// Most bytes of a log that has only its first entries.
-const NEXT_LEN_MAX: u64 = 1 << 20;
+pub(crate) const NEXT_LEN_MAX: u64 = 16 << 20;
 
 /// Reads `telemetry.switch`.
 pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Option<Switch>, SurveyError> {
@@ -178,6 +178,7 @@ fn has_no_links(error: &io::Error) -> bool {
 
 /// S2. Says whether the switch has begun, which a failure alone does not tell.
 pub(crate) fn begin(vfs: &dyn Vfs, dir: &Path, switch: &Switch) -> Result<(), NotBegun> {
+    one_disk(vfs, dir)?;
     if removed(Mutant::SwitchFirst) {
         return Ok(());
     }
@@ -186,6 +187,27 @@ pub(crate) fn begin(vfs: &dyn Vfs, dir: &Path, switch: &Switch) -> Result<(), No
     // A name that was never given cannot be on the disk; one that is visible may be.
     let absent = matches!(vfs.stat(&path), Ok(None));
     Err(NotBegun { may_have: !absent, error: at("write", path)(source) })
+}
+
+/// S3 gives the old log a second name, which only works on its own disk: a log that is a symbolic link to
+/// another one is noticed here, where there is a way back.
+fn one_disk(vfs: &dyn Vfs, dir: &Path) -> Result<(), NotBegun> {
+    let not_begun = |path: &Path| {
+        let path = path.to_owned();
+        move |source| NotBegun { may_have: false, error: at("replace", path)(source) }
+    };
+    let (wal, next) = (dir.join(names::WAL), dir.join(names::NEXT));
+    let device = |path: &Path| {
+        let found = vfs.stat(path).map_err(not_begun(path))?;
+        Ok(found.map(|it| it.id.device))
+    };
+    match (device(&wal)?, device(&next)?) {
+        (Some(old), Some(new)) if old != new => {
+            let text = "it is a link to another disk; move the file here";
+            Err(not_begun(&wal)(io::Error::other(text)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why S2 failed.

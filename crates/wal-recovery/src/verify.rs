@@ -185,8 +185,8 @@ pub enum VerifyError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The safe point is missing or unreadable, or a switch is, so nobody knows how much must be
-    /// there.
+    /// The safe point is missing or unreadable, so nobody knows how much must be there; or a switch does
+    /// not fit, so nobody knows which log it is.
     #[error("telemetry/wal: {0}")]
     NoSafePoint(Violation),
     /// Something was done to the log.

@@ -87,7 +87,7 @@ impl Writer {
             origin: Origin::Rollover,
             previous: Some((from, self.chain)),
         };
-        let next = write_next(vfs, &dir, birth, None, how.now)?;
+        let next = write_next(vfs, &dir, birth, &[], how.now)?;
         let switch = Switch {
             from: Some(from),
             to: next.birth.wal_id,

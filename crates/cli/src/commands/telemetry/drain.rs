@@ -19,6 +19,7 @@ use crate::{
     commands::{print_json, wal::directory},
     context::Context,
     failure::Failure,
+    printable::printable_lines,
 };
 
 /// Time limit of one request when nobody asks for another.
@@ -58,7 +59,9 @@ pub(crate) fn run(args: &Drain, context: Context<'_>) -> Result<Exit, Failure> {
 
 /// Progress is for people: lines on stdout in text mode, on stderr when stdout carries JSON.
 fn tell(notice: &Notice, output: Output) {
-    // A reader that went away does not stop a delivery.
+    let notice = notice.to_string();
+    // It quotes the collector. A reader that went away does not stop a delivery.
+    let notice = printable_lines(&notice);
     match output {
         Output::Text => writeln!(io::stdout().lock(), "{notice}").ok(),
         Output::Json => writeln!(io::stderr().lock(), "{notice}").ok(),
