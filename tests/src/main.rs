@@ -6,7 +6,7 @@ use anyhow::Result;
 use api::exit::Exit;
 use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 use e2e::{
-    harness::{NO_SKIP, demo_dir},
+    harness::{NO_SKIP, demo_dir, drill_report},
     stories::{
         demo,
         drill::{self, Drill, Fault},
@@ -64,7 +64,7 @@ fn main() -> Result<ExitCode> {
             let drills: Vec<_> = drill::ALL.iter().filter(asked).copied().collect();
             let fault = if without_fault { Fault::LeftOut } else { Fault::Injected };
             let no_skip = std::env::var_os(NO_SKIP).is_some();
-            let passed = drill::run(&drills, fault, no_skip)?;
+            let passed = drill::run(&drills, fault, no_skip, &drill_report())?;
             Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(Exit::Partial.code()) })
         }
     }

@@ -5,10 +5,16 @@
     reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
 )]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
 
 use e2e::harness::{
-    Bin, Client, Finished, Ports, Process, RuntimeOptions, Stack, autonomy, program,
+    Bin, Client, Finished, Ports, Process, RuntimeOptions, Stack, autonomy, eventually, program,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -292,6 +298,55 @@ fn a_long_log_goes_to_the_archive_by_itself_once_it_is_delivered() {
 }
 
 #[test]
+fn a_log_that_is_never_at_rest_goes_to_the_archive_all_the_same() {
+    let node = Node::new();
+    let out = node.dir.path().join("sink.jsonl");
+    let sink = node.sink(&out);
+    let mut command = node.stack.runtime_command(&RuntimeOptions::default()).unwrap();
+    command.args(["--wal-max-bytes", "4KiB"]);
+    let mut runtime = Process::start("runtime", &mut command).unwrap();
+    runtime.wait_for("runtime listening").unwrap();
+    let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let drained = || assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    let call_on = || {
+        while !done.load(Ordering::Relaxed) {
+            node.call(1);
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(call_on);
+        }
+        let archived = eventually("the log is archived under traffic", || {
+            drained();
+            runtime.output().contains("log packed").then_some(())
+        });
+        done.store(true, Ordering::Relaxed);
+        archived.unwrap();
+    });
+    let answered = calls.load(Ordering::Relaxed);
+    runtime.stop().unwrap();
+    drained();
+    sink.stop().unwrap();
+    // Every entry of every log was sent, and each once.
+    let sent = fs::read_to_string(&out).unwrap();
+    let records: Vec<Value> = sent.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let ids: BTreeSet<_> = records.iter().map(|it| it["event_id"].to_string()).collect();
+    assert_eq!(ids.len(), records.len(), "an event was sent twice");
+    let archive = fs::read_dir(node.stack.wal_dir().join("archive")).unwrap();
+    let manifests = archive.map(|it| it.unwrap().path());
+    let archived: u64 = manifests
+        .filter(|it| it.extension().is_some_and(|it| it == "json"))
+        .map(|it| serde_json::from_slice::<Value>(&fs::read(it).unwrap()).unwrap())
+        .map(|it| it["entries"].as_u64().unwrap())
+        .sum();
+    let live = node.entries();
+    assert_eq!(records.len() as u64, archived + live.len() as u64);
+    assert!(records.len() > 2 * answered, "two entries for each of {answered} calls");
+}
+
+#[test]
 fn a_log_with_an_open_call_is_not_archived() {
     let node = Node::new();
     let sink = node.sink(&node.dir.path().join("sink.jsonl"));
@@ -338,4 +393,43 @@ fn a_switch_of_another_log_is_refused_until_it_is_repaired() {
     let runtime = node.runtime();
     node.call(1);
     runtime.stop().unwrap();
+}
+
+#[test]
+fn a_call_without_an_outcome_is_unknown_also_after_a_repair() {
+    let node = Node::new();
+    let runtime = node.runtime();
+    node.call(2);
+    runtime.kill().unwrap();
+    // The outcome of the last call is lost, and the log is damaged before its decision.
+    let entries = node.entries();
+    let decision = entries.iter().rfind(|it| it["event"]["kind"] == "autonomy.decision").unwrap();
+    let mut log = node.read("telemetry.wal");
+    let count = entries.len();
+    let mut at = 0;
+    for _ in 1..count {
+        let len = u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+        at += 4 + usize::try_from(len).unwrap();
+    }
+    log.truncate(at);
+    for (damage_at, behind) in [(200, json!(true)), (at - 80, json!(true))] {
+        let mut damaged = log.clone();
+        damaged[damage_at] ^= 1;
+        node.write("telemetry.wal", &damaged);
+        node.write("telemetry.safe_seq", &(count as u64 - 1).to_le_bytes());
+        let repaired = node.done(&["repair", "--reason", "a test"]);
+        assert_eq!(repaired["calls_unknown"], 1, "{repaired}");
+        let runtime = node.runtime();
+        runtime.stop().unwrap();
+        let unknown: Vec<_> = node
+            .entries()
+            .into_iter()
+            .filter(|it| it["event"]["attrs"]["outcome"] == "unknown")
+            .collect();
+        assert_eq!(unknown.len(), 1, "said once, and not again by the start: {unknown:?}");
+        let said = &unknown[0]["event"]["attrs"];
+        assert_eq!(said["audit_id"], decision["event"]["attrs"]["audit_id"]);
+        assert_eq!(said["decision_seq"], decision["seq"]);
+        assert_eq!(said["behind_damage"], behind);
+    }
 }

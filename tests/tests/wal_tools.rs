@@ -260,3 +260,83 @@ fn a_follower_reports_damage_and_a_log_that_is_gone_for_good() {
     assert_eq!(follower.wait().unwrap().code(), Some(8), "{}", follower.output());
     assert!(follower.output().contains("SAFESEQ_GT_MAXSEQ"), "{}", follower.output());
 }
+
+/// A log that others wrote: JSON objects with numbers, and no chain.
+fn foreign(node: &Node, payloads: &[&str]) {
+    let frame =
+        |it: &&str| [&u32::try_from(it.len()).unwrap().to_be_bytes(), it.as_bytes()].concat();
+    fs::create_dir_all(node.wal()).unwrap();
+    node.write(&payloads.iter().map(frame).collect::<Vec<_>>());
+    fs::write(node.path("telemetry.safe_seq"), (payloads.len() as u64).to_le_bytes()).unwrap();
+}
+
+#[test]
+fn what_recovery_takes_for_an_entry_is_listed_whatever_it_says() {
+    let node = Node::new();
+    let deep = format!(r#"{{"seq":4,"event":{}{}}}"#, "[".repeat(100), "]".repeat(100));
+    foreign(
+        &node,
+        &[
+            r#"{"seq":1}"#,
+            r#"{"event":["autonomy.error"],"seq":2}"#,
+            "\r\n {\t\"seq\" : 3, \"event\":{\"kind\":7}}\n",
+            &deep,
+            r#"{"seq":5,"event":{"kind":"\u001b[2Jx","attrs":{"reason":"a\nb\u009b1m"}},"big":1e999999}"#,
+            r#"{"seq":6,"event":{"kind":"y","attrs":{"$serde_json::private::RawValue":"}{"}}}"#,
+        ],
+    );
+    let listed = node.wal_command("inspect", &[]);
+    assert_eq!(listed.code(), Some(0), "{listed:?}");
+    let lines: Vec<_> = listed.stdout.lines().collect();
+    assert_eq!(lines.len(), 6, "{listed:?}");
+    assert!(lines[0].ends_with("(no event) 9 bytes of JSON"), "{listed:?}");
+    assert!(
+        lines[4].contains(r"\u{1b}[2Jx") && lines[4].ends_with(r"reason=a\nb\u{9b}1m"),
+        "{listed:?}"
+    );
+    assert!(!listed.stdout.contains(|it: char| it.is_control() && it != '\n'), "{listed:?}");
+    let some = node.wal_command("inspect", &["--kind", "y"]);
+    assert_eq!((some.code(), some.stdout.lines().count()), (Some(0), 1), "{some:?}");
+    // Whoever starts takes them, too, and nobody disagrees afterwards.
+    for verb in ["status", "verify"] {
+        assert_eq!(node.wal_command(verb, &[]).code(), Some(0));
+    }
+    node.start().stop().unwrap();
+    let after = node.wal_command("inspect", &[]);
+    assert_eq!(after.code(), Some(0), "{after:?}");
+    assert!(after.stdout.starts_with(&listed.stdout), "{after:?}");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_at_once() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    for name in ["telemetry.wal", "telemetry.safe_seq", "telemetry.switch", "telemetry.lock"] {
+        let node = Node::used();
+        fs::remove_file(node.path(name)).ok();
+        mknodat(CWD, node.path(name), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let dir = node.wal();
+        let start = ["runtime", "start", "--listen", "127.0.0.1:0", "--wal-dir"];
+        let refused = autonomy(&[&start[..], &[dir.to_str().unwrap()]].concat()).unwrap();
+        assert_eq!(refused.code(), Some(1), "{name}: {refused:?}");
+        assert!(refused.stderr.contains("not a regular file"), "{name}: {refused:?}");
+        if name != "telemetry.lock" {
+            let status = node.wal_command("status", &[]);
+            assert_eq!(status.code(), Some(1), "{name}: {status:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_behind_a_symbolic_link_goes_to_the_archive_itself() {
+    let node = Node::used();
+    fs::create_dir(node.dir.path().join("elsewhere")).unwrap();
+    fs::rename(node.path("telemetry.wal"), node.dir.path().join("elsewhere/log")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere/log", node.path("telemetry.wal")).unwrap();
+    let entries = node.payloads().len() as u64;
+    fs::write(node.path("telemetry.pos"), entries.to_le_bytes()).unwrap();
+    let archived = node.wal_command("archive", &["--output", "json"]);
+    assert_eq!(archived.code(), Some(0), "{archived:?}");
+    let archived: Value = serde_json::from_str(&archived.stdout).unwrap();
+    assert_eq!(archived["packed"][0]["entries"], entries);
+}

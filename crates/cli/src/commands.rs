@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     args::FilterArgs,
     filter::{Filter, Since},
+    printable::printable,
 };
 
 /// Prints a value as one line of JSON on stdout.
@@ -28,7 +29,7 @@ fn print_pairs(pairs: &[(&str, String)]) -> io::Result<()> {
     let width = pairs.iter().map(|it| it.0.len()).max().unwrap_or_default();
     let mut stdout = io::stdout().lock();
     for (name, value) in pairs {
-        writeln!(stdout, "{name:width$}  {value}")?;
+        writeln!(stdout, "{name:width$}  {}", printable(value))?;
     }
     stdout.flush()
 }

@@ -11,7 +11,7 @@ use api::{
 };
 use wal_recovery::{ReadError, RecoverError, SurveyError};
 
-use crate::{args::Output, commands::explain::knows};
+use crate::{args::Output, commands::explain::knows, printable::printable_lines};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -74,19 +74,20 @@ impl Failure {
             return writeln!(io::stdout().lock(), "{text}");
         }
         let mut stderr = io::stderr().lock();
+        let message = printable_lines(&self.message);
         // Messages that begin with the name of their command are interfaces and stand alone.
         if NAMED.iter().any(|it| self.message.starts_with(it)) {
-            writeln!(stderr, "{}", self.message)?;
+            writeln!(stderr, "{message}")?;
         } else if self.message.contains(&self.code) {
-            writeln!(stderr, "error: {}", self.message)?;
+            writeln!(stderr, "error: {message}")?;
         } else {
-            writeln!(stderr, "error: {} ({})", self.message, self.code)?;
+            writeln!(stderr, "error: {message} ({})", self.code)?;
         }
         for cause in &self.cause {
-            writeln!(stderr, "  caused by: {cause}")?;
+            writeln!(stderr, "  caused by: {}", printable_lines(cause))?;
         }
         if let Some(hint) = self.hint_in_text() {
-            writeln!(stderr, "hint: {hint}")?;
+            writeln!(stderr, "hint: {}", printable_lines(&hint))?;
         }
         Ok(())
     }

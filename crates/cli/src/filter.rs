@@ -20,6 +20,12 @@ impl Filter {
         self.since.is_none() && self.kind.is_none() && self.seq.is_none()
     }
 
+    /// Whether the entry with this payload is meant. One that others wrote and that is no event is not
+    /// meant when a filter asks what is in it.
+    pub(crate) fn takes_payload(&self, payload: &[u8]) -> bool {
+        self.takes_all() || Entry::parse(payload).is_ok_and(|it| self.takes(&it))
+    }
+
     /// Whether an entry is meant. One without a readable time is never too old: it is better seen
     /// twice than missed.
     pub(crate) fn takes(&self, entry: &Entry<'_>) -> bool {

@@ -7,6 +7,7 @@
 //! | `context`  | environment, defaults, streams: what a command may use of the world |
 //! | `failure`  | what went wrong, with code, place, next step, and exit code         |
 //! | `filter`   | which entries of a log are meant                                    |
+//! | `printable` | text of others for a terminal                                     |
 //! | `target`   | where `--out` writes to                                             |
 //! | `run`      | from arguments to an exit code                                      |
 
@@ -15,6 +16,7 @@ mod commands;
 mod context;
 mod failure;
 mod filter;
+mod printable;
 mod run;
 mod target;
 

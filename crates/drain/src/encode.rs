@@ -22,7 +22,7 @@
 
 use otlp::{Record, Resource, Severity};
 use serde_json::{Map, Value};
-use wal_format::{Entry, Kind, Seq, WalId, event_id};
+use wal_format::{Entry, Kind, Plain, Seq, WalId, event_id};
 
 use crate::Class;
 
@@ -105,7 +105,7 @@ fn add_entry(entry: &Entry<'_>, record: &mut Record) {
 fn attributes(entry: &Entry<'_>) -> (Map<String, Value>, bool) {
     let attrs = entry.event.attrs().unwrap_or_else(|_| {
         let raw = entry.event.attrs.map(serde_json::value::RawValue::get).unwrap_or_default();
-        let value = serde_json::from_str(raw).unwrap_or_else(|_| raw.into());
+        let value = serde_json::from_str(raw).map_or_else(|_| raw.into(), |Plain(it)| it);
         Map::from_iter([(ATTRS.to_owned(), value)])
     });
     let denied = attrs.get("decision").and_then(Value::as_str) == Some("deny");
@@ -176,6 +176,19 @@ mod tests {
         assert_eq!(got, want);
         let resource = Value::Object(resource("edge-1", WalId::from_random([7; 16])).attributes);
         assert_eq!(resource, json!({"service.name": "edge-1", "service.instance.id": ID}));
+    }
+
+    #[test]
+    fn no_key_changes_what_is_exported() {
+        let trap = r#"{"$serde_json::private::RawValue":"[1]"}"#;
+        for (attrs, want) in [
+            (format!(r#"{{"a":{trap}}}"#), "a"),
+            (format!("[{trap}]"), ATTRS),
+            (r#"[{"$serde_json::private::RawValue":"{"}]"#.to_owned(), ATTRS),
+        ] {
+            let got = of(&format!(r#"{{"seq":7,"event":{{"kind":"x","attrs":{attrs}}}}}"#));
+            assert!(attrs.contains(&got.attributes[want].to_string()), "{attrs}: {got:?}");
+        }
     }
 
     #[test]

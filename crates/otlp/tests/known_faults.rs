@@ -99,6 +99,24 @@ fn braces_inside_strings_are_no_objects() {
 }
 
 #[test]
+fn a_key_of_the_json_library_is_a_name_like_any_other() {
+    let key = "$serde_json::private::RawValue";
+    let body = format!(
+        r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"attributes":[{{"key":"{key}","value":{{"stringValue":"{{"}}}}],"body":{{"kvlistValue":{{"values":[{{"key":"{key}","value":{{"stringValue":"[1]"}}}}]}}}}}}]}}]}}]}}"#
+    );
+    let groups = otlp::decode(body.as_bytes(), Encoding::Json, &SMALL).unwrap();
+    let found = format!("{groups:?}");
+    assert!(found.contains(r#"String("{")"#) && found.contains(r#"String("[1]")"#), "{found}");
+    let unknown = format!(r#"{{"{key}":"{{","resourceLogs":[]}}"#);
+    assert_eq!(decode(unknown.as_bytes(), Encoding::Json), Ok(0));
+    let value = format!(
+        r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"{key}":"{{"}}}}]}}]}}]}}"#
+    );
+    let groups = otlp::decode(value.as_bytes(), Encoding::Json, &SMALL).unwrap();
+    assert!(format!("{groups:?}").contains("body: Null"), "{groups:?}");
+}
+
+#[test]
 fn endless_nesting_is_refused_in_both_encodings() {
     let roomy = Limits { bytes: 20 << 20, messages: 10_000_000, ..SMALL };
     // AnyValue { array_value: ArrayValue { values: [AnyValue …] } }

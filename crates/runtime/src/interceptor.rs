@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use policy::{Allow, Decision};
 use serde_json::{Map, Value};
 use tokio::{
-    sync::Semaphore,
+    sync::{RwLock, Semaphore},
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -139,6 +139,8 @@ pub(crate) struct Interceptor {
     pub(crate) node: String,
     pub(crate) tool_timeout: Duration,
     pub(crate) open: Arc<OpenCalls>,
+    /// Shared by whoever records a decision; taken by whoever holds new calls (`rollover`).
+    pub(crate) gate: RwLock<()>,
     permits: Arc<Semaphore>,
 }
 
@@ -157,6 +159,7 @@ impl Interceptor {
             node: config.node.clone(),
             tool_timeout: config.tool_timeout,
             open: Arc::default(),
+            gate: RwLock::default(),
             permits: Arc::new(Semaphore::new(Config::CALLS_MAX)),
         }
     }
@@ -200,6 +203,7 @@ impl Interceptor {
             policy_digest: self.policy.current().policy_digest().to_owned(),
             eval_us: 0,
         };
+        let _free = self.gate.read().await;
         match self.journal.append(&call.decision(&judged, &self.about)).await {
             Ok(receipt) => {
                 Answer { status: code.status(), body: response(&call, &judged, receipt) }
@@ -217,11 +221,14 @@ impl Interceptor {
 
     async fn carry(&self, call: &Call, context: Map<String, Value>) -> Answer {
         let judged = self.evaluate(call, context);
+        let free = self.gate.read().await;
         let open = (judged.verdict == Verdict::Allow).then(|| self.open.enter());
         let receipt = match self.journal.append(&call.decision(&judged, &self.about)).await {
             Ok(receipt) => receipt,
             Err(error) => return self.unrecorded(call, CallCode::of(&error), &error.to_string()),
         };
+        // The outcome is never held: who holds the gate waits for it.
+        drop(free);
         match open {
             None => Answer { status: 403, body: response(call, &judged, receipt) },
             Some(open) => self.run(call, &judged, receipt, open).await,

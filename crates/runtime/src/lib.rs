@@ -43,7 +43,7 @@ pub use exporter::{
     DrainOptions, Endpoint, Pace, ProgressReadError, SettingsError, TIMEOUT_DEFAULT, drain_once,
     load_progress,
 };
-pub use intents::{CALLS_OPEN, OpenIntent, open_intents};
+pub use intents::{CALLS_OPEN, OpenCallsOfDamaged, OpenIntent, open_intents};
 pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;

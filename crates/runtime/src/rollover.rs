@@ -7,6 +7,12 @@
 //! * **O1** no allowed call is between its decision and its outcome. The next start looks for such
 //!   calls in the live log only, and must find every one.
 //!
+//! A log under constant traffic never is delivered at one instant: while a consumer sends the last entries,
+//! others arrive. So when a consumer comes near the end of a log that is too long, new calls are held
+//! before their decision, for [`HOLD_MAX`] at most, while the calls that run end and the consumer takes the
+//! rest. The consumer does its part: it goes on as long as entries arrive (`exporter`). When it does not
+//! work out, the calls go on, and [`HOLD_PAUSE`] passes before they are held again.
+//!
 //! Calls wait for a few syncs meanwhile. Packing, and the deletion of what is kept long enough, happen
 //! beside them. A failure costs nothing but the attempt: the log goes on, and the next look tries again.
 
@@ -32,6 +38,16 @@ use crate::{exporter::Exporting, interceptor::Interceptor, start::Wal};
 
 /// Pause between two looks at the length of the log.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The same for a log that is too long: a consumer may be near its end for a moment only.
+const NEAR_INTERVAL: Duration = Duration::from_millis(50);
+/// Longest time for which new calls are held.
+const HOLD_MAX: Duration = Duration::from_secs(1);
+/// Shortest time between two holds.
+const HOLD_PAUSE: Duration = Duration::from_secs(10);
+/// Pause between two looks while calls are held.
+const HELD_INTERVAL: Duration = Duration::from_millis(10);
+/// Most entries that a consumer may be behind for calls to be held.
+const HOLD_LAG_MAX: u64 = 4096;
 /// Pause between two looks at the age of the archive.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 
@@ -92,25 +108,102 @@ pub(crate) async fn look_after(
     // What an earlier process has left is finished first.
     pack(&how, &wal).await;
     let mut pruned = Instant::now();
+    let mut near = Near::default();
     loop {
-        tokio::time::sleep(CHECK_INTERVAL).await;
-        if interceptor.journal.status().bytes > how.max_bytes
-            && let Some(exporting) = &exporting
-        {
-            exporting.hurry();
-        }
-        if due(&how, &interceptor, &wal) && roll_over(&how, &interceptor, &wal).await {
-            pack(&how, &wal).await;
-        } else if pruned.elapsed() >= PRUNE_INTERVAL {
+        let over = is_over(&how, &interceptor);
+        tokio::time::sleep(if over { NEAR_INTERVAL } else { CHECK_INTERVAL }).await;
+        let replaced = match near.look(&how, &interceptor, &wal) {
+            Look::Wait => {
+                if over {
+                    hurry(exporting.as_ref());
+                }
+                false
+            }
+            Look::Due => roll_over(&how, &interceptor, &wal).await,
+            Look::Hold => hold(&how, &interceptor, &wal, exporting.as_ref()).await,
+        };
+        if replaced || pruned.elapsed() >= PRUNE_INTERVAL {
             pack(&how, &wal).await;
             pruned = Instant::now();
         }
     }
 }
 
-fn due(how: &Rollover, interceptor: &Interceptor, wal: &Wal) -> bool {
+fn is_over(how: &Rollover, interceptor: &Interceptor) -> bool {
     let log = interceptor.journal.status();
-    log.bytes > how.max_bytes && log.failure.is_none() && wal.position() == Some(log.last_seq)
+    log.bytes > how.max_bytes && log.failure.is_none()
+}
+
+/// What to do about a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Nothing.
+    Wait,
+    /// Everything is delivered.
+    Due,
+    /// A consumer is near the end.
+    Hold,
+}
+
+/// Tells whether a consumer comes near the end of a log.
+#[derive(Debug, Default)]
+struct Near {
+    position: Option<u64>,
+    held: Option<Instant>,
+}
+
+impl Near {
+    fn look(&mut self, how: &Rollover, interceptor: &Interceptor, wal: &Wal) -> Look {
+        if !is_over(how, interceptor) {
+            return Look::Wait;
+        }
+        let position = wal.position();
+        self.judge(position, interceptor.journal.status().last_seq, Instant::now())
+    }
+
+    fn judge(&mut self, position: Option<u64>, last: u64, now: Instant) -> Look {
+        let before = std::mem::replace(&mut self.position, position);
+        let Some(position) = position else { return Look::Wait };
+        if position == last {
+            return Look::Due;
+        }
+        let works = before.is_some_and(|before| position > before);
+        let rested = self.held.is_none_or(|held| now.duration_since(held) >= HOLD_PAUSE);
+        if works && rested && last.saturating_sub(position) <= HOLD_LAG_MAX {
+            self.held = Some(now);
+            return Look::Hold;
+        }
+        Look::Wait
+    }
+}
+
+/// Holds new calls until the log is delivered and replaced, or for [`HOLD_MAX`].
+async fn hold(
+    how: &Rollover,
+    interceptor: &Arc<Interceptor>,
+    wal: &Wal,
+    exporting: Option<&Exporting>,
+) -> bool {
+    let until = Instant::now() + HOLD_MAX;
+    let Ok(_held) = tokio::time::timeout_at(until, interceptor.gate.write()).await else {
+        return false;
+    };
+    while Instant::now() < until {
+        let delivered = wal.position() == Some(interceptor.journal.status().last_seq);
+        if delivered && interceptor.open.none() && roll_over(how, interceptor, wal).await {
+            return true;
+        }
+        hurry(exporting);
+        tokio::time::sleep(HELD_INTERVAL).await;
+    }
+    false
+}
+
+/// The consumer in this process need not wait for its next turn.
+fn hurry(exporting: Option<&Exporting>) {
+    if let Some(exporting) = exporting {
+        exporting.hurry();
+    }
 }
 
 /// Replaces the log, and says whether it did.
@@ -175,5 +268,28 @@ async fn pack(how: &Rollover, wal: &Wal) {
         }
         Err(error) if error.code() == codes::ARCHIVE_LOCKED => {}
         Err(error) => tracing::warn!(code = error.code(), error = %error, "archive not pruned"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_held_when_a_consumer_moves_near_the_end_and_not_twice_in_a_row() {
+        let start = Instant::now();
+        let mut near = Near::default();
+        let mut look = |position, last, seconds| {
+            near.judge(position, last, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(look(None, 9, 0), Look::Wait, "a position that cannot be read");
+        assert_eq!(look(Some(9), 9, 0), Look::Due);
+        assert_eq!(look(Some(9), 12, 0), Look::Wait, "no consumer is at work");
+        assert_eq!(look(Some(10), 12 + HOLD_LAG_MAX, 0), Look::Wait, "far from the end");
+        assert_eq!(look(Some(11), 12, 0), Look::Hold);
+        assert_eq!(look(Some(12), 13, 1), Look::Wait, "calls were held just now");
+        assert_eq!(look(Some(13), 13, 1), Look::Due);
+        assert_eq!(look(Some(13), 15, 30), Look::Wait);
+        assert_eq!(look(Some(14), 15, 30), Look::Hold);
     }
 }

@@ -1,5 +1,10 @@
 //! Collectors behind TLS: who is trusted, and who we say we are.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test"
+)]
 
 mod rig;
 
@@ -15,7 +20,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 use vfs::OsVfs;
@@ -49,11 +54,10 @@ fn certificate(pem: &[u8]) -> CertificateDer<'static> {
 
 /// Starts a collector that accepts everything from whoever it lets in; returns its URL.
 async fn collector(authority: &Authority, asks_for: Option<&Authority>) -> String {
-    let builder = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap();
+    let builder =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap();
     let builder = match asks_for {
         None => builder.with_no_client_auth(),
         Some(asked) => {
@@ -74,27 +78,31 @@ async fn collector(authority: &Authority, asks_for: Option<&Authority>) -> Strin
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                // Whoever is not let in sees why; there is nothing else to do here.
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                let mut bytes = Vec::new();
-                while !bytes.windows(4).any(|it| it == b"\r\n\r\n") {
-                    if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                }
-                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-                stream.write_all(answer).await.ok();
-                stream.shutdown().await.ok();
-            });
+            tokio::spawn(accept(stream, acceptor));
         }
     });
     url
 }
 
+/// Answers one request of whoever is let in.
+async fn accept(stream: TcpStream, acceptor: TlsAcceptor) {
+    // Whoever is not let in sees why; there is nothing else to do here.
+    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let mut bytes = Vec::new();
+    while !bytes.windows(4).any(|it| it == b"\r\n\r\n") {
+        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    stream.write_all(answer).await.ok();
+    stream.shutdown().await.ok();
+}
+
 async fn drain(url: &str, tls: tls::Material) -> Result<u64, DrainError> {
     let dir = log(4);
-    let settings = CollectorSettings { timeout: TIMEOUT * 10, tls, ..CollectorSettings::plain(url) };
+    let settings =
+        CollectorSettings { timeout: TIMEOUT * 10, tls, ..CollectorSettings::plain(url) };
     let collector = Collector::new(&settings).unwrap();
     let mut options = DrainOptions::standard(dir.path().to_owned(), 1, "test".to_owned());
     options.retries = 0;

@@ -8,8 +8,11 @@ use std::{
     fmt,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
+
+use crate::os::{NEVER_WAIT, check_kind};
 
 /// Most bytes of a holder's text that are read back.
 const HOLDER_LEN_MAX: u64 = 1024;
@@ -68,8 +71,10 @@ pub(crate) fn lock_file(path: &Path, holder: &str) -> Result<Lock, LockError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .custom_flags(NEVER_WAIT)
         .open(path)
         .map_err(LockError::Io)?;
+    file.metadata().and_then(|it| check_kind(&it)).map_err(LockError::Io)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(LockError::Held { holder: read(&mut file) }),

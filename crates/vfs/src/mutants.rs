@@ -23,7 +23,7 @@ pub(crate) fn left_out(op: &Op) -> bool {
         Op::Lock(path) => ("lock", path),
         Op::LockFile(path) => ("lock_file", path),
         Op::Remove(path) => ("remove", path),
-        Op::Create(_) | Op::Write { .. } | Op::Rename(..) => return false,
+        Op::Create(_) | Op::Write { .. } | Op::Rename(..) | Op::Link(..) => return false,
     };
     let found = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
     let named = match name.strip_suffix('*') {

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
 };
@@ -29,13 +29,10 @@ impl Vfs for OsVfs {
             OpenMode::Create => _ = options.create(true).truncate(false),
             OpenMode::Truncate => _ = options.create(true).truncate(true),
         }
-        let file = options.open(path)?;
-        // Opening a directory for reading succeeds and every read of it fails: say it here.
-        let found = stat(&file.metadata()?);
-        if found.is_dir {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        Ok(Arc::new(OsFile { file, id: found.id }))
+        let file = options.custom_flags(NEVER_WAIT).open(path)?;
+        let metadata = file.metadata()?;
+        check_kind(&metadata)?;
+        Ok(Arc::new(OsFile { file, id: stat(&metadata).id }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -55,7 +52,10 @@ impl Vfs for OsVfs {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::hard_link(from, to)
+        use rustix::fs::{AtFlags, CWD, linkat};
+
+        // A second name for a symbolic link would keep a way to the file, not the file.
+        Ok(linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -129,6 +129,22 @@ impl File for OsFile {
     fn is_named(&self, path: &Path) -> io::Result<bool> {
         Ok(id_of(path)? == Some(self.id))
     }
+}
+
+/// Opening a pipe that nobody writes would wait for ever, and no signal ends the wait.
+#[expect(clippy::cast_possible_wrap, reason = "the flags of open are bits, not a number")]
+pub(crate) const NEVER_WAIT: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+
+/// A log consists of files. Reading a directory fails, a pipe is read once and a device without end: said
+/// here, before anybody depends on it.
+pub(crate) fn check_kind(metadata: &fs::Metadata) -> io::Result<()> {
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(())
 }
 
 /// Which file a path names, and nothing else about it.
@@ -218,6 +234,37 @@ mod tests {
         let other = OsVfs.open(&path, OpenMode::Create).unwrap();
         assert!(!file.is_named(&path).unwrap());
         assert!(other.is_named(&path).unwrap());
+    }
+
+    #[test]
+    fn a_pipe_and_a_device_are_refused_and_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [&path, Path::new("/dev/null")] {
+            for mode in [OpenMode::Read, OpenMode::ReadWrite, OpenMode::Create, OpenMode::Truncate]
+            {
+                let error = OsVfs.open(path, mode).unwrap_err();
+                assert_eq!(error.to_string(), "not a regular file", "{}", path.display());
+            }
+            let error = OsVfs.lock(path, "pid 1").unwrap_err();
+            assert_eq!(error.to_string(), "not a regular file", "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_second_name_is_one_of_the_file_also_through_a_symbolic_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link, second) =
+            (dir.path().join("x"), dir.path().join("y"), dir.path().join("sub/z"));
+        fs::write(&file, "content").unwrap();
+        std::os::unix::fs::symlink("x", &link).unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        OsVfs.link(&link, &second).unwrap();
+        assert_eq!(OsVfs.stat(&second).unwrap(), OsVfs.stat(&file).unwrap());
+        assert!(!fs::symlink_metadata(&second).unwrap().is_symlink());
     }
 
     #[test]

@@ -58,6 +58,24 @@ impl Chain {
         Self(*hasher.finalize().as_bytes())
     }
 
+    /// Returns the bytes of the value.
+    pub(crate) const fn to_bytes(self) -> [u8; Self::LEN] {
+        self.0
+    }
+
+    /// Reads the 64 hex digits as they stand in an entry; `None` when one of them is no lower-case digit.
+    pub(crate) fn from_hex(digits: &[u8; Self::HEX_LEN]) -> Option<Self> {
+        let nibbles = digits.map(nibble);
+        if nibbles.iter().fold(0, |all, it| all | it) > 15 {
+            return None;
+        }
+        let mut value = [0; Self::LEN];
+        for (byte, [high, low]) in value.iter_mut().zip(nibbles.as_chunks().0) {
+            *byte = high << 4 | low;
+        }
+        Some(Self(value))
+    }
+
     /// Returns the 64 hex digits as they stand in an entry.
     pub fn to_hex(self) -> [u8; Self::HEX_LEN] {
         let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
@@ -73,13 +91,21 @@ impl FromStr for Chain {
     type Err = ChainParseError;
 
     fn from_str(digits: &str) -> Result<Self, Self::Err> {
-        // Upper case would give one value two spellings, and a flipped bit could pass.
-        if digits.bytes().any(|it| it.is_ascii_uppercase()) {
-            return Err(ChainParseError);
-        }
-        let mut value = [0; Self::LEN];
-        hex::decode_to_slice(digits, &mut value).map_err(|_| ChainParseError)?;
-        Ok(Self(value))
+        let digits = digits.as_bytes().try_into().map_err(|_| ChainParseError)?;
+        Self::from_hex(digits).ok_or(ChainParseError)
+    }
+}
+
+/// The value of a digit; more than 15 for what is none. Upper case is none: it would give one value two
+/// spellings, and a flipped bit could pass.
+const fn nibble(digit: u8) -> u8 {
+    let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+    if number < 10 {
+        number
+    } else if letter < 6 {
+        letter + 10
+    } else {
+        u8::MAX
     }
 }
 
@@ -116,6 +142,13 @@ mod tests {
         assert_eq!(value.to_string().parse(), Ok(value));
         assert_eq!(value.to_string().to_uppercase().parse::<Chain>(), Err(ChainParseError));
         assert_eq!("00".parse::<Chain>(), Err(ChainParseError));
+        for byte in 0..=u8::MAX {
+            let mut digits = value.to_hex();
+            digits[17] = byte;
+            let found = Chain::from_hex(&digits).map(Chain::to_hex);
+            let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            assert_eq!(found, is_digit.then_some(digits), "one value has one spelling: {byte}");
+        }
     }
 
     #[test]

@@ -119,8 +119,7 @@ pub fn encode_entry(
 /// Returns `None` for a payload without a chain.
 pub fn split_chain(payload: &[u8]) -> Option<(&[u8], Chain)> {
     let (body, digits) = split_digits(payload)?;
-    let chain = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((body, chain))
+    Some((body, Chain::from_hex(digits.try_into().ok()?)?))
 }
 
 /// Returns the chain value of a payload when it has one and it follows from `previous`.
@@ -143,12 +142,21 @@ fn split_digits(payload: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Returns `None` when the payload does not start as ours do; [`read_seq`] then tells more. Only a
 /// chain value that holds makes the rest of the payload trustworthy.
 pub fn leading_seq(payload: &[u8]) -> Option<Seq> {
-    let digits = payload.strip_prefix(br#"{"seq":"#)?;
-    let (digits, _) = digits.split_at_checked(digits.iter().position(|it| *it == b',')?)?;
-    if digits.first() == Some(&b'0') || !digits.iter().all(u8::is_ascii_digit) {
+    split_seq(payload).map(|(seq, _)| seq)
+}
+
+/// Returns the `seq` that a payload of ours starts with, and the rest, which begins with a comma.
+pub(crate) fn split_seq(payload: &[u8]) -> Option<(Seq, &[u8])> {
+    let mut rest = payload.strip_prefix(br#"{"seq":"#)?;
+    if rest.first() == Some(&b'0') {
         return None;
     }
-    Seq::new(std::str::from_utf8(digits).ok()?.parse().ok()?)
+    let mut seq = 0_u64;
+    while let Some((digit @ b'0'..=b'9', behind)) = rest.split_first() {
+        seq = seq.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = behind;
+    }
+    if rest.first() == Some(&b',') { Some((Seq::new(seq)?, rest)) } else { None }
 }
 
 /// Checks that `payload` is one JSON object and returns its `seq` as stored; 0 when it has none.

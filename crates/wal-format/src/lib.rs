@@ -5,8 +5,10 @@
 //! | `seq`       | sequence numbers, from 1 without gaps                        |
 //! | `frame`     | the length prefix and its limits                             |
 //! | `entry`     | the JSON payload of a frame                                  |
+//! | `skim`      | entries without a chain, checked in one pass                 |
 //! | `event`     | what an entry says happened                                  |
 //! | `chain`     | the hash that ties an entry to every byte before it          |
+//! | `lanes`     | the chain values of several entries at once                  |
 //! | `birth`     | the first entry of a log: its identity and its predecessor   |
 //! | `safe_point`| how much was acknowledged to callers                         |
 //! | `position`  | how much was accepted by a consumer                          |
@@ -23,6 +25,7 @@ mod chain;
 mod entry;
 mod event;
 mod frame;
+mod lanes;
 mod manifest;
 pub mod names;
 mod plain;
@@ -30,6 +33,7 @@ mod position;
 mod safe_point;
 mod seal;
 mod seq;
+mod skim;
 mod switch;
 
 pub use birth::{Birth, Origin, WalId};
@@ -41,11 +45,14 @@ pub use entry::{
 };
 pub use event::{Event, EventRef, Kind};
 pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};
+pub use lanes::{LANES, link_each};
 pub use manifest::{Content, Manifest, ManifestError};
+pub use plain::Plain;
 pub use position::{Position, PositionError};
 pub use safe_point::{SafePoint, SafePointError};
 pub use seal::{SealFile, SealParseError, SealStatement};
 pub use seq::{Seq, event_id};
+pub use skim::skim;
 pub use switch::{Aside, Switch, SwitchError};
 
 /// The example of the README is a test.

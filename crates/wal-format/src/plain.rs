@@ -13,8 +13,17 @@ use serde::{
 use serde_json::{Map, Number, Value};
 
 /// A value as it stands in the text.
+///
+/// # Examples
+///
+/// ```
+/// let text = r#"{"$serde_json::private::RawValue":"{"}"#;
+/// let wal_format::Plain(value) = serde_json::from_str(text)?;
+/// assert_eq!(value.to_string(), text);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Plain(pub(crate) Value);
+pub struct Plain(pub Value);
 
 impl<'de> Deserialize<'de> for Plain {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -129,12 +129,15 @@ impl FrameReader {
     /// Returns what is buffered from here on: at least `want` bytes unless the file ends before.
     fn filled(&mut self, want: usize) -> io::Result<&[u8]> {
         while self.read - self.taken < want {
-            self.buffer.copy_within(self.taken..self.read, 0);
+            if self.taken > 0 {
+                self.buffer.copy_within(self.taken..self.read, 0);
+            }
             self.base += self.taken as u64;
             self.read -= self.taken;
             self.taken = 0;
             let ask = (self.buffer.len() * 2).clamp(FIRST_READ_LEN, READ_LEN);
-            let room = want.max(self.read + ask);
+            // A length that was damaged asks for more than there is: room follows what is read.
+            let room = want.min(self.read * 2).max(self.read + ask);
             if self.buffer.len() < room {
                 // Exactly: what a vector takes in advance would double the memory (G1).
                 self.buffer.reserve_exact(room - self.buffer.len());
@@ -189,6 +192,15 @@ mod tests {
             prop_assert_eq!(reader.next().unwrap(), Next::Torn);
             prop_assert_eq!(reader.next().unwrap(), Next::Torn);
         }
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_of_the_file_takes_no_memory_for_what_is_not_there() {
+        let mut content = MAX_PAYLOAD_LEN.to_be_bytes().to_vec();
+        content.resize(1000, b'x');
+        let mut reader = reader(&content);
+        assert_eq!(reader.next().unwrap(), Next::Torn);
+        assert!(reader.buffer.len() <= 4 * FIRST_READ_LEN, "{} bytes", reader.buffer.len());
     }
 
     #[test]

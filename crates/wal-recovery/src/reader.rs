@@ -16,6 +16,9 @@
 //! | the same file   | anything else | nothing new                                                   |
 //! | another or none | any           | reads the old file to the end of what holds, then opens anew  |
 //!
+//! While a switch waits to be finished there is nothing new: the safe point may be that of the log
+//! before, and nobody appends.
+//!
 //! A log that was replaced has no writer any more: what it holds and what follows from its chain is all
 //! that it will ever hold, whatever the safe point of its successor says.
 
@@ -36,7 +39,7 @@ use crate::{
     plan::FoundSafePoint,
     scan::{End, Scanner, Stop, Trust, Verdict, end_of_log},
     state::read_safe_point,
-    switch::view,
+    switch::{self, view},
 };
 
 /// Reads the committed entries of a log, from the first.
@@ -84,10 +87,7 @@ impl Reader {
     pub fn open(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ReadError> {
         let (path, safe_path) = (dir.join(names::WAL), dir.join(names::SAFE_SEQ));
         // B1: nothing is read before the safe point is, so everything it names is in the file.
-        let view = view(vfs, dir).map_err(|error| match error {
-            SurveyError::Violation(violation) => ReadError::Violation(violation),
-            SurveyError::Io { path, source } => ReadError::Io { path, source },
-        })?;
+        let view = view(vfs, dir).map_err(ReadError::of)?;
         let file = view.file;
         let safe = match view.safe_point {
             FoundSafePoint::Present(safe) => safe,
@@ -156,6 +156,8 @@ impl Reader {
             return Ok(Refreshed::Replaced);
         }
         let at = |path: PathBuf| move |source| ReadError::Io { path, source };
+        // When none waits now, the switch that made this log is over and its safe point is written.
+        let waits = switch::read(vfs, &self.dir).map_err(ReadError::of)?.is_some();
         // B1: the safe point first. Whether it belongs to this log is seen after it was read.
         let safe_path = self.dir.join(names::SAFE_SEQ);
         let safe = read_safe_point(vfs, &self.dir).map_err(at(safe_path))?;
@@ -168,6 +170,7 @@ impl Reader {
             return Ok(Refreshed::Replaced);
         }
         match safe {
+            _ if waits => Ok(Refreshed::Unchanged),
             FoundSafePoint::WrongSize(len) => Err(Violation::SafeSeqCorrupt { len }.into()),
             FoundSafePoint::Present(safe) if safe > self.safe => {
                 self.safe = safe;
@@ -239,6 +242,13 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    pub(crate) fn of(error: SurveyError) -> Self {
+        match error {
+            SurveyError::Violation(violation) => Self::Violation(violation),
+            SurveyError::Io { path, source } => Self::Io { path, source },
+        }
+    }
+
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         match self {

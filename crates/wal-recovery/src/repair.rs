@@ -1,9 +1,10 @@
 //! A damaged log is put aside whole, and a new one begins that is linked to it.
 //!
-//! Nothing is cut out of the damaged log and nothing is carried over: it stays as evidence, byte for
-//! byte, in `damaged/<time>-<n>/`, with copies of the small files that stood beside it. The new log
+//! Nothing is cut out of the damaged log and none of its entries is carried over: it stays as evidence, byte
+//! for byte, in `damaged/<time>-<n>/`, with copies of the small files that stood beside it. The new log
 //! names what could be read of it: its id and the chain value of its last good entry. Its second
-//! entry, `wal.repaired`, says who did it, why, and what was found.
+//! entry, `wal.repaired`, says who did it, why, and what was found. Behind it stands what a [`Witness`],
+//! which sees the entries of the damaged log, has to say to whoever reads the new one.
 //!
 //! | found                                          | put aside                            |
 //! |------------------------------------------------|--------------------------------------|
@@ -19,8 +20,10 @@
 //! * **P2** The log is replaced by a switch, so a repair that is interrupted is finished by the next
 //!   start or has not happened.
 //! * **P3** A log that opens is never repaired.
+//! * **P4** What begins the new log is written before the switch and fits what a start accepts
+//!   ([`NEXT_LEN_MAX`]); what does not fit is counted in `wal.repaired`, never left out unsaid.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, iter, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -30,18 +33,29 @@ use wal_format::{Aside, Birth, Chain, Event, Kind, Origin, Position, Seq, Switch
 use crate::{
     Opening, Overrides, RecoverError, SurveyError, Violation, codes,
     frames::{FrameReader, Next},
+    mutants::{Mutant, removed},
     recover::{at, lock_dir, lock_named},
     scan::{Scanner, Trust, Verdict},
     survey,
-    switch::{self, begin, carry_through, remove_if_there, write_next},
+    switch::{self, NEXT_LEN_MAX, begin, carry_through, remove_if_there, write_next},
 };
 
 /// Most bytes that are copied of a small file; ours have a few hundred.
 const EVIDENCE_LEN_MAX: usize = 1 << 20;
 /// Most characters of a reason or of the name of an operator.
 const TEXT_LEN_MAX: usize = 4096;
+/// Most bytes of the entries that a witness leaves: some ten thousand open calls.
+const CARRIED_LEN_MAX: usize = 4 << 20;
+/// Most bytes of an entry around its event: number, time, chain value, header.
+const ENTRY_LEN_EXTRA: usize = 256;
+/// Most characters of the name of a node that is taken from a damaged log.
+const NODE_LEN_MAX: usize = 4096;
 /// Most repairs in one second.
 const REPAIRS_MAX: u32 = 1000;
+const _: () = assert!(
+    CARRIED_LEN_MAX as u64 * 2 < NEXT_LEN_MAX,
+    "what a repair writes itself must fit beside what is carried"
+);
 /// Small files that are copied.
 const EVIDENCE: [&str; 5] =
     [names::SAFE_SEQ, names::POS, names::CURSORS, names::SEAL, names::SWITCH];
@@ -87,6 +101,40 @@ pub struct Repaired {
     pub plan: Plan,
     /// The live log now.
     pub birth: Birth,
+    /// How many events of the witness are in it.
+    pub carried: usize,
+    /// How many of them had no room.
+    pub not_carried: usize,
+}
+
+/// An entry of a damaged log, as a [`Witness`] sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its payload. Behind the damage it is the content of a frame and may be anything.
+    pub payload: &'a [u8],
+    /// Whether it stands before the damage and holds.
+    pub holds: bool,
+}
+
+/// Looks at a log that is repaired, and says what must not be forgotten with it.
+pub trait Witness {
+    /// Sees the entries from the first on; those behind the damage as far as frames can be found.
+    fn see(&mut self, entry: Seen<'_>);
+
+    /// Says what stands in the new log, after everything was seen.
+    fn leave(&mut self, of: Option<WalId>) -> Vec<Event>;
+}
+
+/// Somebody to whom the entries of a log mean nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Witness for Nobody {
+    fn see(&mut self, _: Seen<'_>) {}
+
+    fn leave(&mut self, _: Option<WalId>) -> Vec<Event> {
+        Vec::new()
+    }
 }
 
 /// Says what is wrong with a log and what a repair would do. Takes no lock and changes nothing.
@@ -96,6 +144,7 @@ pub struct Repaired {
 /// [`RepairError::NotDamaged`] (P3) or [`RepairError::Recover`] when the file system fails.
 pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, RepairError> {
     let violation = match survey(vfs, dir, Overrides::default()) {
+        Ok(_) if removed(Mutant::OnlyDamaged) => Violation::SafeSeqCorrupt { len: 0 },
         Ok(_) => return Err(RepairError::NotDamaged),
         Err(SurveyError::Violation(violation)) => violation,
         Err(SurveyError::Io { path, source }) => return Err(at("read", path)(source).into()),
@@ -125,7 +174,7 @@ pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, Re
         bytes,
         position,
         waiting: good.entries.saturating_sub(position.unwrap_or(0)),
-        node: good.node,
+        node: good.node.filter(|it| it.len() <= NODE_LEN_MAX),
         previous: good.previous,
         aside: free_name(vfs, dir, now)?,
     })
@@ -137,7 +186,12 @@ pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, Re
 ///
 /// [`RepairError`]. When the file system fails in the middle, the next start finishes the repair or
 /// finds the log as it was.
-pub fn repair(vfs: &dyn Vfs, opening: &Opening, order: &Order) -> Result<Repaired, RepairError> {
+pub fn repair(
+    vfs: &dyn Vfs,
+    opening: &Opening,
+    order: &Order,
+    witness: &mut dyn Witness,
+) -> Result<Repaired, RepairError> {
     let reason = order.reason.trim();
     if reason.is_empty() || reason.len() > TEXT_LEN_MAX || order.operator.len() > TEXT_LEN_MAX {
         return Err(RepairError::NoReason);
@@ -158,8 +212,15 @@ pub fn repair(vfs: &dyn Vfs, opening: &Opening, order: &Order) -> Result<Repaire
         origin: Origin::Repair,
         previous: plan.previous,
     };
-    let event = record(&plan, reason, &order.operator);
-    let next = write_next(vfs, dir, birth, Some(&event), opening.now)?;
+    show(vfs, dir, witness)?;
+    let left = witness.leave(plan.previous.map(|it| it.0));
+    let kept = fitting(&left);
+    let (carried, not_carried) = (kept.len(), left.len() - kept.len());
+    let event = record(&plan, reason, &order.operator)
+        .with_some("carried", (carried > 0).then_some(carried))
+        .with_some("not_carried", (not_carried > 0).then_some(not_carried));
+    let also: Vec<_> = iter::once(&event).chain(kept).collect();
+    let next = write_next(vfs, dir, birth, &also, opening.now)?;
     let switch = Switch {
         from: plan.previous.map(|it| it.0),
         to: next.birth.wal_id,
@@ -171,7 +232,37 @@ pub fn repair(vfs: &dyn Vfs, opening: &Opening, order: &Order) -> Result<Repaire
     };
     begin(vfs, dir, &switch).map_err(|it| it.error)?;
     carry_through(vfs, dir, &switch)?;
-    Ok(Repaired { plan, birth: next.birth })
+    Ok(Repaired { plan, birth: next.birth, carried, not_carried })
+}
+
+/// Shows a damaged log to a witness. Behind the damage the entries prove nothing, but what they say is
+/// better known than not.
+fn show(vfs: &dyn Vfs, dir: &Path, witness: &mut dyn Witness) -> Result<(), RepairError> {
+    let path = dir.join(names::WAL);
+    let file = match vfs.open(&path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at("open", path)(error).into()),
+    };
+    let mut frames = FrameReader::new(file, 0);
+    let mut scanner = Scanner::new(Trust::AllWhole);
+    let mut holds = true;
+    while let Next::Frame { offset, payload } = frames.next().map_err(at("read", path.clone()))? {
+        holds = holds && matches!(scanner.frame(offset, payload), Ok(Verdict::Holds(_)));
+        witness.see(Seen { payload, holds });
+    }
+    Ok(())
+}
+
+/// As many events as fit beside what a repair writes itself (P4).
+fn fitting(events: &[Event]) -> &[Event] {
+    let lens = events.iter().map(|it| it.to_json().len() + ENTRY_LEN_EXTRA);
+    let sums = lens.scan(0, |sum, len| {
+        *sum += len;
+        Some(*sum)
+    });
+    let count = sums.take_while(|it| *it <= CARRIED_LEN_MAX).count();
+    events.get(..count).unwrap_or_default()
 }
 
 /// Everything that another process may hold, until the repair is done.
@@ -236,7 +327,8 @@ fn free_name(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<String, Repair
     for n in 1..=REPAIRS_MAX {
         let name = format!("{}/{time}-{n}", names::DAMAGED_DIR);
         let path = dir.join(&name);
-        if vfs.stat(&path).map_err(at("read", path))?.is_none() {
+        let free = vfs.stat(&path).map_err(at("read", path))?.is_none();
+        if free || removed(Mutant::AsideFree) {
             return Ok(name);
         }
     }
@@ -246,6 +338,9 @@ fn free_name(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<String, Repair
 
 /// Copies the small files, and gives a next log that no switch of ours explains another name.
 fn keep_evidence(vfs: &dyn Vfs, dir: &Path, plan: &Plan) -> Result<(), RepairError> {
+    if removed(Mutant::EvidenceKept) {
+        return Ok(());
+    }
     let folder = dir.join(&plan.aside);
     vfs.create_dir_all(&folder).map_err(at("create", folder.clone()))?;
     for name in EVIDENCE {

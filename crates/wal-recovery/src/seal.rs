@@ -10,6 +10,8 @@
 //! * **L1** Only an entry that was acknowledged is sealed, and the whole log up to it was checked.
 //! * **L2** A seal is never replaced by one that contradicts it: when the log at hand is not the log
 //!   that was sealed before, or is shorter, sealing is refused (`SEAL_CONTRADICTED`).
+//! * **L4** A seal never stays beside another log than its own: who replaces a log removes its seal, and
+//!   who seals looks whether the log is still there after the seal is.
 //! * **L3** A signature is checked strictly (`verify_strict`): no small-order keys, one encoding.
 //!
 //! Keys are PEM files as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` make them.
@@ -20,7 +22,7 @@ use std::{
 };
 
 use ed25519_dalek::{
-    Signature, Signer as _,
+    Signature, Signer as _, Verifier as _,
     pkcs8::{DecodePrivateKey as _, DecodePublicKey as _},
 };
 use jiff::Timestamp;
@@ -30,7 +32,15 @@ use wal_format::{Chain, SealFile, SealStatement, Seq, WalId, names, split_chain}
 
 pub use ed25519_dalek::{SigningKey, VerifyingKey};
 
-use crate::{ReadError, Reader, SealPoint, codes};
+use crate::{
+    ReadError, Reader, Refreshed, SealPoint, codes,
+    mutants::{Mutant, removed},
+    switch,
+};
+
+/// How often a log is sealed that is replaced meanwhile. Between two replacements everything in it is
+/// delivered.
+const ATTEMPTS: usize = 16;
 
 /// A point of a log that a signature vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +95,36 @@ pub fn seal(
     key: &SigningKey,
     now: Timestamp,
 ) -> Result<SealStatement, SealError> {
+    for _ in 0..ATTEMPTS {
+        let mut reader = Reader::open(vfs, dir)?;
+        let statement = state(vfs, dir, &mut reader, now)?;
+        let text = statement.to_text();
+        let signature = key.sign(text.as_bytes()).to_bytes();
+        let public_key = key.verifying_key().to_bytes();
+        let file = SealFile { statement: text, public_key, signature };
+        let path = dir.join(names::SEAL);
+        replace(vfs, &path, &file.to_bytes()).map_err(|source| SealError::Io { path, source })?;
+        // A log that is replaced later takes its seal with it (L4).
+        if reader.refresh(vfs)? != Refreshed::Replaced {
+            return Ok(statement);
+        }
+    }
+    let source = io::Error::other("the log is being replaced; try again");
+    Err(SealError::Io { path: dir.join(names::WAL), source })
+}
+
+/// What there is to sign (L1, L2).
+fn state(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    reader: &mut Reader,
+    now: Timestamp,
+) -> Result<SealStatement, SealError> {
     let before = match check_seal(vfs, dir, None) {
         Ok(seal) => Some(seal),
         Err(SealError::NotFound { .. }) => None,
         Err(error) => return Err(error),
     };
-    let mut reader = Reader::open(vfs, dir)?;
     let (mut last, mut at_seal) = (None, None);
     while let Some(item) = reader.next_entry()? {
         let chain = split_chain(item.payload).map(|it| it.1);
@@ -105,20 +139,15 @@ pub fn seal(
     };
     if let Some(before) = before.filter(|it| it.wal_id == wal_id)
         && at_seal != Some(before.chain)
+        && !removed(Mutant::NotContradicted)
     {
         return Err(SealError::Contradicted { wal_id, sealed: before.seq, last: seq });
     }
-    let statement = SealStatement { wal_id, seq, chain, at: now };
-    let text = statement.to_text();
-    let signature = key.sign(text.as_bytes()).to_bytes();
-    let public_key = key.verifying_key().to_bytes();
-    let file = SealFile { statement: text, public_key, signature };
-    let path = dir.join(names::SEAL);
-    replace(vfs, &path, &file.to_bytes()).map_err(|source| SealError::Io { path, source })?;
-    Ok(statement)
+    Ok(SealStatement { wal_id, seq, chain, at: now })
 }
 
-/// Checks the signature of the seal of a log (L3). What the log says is not looked at.
+/// Checks the signature of the seal of a log (L3). What the log says is not looked at. While a switch
+/// waits to be finished the log is the next one (T4 of `switch`), and that has no seal.
 ///
 /// Without a trusted key the signature is checked against the key in the file: that finds damage, and
 /// proves nothing about who has signed.
@@ -132,9 +161,10 @@ pub fn check_seal(
     trusted: Option<&VerifyingKey>,
 ) -> Result<CheckedSeal, SealError> {
     let path = dir.join(names::SEAL);
+    let replaced = switch::read(vfs, dir).map_err(ReadError::of)?.is_some();
     match read_whole(vfs, &path, SealFile::LEN_MAX) {
-        Ok(Some(bytes)) => check_bytes(&bytes, trusted),
-        Ok(None) => Err(SealError::NotFound { dir: dir.to_owned() }),
+        Ok(Some(bytes)) if !replaced => check_bytes(&bytes, trusted),
+        Ok(_) => Err(SealError::NotFound { dir: dir.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             Err(SealError::Invalid { text: "it is too long".to_owned() })
         }
@@ -156,8 +186,14 @@ pub fn check_bytes(bytes: &[u8], trusted: Option<&VerifyingKey>) -> Result<Check
         return Err(SealError::KeyMismatch);
     }
     let key = VerifyingKey::from_bytes(&file.public_key).map_err(|it| invalid(it.to_string()))?;
-    key.verify_strict(file.statement.as_bytes(), &Signature::from_bytes(&file.signature))
-        .map_err(|_| invalid("the signature does not hold".to_owned()))?;
+    let signature = Signature::from_bytes(&file.signature);
+    let text = file.statement.as_bytes();
+    let holds = match () {
+        () if removed(Mutant::SignatureChecked) => Ok(()),
+        () if removed(Mutant::SignatureStrict) => key.verify(text, &signature),
+        () => key.verify_strict(text, &signature),
+    };
+    holds.map_err(|_| invalid("the signature does not hold".to_owned()))?;
     let statement = SealStatement::parse(&file.statement).map_err(|it| invalid(it.to_string()))?;
     let SealStatement { wal_id, seq, chain, at } = statement;
     let public_key = file.public_key;

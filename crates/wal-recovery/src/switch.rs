@@ -35,6 +35,7 @@ use wal_format::{Position, SafePoint, Switch, WalId, names};
 use crate::{
     RecoverError, SurveyError, Violation,
     frames::{FrameReader, Next},
+    mutants::{Mutant, removed},
     recover::{at, lock_named},
     scan::{Scanner, Trust, scan},
 };
@@ -43,12 +44,12 @@ mod next;
 mod view;
 
 pub(crate) use next::{NextLog, write_next};
-pub(crate) use view::view;
+pub(crate) use view::{View, view};
 
 /// Most bytes of a switch file; ours have a few hundred.
 const SWITCH_LEN_MAX: u64 = 4096;
 /// Most bytes of a log that has only its first entries.
-const NEXT_LEN_MAX: u64 = 1 << 20;
+pub(crate) const NEXT_LEN_MAX: u64 = 16 << 20;
 
 /// Reads `telemetry.switch`.
 pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Option<Switch>, SurveyError> {
@@ -127,12 +128,19 @@ pub(crate) fn carry_through(
     let (safe, pos) = (dir.join(names::SAFE_SEQ), dir.join(names::POS));
     let known = SafePoint::at(Some(switch.last));
     replace(vfs, &safe, &known.to_bytes()).map_err(at("write", safe))?;
-    replace(vfs, &pos, &Position::default().to_bytes()).map_err(at("write", pos))?;
+    if !removed(Mutant::PositionBegins) {
+        replace(vfs, &pos, &Position::default().to_bytes()).map_err(at("write", pos))?;
+    }
     remove_if_there(vfs, &dir.join(names::CURSORS))?;
     remove_if_there(vfs, &dir.join(names::SEAL))?;
-    vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    if !removed(Mutant::ForgottenBeforeSwitchEnd) {
+        vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    }
 
     remove_if_there(vfs, &dir.join(names::SWITCH))?;
+    if removed(Mutant::SwitchEndSynced) {
+        return Ok(());
+    }
     vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))
 }
 
@@ -145,13 +153,21 @@ fn put_aside(vfs: &dyn Vfs, dir: &Path, switch: &Switch) -> Result<(), RecoverEr
     let there = vfs.stat(&wal).map_err(at("read", wal.clone()))?.is_some();
     let named = vfs.stat(&aside).map_err(at("read", aside.clone()))?.is_some();
     if there && !named {
-        match vfs.link(&wal, &aside) {
+        let linked = if removed(Mutant::LinkBeforeRename) {
+            Err(io::ErrorKind::Unsupported.into())
+        } else {
+            vfs.link(&wal, &aside)
+        };
+        match linked {
             Ok(()) => {}
             Err(error) if has_no_links(&error) => {
                 vfs.rename(&wal, &aside).map_err(at("rename", wal))?;
             }
             Err(error) => return Err(at("link", wal)(error)),
         }
+    }
+    if removed(Mutant::AsideNameSynced) {
+        return Ok(());
     }
     vfs.sync_dir(folder).map_err(at("sync", folder.to_owned()))
 }
@@ -162,11 +178,36 @@ fn has_no_links(error: &io::Error) -> bool {
 
 /// S2. Says whether the switch has begun, which a failure alone does not tell.
 pub(crate) fn begin(vfs: &dyn Vfs, dir: &Path, switch: &Switch) -> Result<(), NotBegun> {
+    one_disk(vfs, dir)?;
+    if removed(Mutant::SwitchFirst) {
+        return Ok(());
+    }
     let path = dir.join(names::SWITCH);
     let Err(source) = replace(vfs, &path, &switch.to_bytes()) else { return Ok(()) };
     // A name that was never given cannot be on the disk; one that is visible may be.
     let absent = matches!(vfs.stat(&path), Ok(None));
     Err(NotBegun { may_have: !absent, error: at("write", path)(source) })
+}
+
+/// S3 gives the old log a second name, which only works on its own disk: a log that is a symbolic link to
+/// another one is noticed here, where there is a way back.
+fn one_disk(vfs: &dyn Vfs, dir: &Path) -> Result<(), NotBegun> {
+    let not_begun = |path: &Path| {
+        let path = path.to_owned();
+        move |source| NotBegun { may_have: false, error: at("replace", path)(source) }
+    };
+    let (wal, next) = (dir.join(names::WAL), dir.join(names::NEXT));
+    let device = |path: &Path| {
+        let found = vfs.stat(path).map_err(not_begun(path))?;
+        Ok(found.map(|it| it.id.device))
+    };
+    match (device(&wal)?, device(&next)?) {
+        (Some(old), Some(new)) if old != new => {
+            let text = "it is a link to another disk; move the file here";
+            Err(not_begun(&wal)(io::Error::other(text)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why S2 failed.
@@ -201,7 +242,9 @@ pub(crate) fn roll_forward(
     let next = lock_named(vfs, dir, names::NEXT)?;
     // A killed process may have left a switch that is seen and not durable; acting on it before it is
     // would leave steps without their reason after a power loss.
-    vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    if !removed(Mutant::SwitchDurable) {
+        vfs.sync_dir(dir).map_err(at("sync", dir.to_owned()))?;
+    }
     carry_through(vfs, dir, &switch)?;
     Ok(next.or(old))
 }
@@ -249,7 +292,7 @@ fn check_new(
             Err(_) => false,
         }
     };
-    if holds {
+    if holds || removed(Mutant::NewLogAsNamed) {
         return Ok(());
     }
     Err(broken(format!("{name} is not the new log {}", switch.to)))
@@ -260,7 +303,7 @@ fn check_old(dir: &Path, file: &Arc<dyn File>, switch: &Switch) -> Result<(), Su
     let Some(from) = switch.from else { return Ok(()) };
     let io = |source| SurveyError::Io { path: dir.join(names::WAL), source };
     match first_id(file).map_err(io)? {
-        Some(found) if found == from => Ok(()),
+        Some(found) if found == from || removed(Mutant::OldLogAsNamed) => Ok(()),
         _ => Err(broken(format!("{} is not the old log {from}", names::WAL))),
     }
 }

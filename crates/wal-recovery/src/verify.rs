@@ -42,14 +42,14 @@ use std::{
 };
 
 use thiserror::Error;
-use vfs::{File, OpenMode, Vfs};
+use vfs::{File, Vfs};
 use wal_format::{Chain, SafePoint, Seq, WalId, names};
 
 use crate::{
-    Scanned, Violation, codes,
+    Scanned, SurveyError, Violation, codes,
     plan::FoundSafePoint,
     scan::{Noted, Scanner, Trust, run},
-    state::read_safe_point,
+    switch::{View, view},
 };
 
 pub use classify::DamageKind;
@@ -185,7 +185,8 @@ pub enum VerifyError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The safe point is missing or unreadable, so nobody knows how much must be there.
+    /// The safe point is missing or unreadable, so nobody knows how much must be there; or a switch does
+    /// not fit, so nobody knows which log it is.
     #[error("telemetry/wal: {0}")]
     NoSafePoint(Violation),
     /// Something was done to the log.
@@ -236,14 +237,12 @@ pub fn verify(
 ) -> Result<Verified, VerifyError> {
     let at = |path: PathBuf| move |source| VerifyError::Io { path, source };
     let (path, safe_path) = (dir.join(names::WAL), dir.join(names::SAFE_SEQ));
-    // The safe point first, so that everything it names is in the file opened next.
-    let safe = read_safe_point(vfs, dir).map_err(at(safe_path.clone()))?;
-    let file = match vfs.open(&path, OpenMode::Read) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(at(path)(error)),
-    };
-    let safe = match (safe, &file) {
+    // A log and a safe point that belong together, also while the log is replaced (T4).
+    let View { file, safe_point } = view(vfs, dir).map_err(|error| match error {
+        SurveyError::Violation(violation) => VerifyError::NoSafePoint(violation),
+        SurveyError::Io { path, source } => VerifyError::Io { path, source },
+    })?;
+    let safe = match (safe_point, &file) {
         (FoundSafePoint::Present(safe), _) => safe,
         (FoundSafePoint::WrongSize(len), _) => {
             return Err(VerifyError::NoSafePoint(Violation::SafeSeqCorrupt { len }));

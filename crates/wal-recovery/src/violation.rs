@@ -144,12 +144,14 @@ impl Violation {
         match self {
             Self::SafeSeqNotFound { .. } => {
                 "restore telemetry.safe_seq from a backup; for a log older than safe points start \
-                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1; when telemetry.wal is gone too, \
+                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1; `autonomy wal repair` puts everything \
+                 aside and goes on with a new log; when telemetry.wal is gone too, \
                  AUTONOMYOPS_WAL_OPERATOR_RESET=1 accepts the loss"
             }
             Self::SafeSeqCorrupt { .. } => {
                 "restore telemetry.safe_seq from a backup, or move it away and start once with \
-                 AUTONOMYOPS_WAL_LEGACY_UPGRADE=1 to adopt every whole frame"
+                 AUTONOMYOPS_WAL_LEGACY_UPGRADE=1 to adopt every whole frame, or put everything \
+                 aside with `autonomy wal repair --reason` and go on with a new log"
             }
             Self::SwitchBroken { .. } => {
                 "copy the directory away, then look at `autonomy wal repair --dry-run` and put \
@@ -161,9 +163,9 @@ impl Violation {
             | Self::InvalidJson { .. }
             | Self::CorruptFrame { .. }
             | Self::CorruptChain { .. } => {
-                "check the disk, copy the directory away, then restore it from a backup or delete \
-                 telemetry.wal and telemetry.safe_seq and start once with \
-                 AUTONOMYOPS_WAL_OPERATOR_RESET=1"
+                "check the disk and copy the directory away, then restore it from a backup, or look \
+                 at `autonomy wal repair --dry-run` and put the log aside, whole, with \
+                 `autonomy wal repair --reason`"
             }
         }
     }
@@ -172,6 +174,25 @@ impl Violation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_hint_names_the_repair() {
+        let seq = Seq::FIRST;
+        for violation in [
+            Violation::SafeSeqNotFound { path: PathBuf::new() },
+            Violation::SafeSeqCorrupt { len: 7 },
+            Violation::FirstSeqNotOne { found: 2 },
+            Violation::SeqGap { prev: seq, found: 3, offset: 7 },
+            Violation::SafeSeqGtMaxSeq { safe: seq, max: None, offset: 0 },
+            Violation::InvalidJson { seq, offset: 0, detail: String::new() },
+            Violation::CorruptFrame { seq, offset: 0, len: 0 },
+            Violation::CorruptChain { seq, offset: 0 },
+            Violation::SwitchBroken { detail: String::new() },
+        ] {
+            let hint = violation.hint();
+            assert!(hint.contains("`autonomy wal repair"), "{violation}: {hint}");
+        }
+    }
 
     #[test]
     fn the_texts_of_the_runbooks_are_pinned() {

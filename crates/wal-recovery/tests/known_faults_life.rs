@@ -15,16 +15,17 @@ use std::{
 
 use harness::{DIR, entry, now, open, opening, oracle, read, world::World, write};
 use vfs::{
-    CrashPolicy, Fault, FaultPlan, File, Lock, LockError, MemVfs, OpenMode, OsVfs, Stat, Vfs,
+    CrashPolicy, Fault, FaultPlan, File, Lock, LockError, MemVfs, Op, OpenMode, OsVfs, Stat, Vfs,
 };
-use wal_format::{Origin, Position, Seq, names};
+use wal_format::{Event, Kind, Origin, Position, Seq, WalId, names};
 use wal_recovery::{
-    AppendError, Opening, Overrides, Reader, RecoverError, RollOver, RollOverError, RolledOver,
-    Violation, Writer,
+    AppendError, Opening, Overrides, Reader, RecoverError, Refreshed, RollOver, RollOverError,
+    RolledOver, Violation, Writer,
     archive::{self, ArchiveError, Keep, PackError},
     codes, recover,
-    repair::{self, Order, RepairError},
-    survey,
+    repair::{self, Nobody, Order, RepairError, Seen, Witness},
+    seal::{SealError, SigningKey, check_seal, seal},
+    survey, verify,
 };
 
 fn dir() -> &'static Path {
@@ -250,6 +251,7 @@ fn stopped() -> Vec<MemVfs> {
     for step in 0.. {
         let vfs = MemVfs::default();
         let mut writer = delivered(&vfs, 3);
+        seal(&vfs, dir(), &SigningKey::from_bytes(&[7; 32]), now()).unwrap();
         vfs.set_plan(FaultPlan::crash_at(step));
         let done = writer.roll_over(&vfs, &how(1)).is_ok();
         vfs.process_kill();
@@ -273,6 +275,16 @@ fn who_reads_a_stopped_switch_sees_the_log_before_it_or_after_it_and_changes_not
             count += 1;
         }
         assert_eq!(seen.last.map(Seq::get), Some(count));
+        assert_ne!(reader.refresh(&vfs).unwrap(), Refreshed::Grown, "nobody appends");
+        assert!(reader.next_entry().unwrap().is_none());
+        let seal = match check_seal(&vfs, dir(), None) {
+            Ok(sealed) => Some(sealed.point()),
+            Err(SealError::NotFound { .. }) => None,
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(seal.is_some(), count == 4, "a new log has no seal yet");
+        let verified = verify(&vfs, dir(), seal.as_ref()).unwrap();
+        assert_eq!(verified.entries(), count);
         match count {
             4 => old += 1,
             1 => new += 1,
@@ -302,7 +314,7 @@ fn refused(vfs: &MemVfs, want: &str) {
     assert!(matches!(plan.violation, Violation::SwitchBroken { .. }));
     assert_eq!(files(vfs), before);
     let again = Opening { random: [8; 16], ..opening() };
-    let repaired = repair::repair(vfs, &again, &order()).unwrap();
+    let repaired = repair::repair(vfs, &again, &order(), &mut Nobody).unwrap();
     assert_eq!(repaired.plan, plan);
     for (name, bytes) in before.iter().filter(|it| it.0.starts_with("telemetry.")) {
         let kept = read(vfs, &format!("{}/{name}", plan.aside));
@@ -391,43 +403,59 @@ fn a_switch_waits_for_a_consumer_that_writes_the_position() {
     open(&vfs).unwrap();
 }
 
-/// A file system on which a file has one name.
+/// A file system on which a file has one name, or which gives back other packed logs than it was
+/// given.
 #[derive(Debug)]
-struct OneName(OsVfs);
+struct Odd {
+    os: OsVfs,
+    links: bool,
+    packed: Option<Vec<u8>>,
+}
 
-impl Vfs for OneName {
+impl Vfs for Odd {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        self.0.open(path, mode)
+        if let Some(bytes) = &self.packed
+            && mode == OpenMode::Read
+            && path.to_string_lossy().ends_with(".wal.zst.tmp")
+        {
+            std::fs::write(path, bytes)?;
+        }
+        self.os.open(path, mode)
     }
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.0.create_dir_all(path)
+        self.os.create_dir_all(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
+        self.os.rename(from, to)
     }
-    fn link(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.links {
+            self.os.link(from, to)
+        } else {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
+        self.os.remove(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.sync_dir(path)
+        self.os.sync_dir(path)
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        self.0.stat(path)
+        self.os.stat(path)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
+        self.os.list(dir)
     }
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, LockError> {
-        self.0.lock(path, holder)
+        self.os.lock(path, holder)
     }
 }
 
 #[test]
 fn a_log_is_replaced_on_a_real_disk_with_and_without_links() {
-    for vfs in [&OsVfs as &dyn Vfs, &OneName(OsVfs)] {
+    let one_name = Odd { os: OsVfs, links: false, packed: None };
+    for vfs in [&OsVfs as &dyn Vfs, &one_name] {
         let temp = tempfile::tempdir().unwrap();
         let opening = Opening { dir: temp.path().to_owned(), ..opening() };
         let mut writer = recover(vfs, &opening).unwrap().writer;
@@ -445,18 +473,27 @@ fn a_log_is_replaced_on_a_real_disk_with_and_without_links() {
             assert_eq!(archive::check(vfs, temp.path(), manifest.wal_id).unwrap(), manifest);
         }
         std::fs::remove_file(temp.path().join(names::SAFE_SEQ)).unwrap();
-        let repaired =
-            repair::repair(vfs, &Opening { random: [3; 16], ..opening.clone() }, &order()).unwrap();
+        let repaired = repair::repair(
+            vfs,
+            &Opening { random: [3; 16], ..opening.clone() },
+            &order(),
+            &mut Nobody,
+        )
+        .unwrap();
         assert!(temp.path().join(repaired.plan.aside).join(names::WAL).exists());
         recover(vfs, &opening).unwrap();
     }
 }
 
-/// Looks at a log in both ways, from its first entry to its last.
+/// Looks at a log in every way, from its first entry to its last.
 fn look(dir: &Path) {
     survey(&OsVfs, dir, Overrides::default()).unwrap();
+    verify(&OsVfs, dir, None).unwrap();
     let mut reader = Reader::open(&OsVfs, dir).unwrap();
-    while reader.next_entry().unwrap().is_some() {}
+    for _ in 0..3 {
+        while reader.next_entry().unwrap().is_some() {}
+        reader.refresh(&OsVfs).unwrap();
+    }
 }
 
 #[test]
@@ -473,6 +510,12 @@ fn readers_that_race_with_switches_never_see_a_damaged_log() {
             }
         };
         let readers = [scope.spawn(race), scope.spawn(race)];
+        let sealer = scope.spawn(|| {
+            let key = SigningKey::from_bytes(&[7; 32]);
+            while !done.load(Ordering::Relaxed) {
+                seal(&OsVfs, temp.path(), &key, now()).unwrap();
+            }
+        });
         for round in 0..60_u8 {
             writer.commit(&[entry(u64::from(round), 10), entry(0, 10)]).unwrap();
             let position = 3_u64.to_le_bytes();
@@ -481,10 +524,17 @@ fn readers_that_race_with_switches_never_see_a_damaged_log() {
             assert!(matches!(rolled, RolledOver::Switched { .. }));
         }
         done.store(true, Ordering::Relaxed);
-        for reader in readers {
-            reader.join().unwrap();
+        for thread in readers.into_iter().chain([sealer]) {
+            thread.join().unwrap();
         }
     });
+    // Whatever seal is left is one of the log that is left (L4).
+    let seal = match check_seal(&OsVfs, temp.path(), None) {
+        Ok(sealed) => Some(sealed.point()),
+        Err(SealError::NotFound { .. }) => None,
+        Err(error) => panic!("{error}"),
+    };
+    verify(&OsVfs, temp.path(), seal.as_ref()).unwrap();
 }
 
 #[test]
@@ -534,6 +584,85 @@ fn a_log_that_has_rotted_before_it_was_packed_is_kept_and_stops_no_other() {
     assert_eq!(finished.packed.iter().map(|it| it.wal_id).collect::<Vec<_>>(), ids[1..]);
     assert_eq!(finished.failed[0].code(), codes::ARCHIVE_DAMAGED);
     assert_eq!(read(&vfs, &plain), Some(bytes));
+}
+
+#[test]
+fn a_packed_log_that_does_not_come_back_is_not_trusted() {
+    let vfs = MemVfs::default();
+    let mut writer = delivered(&vfs, 5);
+    let rolled = writer.roll_over(&vfs, &how(1)).unwrap();
+    let RolledOver::Switched { from, .. } = rolled else { panic!("{rolled:?}") };
+    let plain = format!("archive/telemetry-{from}.wal");
+    let before = read(&vfs, &plain);
+    // A disk that loses what it was given and says nothing.
+    vfs.set_plan(FaultPlan::new(|_, op| match op {
+        Op::Write { path, .. } if path.to_string_lossy().ends_with(".wal.zst.tmp") => {
+            Some(Fault::Lie)
+        }
+        _ => None,
+    }));
+    let finished = archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    assert_eq!(finished.failed[0].code(), codes::ARCHIVE_DAMAGED);
+    assert_eq!((finished.packed.len(), read(&vfs, &plain)), (0, before));
+    vfs.set_plan(FaultPlan::none());
+    let finished = archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    assert_eq!(finished.packed[0].wal_id, from);
+}
+
+#[test]
+fn a_packed_log_that_comes_back_as_another_is_not_trusted() {
+    let temp = tempfile::tempdir().unwrap();
+    let opening = Opening { dir: temp.path().to_owned(), ..opening() };
+    let mut writer = recover(&OsVfs, &opening).unwrap().writer;
+    writer.commit(&[entry(1, 10)]).unwrap();
+    std::fs::write(temp.path().join(names::POS), 2_u64.to_le_bytes()).unwrap();
+    let rolled = writer.roll_over(&OsVfs, &how(1)).unwrap();
+    let RolledOver::Switched { from, .. } = rolled else { panic!("{rolled:?}") };
+    let plain = temp.path().join(format!("archive/telemetry-{from}.wal"));
+    let before = std::fs::read(&plain).unwrap();
+    // It unpacks, and only whoever compares can tell.
+    let packed = Some(zstd::encode_all(&b"another log"[..], 3).unwrap());
+    let odd = Odd { os: OsVfs, links: true, packed };
+    let finished = archive::finish_archives(&odd, temp.path(), now(), "pid 1").unwrap();
+    assert_eq!((finished.packed.len(), finished.failed[0].code()), (0, codes::ARCHIVE_DAMAGED));
+    assert_eq!(std::fs::read(&plain).unwrap(), before);
+}
+
+#[test]
+fn one_process_at_a_time_packs_or_deletes() {
+    let vfs = MemVfs::default();
+    let mut writer = delivered(&vfs, 2);
+    let pack = |vfs: &MemVfs| archive::finish_archives(vfs, dir(), now(), "pid 1");
+    let prune = |vfs: &MemVfs| archive::prune(vfs, dir(), Keep::default(), now(), "pid 1");
+    writer.roll_over(&vfs, &how(1)).unwrap();
+    {
+        let _held = vfs.lock(&dir().join(names::ARCHIVE_LOCK), "pid 3").unwrap();
+        let error = pack(&vfs).unwrap_err();
+        let text = "telemetry/wal: ARCHIVE_LOCKED — the archive is in use by pid 3";
+        assert_eq!((error.code(), &*error.to_string()), (codes::ARCHIVE_LOCKED, text));
+    }
+    pack(&vfs).unwrap();
+    let _held = vfs.lock(&dir().join(names::ARCHIVE_LOCK), "pid 3").unwrap();
+    assert_eq!(prune(&vfs).unwrap_err().code(), codes::ARCHIVE_LOCKED);
+}
+
+#[test]
+fn a_log_that_is_in_the_archive_as_it_was_is_not_deleted() {
+    let vfs = MemVfs::default();
+    let mut writer = delivered(&vfs, 2);
+    let rolled = writer.roll_over(&vfs, &how(1)).unwrap();
+    let RolledOver::Switched { from, .. } = rolled else { panic!("{rolled:?}") };
+    let plain = format!("archive/telemetry-{from}.wal");
+    let bytes = read(&vfs, &plain).unwrap();
+    archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    // As a crash leaves it before the last step of the packing.
+    write(&vfs, &plain, &bytes);
+    let before = files(&vfs);
+    let all = Keep { age: None, bytes: Some(0) };
+    assert_eq!(archive::prune(&vfs, dir(), all, now(), "pid 1").unwrap().deleted, []);
+    assert_eq!(files(&vfs), before);
+    archive::finish_archives(&vfs, dir(), now(), "pid 1").unwrap();
+    assert_eq!(archive::prune(&vfs, dir(), all, now(), "pid 1").unwrap().deleted, [from]);
 }
 
 #[test]
@@ -625,16 +754,19 @@ fn a_healthy_log_is_not_repaired_and_a_repair_needs_a_reason() {
     drop(delivered(&vfs, 2));
     let before = files(&vfs);
     assert!(matches!(repair::plan_repair(&vfs, dir(), now()), Err(RepairError::NotDamaged)));
-    let error = repair::repair(&vfs, &opening(), &order()).unwrap_err();
+    let error = repair::repair(&vfs, &opening(), &order(), &mut Nobody).unwrap_err();
     assert_eq!(error.code(), codes::WAL_NOT_DAMAGED);
     for reason in ["", "  \n", &"x".repeat(5000)] {
         let order = Order { reason: reason.into(), operator: "ada".into() };
-        let error = repair::repair(&vfs, &opening(), &order).unwrap_err();
+        let error = repair::repair(&vfs, &opening(), &order, &mut Nobody).unwrap_err();
         assert_eq!(error.code(), codes::REPAIR_REASON_MISSING);
     }
     assert_eq!(files(&vfs), before);
     let nowhere = MemVfs::default();
-    assert!(matches!(repair::repair(&nowhere, &opening(), &order()), Err(RepairError::NotDamaged)));
+    assert!(matches!(
+        repair::repair(&nowhere, &opening(), &order(), &mut Nobody),
+        Err(RepairError::NotDamaged)
+    ));
     assert_eq!(nowhere.steps(), 0);
 }
 
@@ -658,15 +790,15 @@ fn a_repair_says_what_it_found_and_keeps_everything() {
     let again = Opening { random: [8; 16], ..opening() };
     {
         let _held = vfs.lock(&dir().join(names::LOCK), "pid 3").unwrap();
-        let error = repair::repair(&vfs, &again, &order()).unwrap_err();
+        let error = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap_err();
         assert_eq!(error.code(), codes::WAL_LOCKED);
     }
     {
         let _held = vfs.lock(&dir().join(names::DRAIN_LOCK), "pid 3").unwrap();
-        let error = repair::repair(&vfs, &again, &order()).unwrap_err();
+        let error = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap_err();
         assert_eq!(error.code(), codes::DRAIN_LOCKED);
     }
-    let repaired = repair::repair(&vfs, &again, &order()).unwrap();
+    let repaired = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap();
     assert_eq!(repaired.plan, plan);
     assert_eq!(read(&vfs, &format!("{}/telemetry.wal", plan.aside)), Some(log));
     let new = read(&vfs, names::WAL).unwrap();
@@ -700,9 +832,79 @@ fn a_directory_without_its_log_is_repaired_too() {
         }
         assert!(matches!(open(&vfs), Err(RecoverError::Violation { .. })));
         let again = Opening { random: [8; 16], ..opening() };
-        let repaired = repair::repair(&vfs, &again, &order()).unwrap();
+        let repaired = repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap();
         assert_eq!(repaired.plan.has_log, !lost.contains(&names::WAL));
         assert_eq!(repaired.birth.previous.is_some(), repaired.plan.has_log);
         assert_eq!(open(&vfs).unwrap().last(), Seq::new(2));
+    }
+}
+
+/// Leaves so many events of so many bytes, and counts what it sees.
+struct Heavy {
+    events: usize,
+    bytes: usize,
+    seen: Vec<bool>,
+}
+
+impl Witness for Heavy {
+    fn see(&mut self, entry: Seen<'_>) {
+        self.seen.push(entry.holds);
+    }
+
+    fn leave(&mut self, _: Option<WalId>) -> Vec<Event> {
+        vec![Event::new(Kind::Error).with("text", "x".repeat(self.bytes)); self.events]
+    }
+}
+
+#[test]
+fn a_repair_carries_what_a_witness_leaves_and_counts_what_does_not_fit() {
+    for (events, bytes, carried) in [(0, 0, 0), (3, 10, 3), (9, 1 << 20, 3), (2, 15 << 20, 0)] {
+        let vfs = MemVfs::default();
+        drop(delivered(&vfs, 3));
+        let mut log = read(&vfs, names::WAL).unwrap();
+        let third = log.windows(8).position(|it| it == br#"{"seq":3"#).unwrap();
+        log[third + 20] ^= 1;
+        write(&vfs, names::WAL, &log);
+        let mut witness = Heavy { events, bytes, seen: Vec::new() };
+        let again = Opening { random: [3; 16], ..opening() };
+        let repaired = repair::repair(&vfs, &again, &order(), &mut witness).unwrap();
+        assert_eq!(witness.seen, [true, true, false, false], "behind the damage, too");
+        assert_eq!((repaired.carried, repaired.not_carried), (carried, events - carried));
+        let live = recover(&vfs, &again).unwrap();
+        assert_eq!(live.report.last.map(Seq::get), Some(2 + carried as u64));
+        let log = read(&vfs, names::WAL).unwrap();
+        let second = String::from_utf8_lossy(&log);
+        let text = format!(r#""not_carried":{}"#, events - carried);
+        assert_eq!(second.contains(&text), events > carried);
+    }
+}
+
+/// A log whose birth names a node of so many bytes.
+fn with_long_node(bytes: usize) -> MemVfs {
+    let vfs = MemVfs::default();
+    let opening = Opening { node: "n".repeat(bytes), ..opening() };
+    let mut writer = recover(&vfs, &opening).unwrap().writer;
+    writer.commit(&[entry(1, 10)]).unwrap();
+    position(&vfs, 2);
+    vfs
+}
+
+#[test]
+fn no_name_of_a_node_makes_a_switch_that_no_start_finishes() {
+    for bytes in [4 << 10, 2 << 20, 15 << 20] {
+        let vfs = with_long_node(bytes);
+        let archived = archive::archive(&vfs, &opening());
+        let seen = survey(&vfs, dir(), Overrides::default()).unwrap();
+        assert!(seen.scanned.unwrap().last.is_some(), "{archived:?}");
+        drop(open(&vfs).unwrap());
+
+        let vfs = with_long_node(bytes);
+        let mut log = read(&vfs, names::WAL).unwrap();
+        let second = log.windows(8).position(|it| it == br#"{"seq":2"#).unwrap();
+        log[second + 20] ^= 1;
+        write(&vfs, names::WAL, &log);
+        let again = Opening { random: [3; 16], ..opening() };
+        repair::repair(&vfs, &again, &order(), &mut Nobody).unwrap();
+        drop(open(&vfs).unwrap());
     }
 }

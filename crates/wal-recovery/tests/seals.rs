@@ -81,6 +81,21 @@ fn a_seal_of_another_key_and_a_changed_one_do_not_count() {
 }
 
 #[test]
+fn a_key_that_signs_everything_is_refused() {
+    let vfs = log_of(2);
+    seal(&vfs, dir(), &key(), now()).unwrap();
+    let good = SealFile::from_bytes(&read(&vfs, names::SEAL).unwrap()).unwrap();
+    // The neutral point of the curve: this signature holds for every text, but for a strict check.
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    let forged = SealFile { public_key: neutral, signature, ..good };
+    write(&vfs, names::SEAL, &forged.to_bytes());
+    assert_eq!(check_seal(&vfs, dir(), None).unwrap_err().code(), codes::SEAL_INVALID);
+}
+
+#[test]
 fn a_log_that_lost_sealed_entries_or_was_rewritten_is_not_sealed_again() {
     let long = log_of(5);
     seal(&long, dir(), &key(), now()).unwrap();

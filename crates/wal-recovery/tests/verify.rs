@@ -132,40 +132,13 @@ fn what_was_promised_to_nobody_is_a_tail() {
 
 #[test]
 fn every_single_flipped_bit_is_an_edit_of_its_entry() {
-    let frames = Frames::of(100);
-    let middle = frames.bytes().len() / 2;
-    std::thread::scope(|scope| {
-        for part in [0..middle, middle..frames.bytes().len()] {
-            let frames = &frames;
-            scope.spawn(move || flip_bits(part, frames));
+    harness::flip_every_bit(|vfs, (seq, offset), bit| match verify(vfs, Path::new(DIR), None) {
+        Err(VerifyError::Damaged(it)) => {
+            let found = (it.kind, it.seq, it.offset);
+            assert_eq!(found, (DamageKind::Edit, seq, offset), "{bit}: {it:?}");
         }
+        other => panic!("{bit}: {other:?}"),
     });
-}
-
-fn flip_bits(part: std::ops::Range<usize>, frames: &Frames) {
-    let log = frames.bytes();
-    let vfs = MemVfs::default();
-    write(&vfs, names::WAL, &log);
-    write(&vfs, names::SAFE_SEQ, &100_u64.to_le_bytes());
-    let file = vfs.open(&Path::new(DIR).join(names::WAL), vfs::OpenMode::ReadWrite).unwrap();
-    let mut place = 1;
-    for byte in part {
-        while frames.offset(place + 1) <= byte as u64 {
-            place += 1;
-        }
-        for bit in 0..8 {
-            vfs::write_all_at(&*file, &[log[byte] ^ (1 << bit)], byte as u64).unwrap();
-            match verify(&vfs, Path::new(DIR), None) {
-                Err(VerifyError::Damaged(it)) => {
-                    let want = (DamageKind::Edit, place, frames.offset(place));
-                    assert_eq!((it.kind, it.seq, it.offset), want, "byte {byte} bit {bit}: {it:?}");
-                }
-                other => panic!("byte {byte} bit {bit}: {other:?}"),
-            }
-        }
-        vfs::write_all_at(&*file, &[log[byte]], byte as u64).unwrap();
-        file.sync_data().unwrap();
-    }
 }
 
 #[test]

@@ -4,11 +4,14 @@
 //! |-----------------|--------------------------------------------------------------------------|
 //! | `read_seq`      | takes what it takes, and the unusual (see `json`); refuses a repeated key |
 //! | `leading_seq`   | what it finds in a payload that `read_seq` takes, `read_seq` finds too    |
+//! | `skim`          | what it finds `read_seq` finds too; it takes no birth (S1, S2)            |
 //! | `split_chain`   | what it splits off is the last `chain` of the outermost object (E1)       |
 //! | `Entry::parse`  | takes less than `read_seq`; the same values                               |
 
 use serde_json::Value;
-use wal_format::{CHAIN_SUFFIX_LEN, Chain, Entry, Event, leading_seq, read_seq, split_chain};
+use wal_format::{
+    Birth, CHAIN_SUFFIX_LEN, Chain, Entry, Event, leading_seq, read_seq, skim, split_chain,
+};
 
 use crate::json::{Json, judge};
 
@@ -32,6 +35,10 @@ pub fn check(payload: &[u8]) {
     if let Some(leading) = leading_seq(payload) {
         assert!(payload.starts_with(format!(r#"{{"seq":{leading},"#).as_bytes()));
         assert!(read.as_ref().is_err() || read == Ok(leading.get()));
+    }
+    if let Some(seq) = skim(payload) {
+        assert_eq!(read, Ok(seq.get()), "S1");
+        assert!(!String::from_utf8_lossy(payload).contains(Birth::MARK), "S2");
     }
     check_chain(payload, &json);
     check_entry(payload, &json, read.ok());

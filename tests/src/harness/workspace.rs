@@ -17,3 +17,8 @@ pub fn demo_policies() -> PathBuf {
 pub fn demo_dir() -> PathBuf {
     root().join("target/demo")
 }
+
+/// Where the drills leave their report.
+pub fn drill_report() -> PathBuf {
+    root().join("target/drill/report.json")
+}

@@ -7,6 +7,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
@@ -114,18 +115,20 @@ impl Drill {
     }
 }
 
-/// Runs drills aloud and says a line about each. Returns whether all of them passed; one that was
-/// skipped has not, where nothing may be skipped.
+/// Runs drills aloud, says a line about each, and writes a report. Returns whether all of them passed; one
+/// that was skipped has not, where nothing may be skipped.
 ///
 /// # Errors
 ///
 /// When the machine has no resources for it.
-pub fn run(drills: &[Drill], fault: Fault, no_skip: bool) -> Result<bool> {
-    let mut lines = Vec::new();
+pub fn run(drills: &[Drill], fault: Fault, no_skip: bool, report: &Path) -> Result<bool> {
+    let (mut lines, mut told) = (Vec::new(), Vec::new());
     let mut good = true;
     for drill in drills {
         let Drill { name, hypothesis, .. } = drill;
-        lines.push(match drill.run(fault, Narrator::loud())? {
+        let ended = drill.run(fault, Narrator::loud())?;
+        told.push(ended.to_json(drill));
+        lines.push(match ended {
             Ended::Told(verdicts) if !verdicts.failed() => {
                 format!("[DRILL PASS] {name}: {hypothesis} ({} checks)", verdicts.passed())
             }
@@ -139,8 +142,41 @@ pub fn run(drills: &[Drill], fault: Fault, no_skip: bool) -> Result<bool> {
             }
         });
     }
-    Narrator::loud().say(&format!("\n{}", lines.join("\n")));
+    let whole = json!({
+        "format": "autonomy.drills/1",
+        "fault": if fault == Fault::Injected { "injected" } else { "left_out" },
+        "passed": good,
+        "drills": told,
+    });
+    fs::create_dir_all(report.parent().unwrap_or(report))?;
+    fs::write(report, format!("{whole:#}\n"))?;
+    let lines = lines.join("\n");
+    Narrator::loud().say(&format!("\n{lines}\nreport: {}", report.display()));
     Ok(good)
+}
+
+impl Ended {
+    /// What the report says about a drill.
+    fn to_json(&self, drill: &Drill) -> Value {
+        let Drill { name, hypothesis, fault, expected, .. } = drill;
+        let (result, reason, checks) = match self {
+            Self::Told(verdicts) => {
+                let check = |(what, error): (&str, Option<String>)| json!({ "check": what, "error": error });
+                let result = if verdicts.failed() { "failed" } else { "passed" };
+                (result, verdicts.first_failure(), verdicts.each().map(check).collect())
+            }
+            Self::Skipped(why) => ("skipped", Some(why.clone()), Vec::new()),
+        };
+        json!({
+            "name": name,
+            "hypothesis": hypothesis,
+            "fault": fault,
+            "expected": expected,
+            "result": result,
+            "reason": reason,
+            "checks": checks,
+        })
+    }
 }
 
 /// Command lines of processes that name `dir`, by the kernel's own list.
@@ -157,4 +193,49 @@ fn processes_about(dir: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_says_what_was_checked_and_what_failed() -> Result<()> {
+        let drill = Drill {
+            name: "x",
+            hypothesis: "h",
+            fault: "f",
+            expected: "e",
+            needs: Needs::Nothing,
+            // Holds when its fault is injected.
+            play: |_, fault, narrator| {
+                narrator.check("the fault is there", || {
+                    ensure!(fault == Fault::Injected, "it is not");
+                    Ok(())
+                });
+                Ok(())
+            },
+        };
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("target/report.json");
+        let report = |fault| -> Result<(bool, Value)> {
+            let good = run(&[drill], fault, true, &path)?;
+            Ok((good, serde_json::from_slice(&fs::read(&path)?)?))
+        };
+        let (good, said) = report(Fault::Injected)?;
+        ensure!(good && said["passed"] == true && said["fault"] == "injected", "{said}");
+        let told = &said["drills"][0];
+        ensure!((&told["name"], &told["result"]) == (&json!("x"), &json!("passed")), "{said}");
+        let check = json!({ "check": "the fault is there", "error": null });
+        ensure!(told["checks"][0] == check && told["reason"].is_null(), "{said}");
+
+        let (good, said) = report(Fault::LeftOut)?;
+        ensure!(!good && said["passed"] == false && said["fault"] == "left_out", "{said}");
+        let told = &said["drills"][0];
+        ensure!(told["result"] == "failed", "{said}");
+        ensure!(told["reason"] == "the fault is there: it is not", "{said}");
+        let skipped = Ended::Skipped("why".to_owned()).to_json(&drill);
+        ensure!((&skipped["result"], &skipped["reason"]) == (&json!("skipped"), &json!("why")));
+        Ok(())
+    }
 }

@@ -86,6 +86,13 @@ impl Verdicts {
         found.map(|(what, error)| format!("{what}: {error:#}"))
     }
 
+    /// Every check in order, with the reason of one that failed.
+    pub fn each(&self) -> impl Iterator<Item = (&str, Option<String>)> {
+        self.0.iter().map(|(what, verdict)| {
+            (what.as_str(), verdict.as_ref().err().map(|error| format!("{error:#}")))
+        })
+    }
+
     /// Number of checks that passed.
     pub fn passed(&self) -> usize {
         self.0.iter().filter(|(_, verdict)| verdict.is_ok()).count()

@@ -6,6 +6,8 @@
 //!
 //! * **E1** What is accepted can be read back by every reader of the wire type: each event parses
 //!   as JSON values, is not nested deeper than [`EVENT_DEPTH_MAX`], and no field name repeats.
+//! * **E3** No key is one by which the JSON library marks its own types: a reader that uses it would be
+//!   given the content of a text in the place of an object.
 //! * **E2** What is stored is the text of the node without white space, so numbers keep every digit.
 
 use std::{collections::BTreeMap, fmt};
@@ -17,6 +19,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 use thiserror::Error;
+use wal_format::Plain;
 
 use super::rfc3339::{Rfc3339Error, to_unix_ns};
 use crate::store::NewEvent;
@@ -102,6 +105,9 @@ pub(super) fn parse(body: &[u8], event_len_max: usize) -> Result<Vec<NewEvent>, 
     };
     events.into_iter().enumerate().map(check).collect()
 }
+
+/// Beginning of the names that the JSON library keeps for itself (E3).
+const RESERVED: &str = "$serde_json::private::";
 
 /// The body; fields beside `events` are left to later versions.
 #[derive(Deserialize)]
@@ -190,13 +196,27 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = BTreeMap::new();
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+        while let Some((name, Plain(value))) = map.next_entry::<String, Plain>()? {
+            if name.starts_with(RESERVED) || has_reserved(&value) {
+                return Err(serde::de::Error::custom(format_args!("a key under `{RESERVED}`")));
+            }
             if fields.contains_key(&name) {
                 return Err(serde::de::Error::custom(format_args!("field `{name}` given twice")));
             }
             fields.insert(name, value);
         }
         Ok(Fields(fields))
+    }
+}
+
+/// Whether a reader would take some object of the event for something else (E3).
+fn has_reserved(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_reserved),
+        Value::Object(members) => {
+            members.iter().any(|(key, value)| key.starts_with(RESERVED) || has_reserved(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -288,6 +308,22 @@ mod tests {
     fn check_event(event: &str, want: &str) {
         let body = format!(r#"{{"events":[{},{},{event}]}}"#, good(), good());
         assert_eq!(refusal(&body), format!("events[2]{want}"), "{event}");
+    }
+
+    #[test]
+    fn no_key_makes_a_reader_see_another_event() {
+        for inner in ["1", "{", "[1]", r#"{\"event_id\":\"x\"}"#] {
+            let trap = format!(r#"{{"$serde_json::private::RawValue":"{inner}"}}"#);
+            for extra in [trap.clone(), format!("[[{trap}]]"), format!(r#"{{"a":{trap}}}"#)] {
+                let good = good().to_string();
+                let event = good.replacen('{', &format!(r#"{{"extra":{extra},"#), 1);
+                let error = refusal(&format!(r#"{{"events":[{event}]}}"#));
+                assert!(error.contains("a key under `$serde_json::private::`"), "{error}");
+            }
+            assert!(parse(format!(r#"{{"events":{trap}}}"#).as_bytes(), LEN_MAX).is_err());
+            assert!(parse(format!(r#"{{"events":[{trap}]}}"#).as_bytes(), LEN_MAX).is_err());
+            assert!(parse(trap.as_bytes(), LEN_MAX).is_err());
+        }
     }
 
     #[test]

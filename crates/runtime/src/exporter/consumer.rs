@@ -10,6 +10,9 @@
 //! | the progress files were changed by another consumer      | the backlog is read anew               |
 //! | the pass before was given up half-way, or found the log or the files changed | the backlog is read anew |
 //!
+//! Entries that arrive during a pass are sent too, as long as they do, for [`CATCH_UP_MAX`] at most: only
+//! so does a log under constant traffic ever get delivered to its end, which is when it can be archived.
+//!
 //! # Invariants
 //!
 //! * **C1** One consumer at a time: `telemetry.drain.lock` is held from before the progress is read
@@ -30,6 +33,7 @@ use drain::{
 };
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 use vfs::{Lock, LockError, Vfs};
 use wal_format::{WalId, names};
 use wal_recovery::{ReadError, Reader, Refreshed};
@@ -38,6 +42,11 @@ use super::{
     collector::Collector,
     files::{Files, ProgressReadError},
 };
+
+/// How long entries are awaited and sent that arrive behind those that waited at the beginning.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+/// Pause before the end of a log that grows is taken for its end.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// Name of a node whose log does not say what it is called.
 const UNKNOWN_NODE: &str = "unknown";
@@ -148,12 +157,18 @@ impl Consumer {
             none => none.insert(Backlog::read(vfs, &options, collector)?),
         };
         self.under_way = true;
-        let failure = backlog.run(vfs, &options.dir, collector, tell).await;
-        self.under_way = matches!(failure, Some(Failure::LogChanged { .. } | Failure::Progress(_)));
-        let report = self.report();
-        match failure {
-            None => Ok(report),
-            Some(failure) => Err(DrainError::Stopped { failure, report: Box::new(report) }),
+        match backlog.run(vfs, &options.dir, collector, tell).await {
+            Ok(()) => {
+                self.under_way = false;
+                Ok(self.report())
+            }
+            // What was wrong with the log or the files may be mended when the next pass reads them.
+            Err(Trouble::Log(error)) => Err(error),
+            Err(Trouble::Stopped(failure)) => {
+                self.under_way =
+                    matches!(failure, Failure::LogChanged { .. } | Failure::Progress(_));
+                Err(DrainError::Stopped { failure, report: Box::new(self.report()) })
+            }
         }
     }
 
@@ -217,14 +232,15 @@ impl Backlog {
         Ok(())
     }
 
-    /// Does what the machine says until the pass is over; returns why it stopped, if it did.
+    /// Does what the machine says until the pass is over.
     async fn run(
         &mut self,
         vfs: &dyn Vfs,
         dir: &Path,
         collector: &Collector,
         tell: &mut dyn FnMut(&Notice),
-    ) -> Option<Failure> {
+    ) -> Result<(), Trouble> {
+        let mut catch_up = CatchUp::default();
         let mut input = Input::Indexed;
         loop {
             let step = self.machine.step(input, Timestamp::now());
@@ -243,10 +259,49 @@ impl Backlog {
                     tokio::time::sleep(duration).await;
                     Input::Waited
                 }
-                Effect::Finished(_) => return None,
-                Effect::Failed(failure, _) => return Some(failure),
+                Effect::Finished(_) => match catch_up.more(vfs, self).await {
+                    Ok(true) => Input::Indexed,
+                    Ok(false) => return Ok(()),
+                    Err(error) => return Err(Trouble::Log(error)),
+                },
+                Effect::Failed(failure, _) => return Err(Trouble::Stopped(failure)),
             };
         }
+    }
+}
+
+/// Why a pass ended early.
+enum Trouble {
+    Stopped(Failure),
+    Log(DrainError),
+}
+
+/// What arrives while a pass is at work.
+#[derive(Debug, Default)]
+struct CatchUp {
+    /// When the entries that waited at the beginning were sent.
+    since: Option<Instant>,
+    grew: bool,
+}
+
+impl CatchUp {
+    /// Indexes what has arrived, and says whether there is any. A log that has not grown is at its end; one
+    /// that has may only seem so.
+    async fn more(&mut self, vfs: &dyn Vfs, log: &mut Backlog) -> Result<bool, DrainError> {
+        if self.since.get_or_insert_with(Instant::now).elapsed() >= CATCH_UP_MAX {
+            return Ok(false);
+        }
+        let mut seen = log.reader.refresh(vfs)?;
+        if seen == Refreshed::Unchanged && self.grew {
+            tokio::time::sleep(LINGER).await;
+            seen = log.reader.refresh(vfs)?;
+        }
+        if seen != Refreshed::Grown {
+            return Ok(false);
+        }
+        self.grew = true;
+        log.index()?;
+        Ok(true)
     }
 }
 

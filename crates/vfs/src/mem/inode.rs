@@ -57,8 +57,8 @@ impl Inode {
     pub(super) fn read(&self, buf: &mut [u8], offset: u64) -> usize {
         let from = self.seen.get(index(offset)..).unwrap_or_default();
         let len = from.len().min(buf.len());
-        for (to, from) in buf.iter_mut().zip(from) {
-            *to = *from;
+        if let (Some(to), Some(from)) = (buf.get_mut(..len), from.get(..len)) {
+            to.copy_from_slice(from);
         }
         len
     }

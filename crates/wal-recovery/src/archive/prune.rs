@@ -13,6 +13,7 @@ use super::{
     PackError,
     pack::{Files, MANIFEST_LEN_MAX, at, ids, lock_archive, remove},
 };
+use crate::mutants::{Mutant, removed};
 
 /// How much of the archive stays. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,13 +84,17 @@ fn find(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<Option<Manifest>, Pa
         delete(vfs, dir, wal_id)?;
         return Ok(None);
     }
-    Ok(manifest.filter(|_| packed && !plain))
+    Ok(manifest.filter(|_| (packed && !plain) || removed(Mutant::PackedOnly)))
 }
 
 fn delete(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<(), PackError> {
     let files = Files::of(dir, wal_id);
     let folder = dir.join(names::ARCHIVE_DIR);
-    for path in [&files.packed, &files.manifest] {
+    let mut gone = [&files.packed, &files.manifest];
+    if removed(Mutant::DescriptionGoesLast) {
+        gone.reverse();
+    }
+    for path in gone {
         remove(vfs, &folder, path)?;
     }
     Ok(())

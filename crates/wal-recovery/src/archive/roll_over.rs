@@ -9,6 +9,7 @@ use wal_format::{Aside, Birth, Origin, Position, SealFile, Seq, Switch, WalId, n
 
 use crate::{
     AppendError, RecoverError, Writer, codes,
+    mutants::{Mutant, removed},
     recover::at,
     switch::{NextLog, begin, carry_through, remove_if_there, write_next},
 };
@@ -72,7 +73,9 @@ impl Writer {
             LockError::Held { holder } => RollOverError::DrainLocked { holder },
             LockError::Io(source) => at("lock", path.clone())(source).into(),
         })?;
-        check_delivered(vfs, &dir, last)?;
+        if !removed(Mutant::Delivered) {
+            check_delivered(vfs, &dir, last)?;
+        }
         self.settle_end()?;
 
         let from = self.home.birth.wal_id;
@@ -84,7 +87,7 @@ impl Writer {
             origin: Origin::Rollover,
             previous: Some((from, self.chain)),
         };
-        let next = write_next(vfs, &dir, birth, None, how.now)?;
+        let next = write_next(vfs, &dir, birth, &[], how.now)?;
         let switch = Switch {
             from: Some(from),
             to: next.birth.wal_id,
@@ -111,6 +114,9 @@ impl Writer {
         if !self.wal.file.is_named(&path).map_err(at("read", path.clone()))? {
             let text = "it is not the file that this process writes";
             return Err(at("archive", path)(io::Error::other(text)).into());
+        }
+        if removed(Mutant::SettledBeforeArchive) {
+            return Ok(());
         }
         Ok(self.settle()?)
     }
@@ -162,6 +168,9 @@ fn check_delivered(vfs: &dyn Vfs, dir: &Path, last: Seq) -> Result<(), RollOverE
 
 /// Another log of this id would be in the way once there is no way back.
 fn check_free(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<(), RecoverError> {
+    if removed(Mutant::NameFree) {
+        return Ok(());
+    }
     let files = super::pack::Files::of(dir, wal_id);
     for path in [files.plain, files.packed] {
         if vfs.stat(&path).map_err(at("read", path.clone()))?.is_some() {
@@ -175,6 +184,9 @@ fn check_free(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<(), RecoverErr
 fn keep_seal(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<(), RecoverError> {
     let folder = dir.join(names::ARCHIVE_DIR);
     vfs.create_dir_all(&folder).map_err(at("create", folder.clone()))?;
+    if removed(Mutant::SealKept) {
+        return Ok(());
+    }
     let (path, copy) = (dir.join(names::SEAL), super::pack::Files::of(dir, wal_id).seal);
     match read_whole(vfs, &path, SealFile::LEN_MAX) {
         Ok(Some(bytes)) => replace(vfs, &copy, &bytes).map_err(at("write", copy)),

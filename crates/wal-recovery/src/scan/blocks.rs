@@ -5,7 +5,8 @@
 //! from one [`Source`], which only walks the length prefixes, and answer one question: does every
 //! frame of this block hold? What is wrong with a block that does not hold is decided by the
 //! [`Scanner`], frame by frame from the beginning of that block; so there is one judge, and the
-//! result is the one that it alone would come to.
+//! result is the one that it alone would come to. The chain values of a block are computed several at
+//! a time ([`links`]).
 //!
 //! * **Q1** Every block in front of a block that does not hold was checked and holds: blocks are
 //!   taken in order, and whoever took one finishes it.
@@ -26,7 +27,7 @@ use std::{
 use vfs::File;
 use wal_format::{Decoded, Frame, HEADER_LEN, Seq, split_chain};
 
-use super::{ChainState, Mark, Scanner, follows, plain};
+use super::{ChainState, Mark, Scanner, links, plain};
 
 /// Most bytes of a block. It stays in the cache of the core that checks it.
 const BLOCK_LEN: usize = 512 << 10;
@@ -174,26 +175,24 @@ fn walk(bytes: &[u8]) -> Option<Walked<'_>> {
 impl Block {
     /// Whether every frame holds.
     fn holds(&self, buffer: &[u8]) -> bool {
-        let mut rest = buffer.get(..self.len).unwrap_or_default();
-        let mut chain = match &self.before.chain {
-            ChainState::None(_) => None,
-            ChainState::At(chain) => Some(*chain),
-        };
-        let mut last = self.before.last;
-        while let Ok(Decoded::Whole(frame, behind)) = Frame::decode(rest) {
-            let Some(seq) = last.map_or(Some(Seq::FIRST), Seq::next) else { return false };
-            match &mut chain {
-                None if plain(frame.payload(), seq) => {}
-                None => return false,
-                Some(chain) => match follows(frame.payload(), seq, *chain) {
-                    Some(value) => *chain = value,
-                    None => return false,
-                },
-            }
-            (rest, last) = (behind, Some(seq));
+        let frames = buffer.get(..self.len).unwrap_or_default();
+        match &self.before.chain {
+            ChainState::None(_) => all_plain(frames, self.before.last),
+            ChainState::At(chain) => links::hold(frames, self.before.last, *chain),
         }
-        true
     }
+}
+
+/// Whether the frames hold as frames that others wrote, behind an entry with this number.
+fn all_plain(mut rest: &[u8], mut last: Option<Seq>) -> bool {
+    while let Ok(Decoded::Whole(frame, behind)) = Frame::decode(rest) {
+        let Some(seq) = last.map_or(Some(Seq::FIRST), Seq::next) else { return false };
+        if !plain(frame.payload(), seq) {
+            return false;
+        }
+        (rest, last) = (behind, Some(seq));
+    }
+    true
 }
 
 /// Whether enough is left behind `from` for more than one worker.

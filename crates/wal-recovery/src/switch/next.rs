@@ -1,12 +1,16 @@
 //! S1: the next log, before anybody sees it.
 
-use std::{path::Path, sync::Arc};
+use std::{iter, path::Path, sync::Arc};
 
 use vfs::{File, OpenMode, Vfs, write_all_at};
 use wal_format::{Birth, Chain, Event, Seq, names};
 
-use super::remove_if_there;
-use crate::{AppendError, RecoverError, Submission, recover::at};
+use super::{NEXT_LEN_MAX, remove_if_there};
+use crate::{
+    AppendError, RecoverError, Submission,
+    mutants::{Mutant, removed},
+    recover::at,
+};
 
 /// The next log, written, synced and locked.
 #[derive(Debug)]
@@ -23,17 +27,21 @@ pub(crate) fn write_next(
     vfs: &dyn Vfs,
     dir: &Path,
     birth: Birth,
-    also: Option<&Event>,
+    also: &[&Event],
     now: jiff::Timestamp,
 ) -> Result<NextLog, RecoverError> {
     let mut bytes = Vec::new();
     let (mut last, mut chain) = (None, Chain::before(b""));
-    for event in [Some(&birth.to_event()), also].into_iter().flatten() {
+    for event in iter::once(&birth.to_event()).chain(also.iter().copied()) {
         let seq = last.map_or(Some(Seq::FIRST), Seq::next).ok_or(AppendError::SeqExhausted)?;
         chain = Submission::new(event, now)?.encode(seq, chain, &mut bytes)?;
         last = Some(seq);
     }
     let last = last.unwrap_or(Seq::FIRST);
+    // Once the switch has begun, a log that no start takes for the next one would be a dead end.
+    if bytes.len() as u64 > NEXT_LEN_MAX {
+        return Err(AppendError::TooLarge { len: bytes.len() }.into());
+    }
     // A new file, not an emptied one: what is left under this name may have another name, too.
     let path = dir.join(names::NEXT);
     remove_if_there(vfs, &path)?;
@@ -41,7 +49,7 @@ pub(crate) fn write_next(
     let written = file
         .try_lock()
         .and_then(|_| write_all_at(&*file, &bytes, 0))
-        .and_then(|()| file.sync_data())
+        .and_then(|()| if removed(Mutant::NextSynced) { Ok(()) } else { file.sync_data() })
         .and_then(|()| vfs.sync_dir(dir));
     match written {
         Ok(()) => Ok(NextLog { file, birth, last, chain, end: bytes.len() as u64 }),

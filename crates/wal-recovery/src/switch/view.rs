@@ -17,7 +17,12 @@ use vfs::{File, Vfs};
 use wal_format::{SafePoint, names};
 
 use super::{Progress, judge, open, read};
-use crate::{SurveyError, plan::FoundSafePoint, state::read_safe_point};
+use crate::{
+    SurveyError,
+    mutants::{Mutant, removed},
+    plan::FoundSafePoint,
+    state::read_safe_point,
+};
 
 /// How often a reader that has met a switch tries again. A switch renames once, and the next one
 /// cannot follow before everything in the log was delivered.
@@ -60,7 +65,7 @@ fn attempt(vfs: &dyn Vfs, dir: &Path) -> Result<Option<View>, SurveyError> {
             Progress::Before(file) | Progress::After(file) => Some(file),
         },
     };
-    if read(vfs, dir)? != before {
+    if read(vfs, dir)? != before && !removed(Mutant::SwitchLookedAtAgain) {
         return Ok(None);
     }
     if let Some(switch) = before {
@@ -75,5 +80,6 @@ fn attempt(vfs: &dyn Vfs, dir: &Path) -> Result<Option<View>, SurveyError> {
         Some(file) => Some(file.stat().map_err(at(wal_path))?.id),
         None => None,
     };
-    Ok((named == opened).then_some(View { file, safe_point }))
+    let holds = named == opened || removed(Mutant::NameLookedAtAgain);
+    Ok(holds.then_some(View { file, safe_point }))
 }

@@ -70,7 +70,8 @@ pub(super) fn gather(file: &Arc<dyn File>, scanner: &Scanner, offset: u64) -> io
     let Some(expected) = scanner.expected() else { return Ok(nothing) };
     let (first, was_renumbered) = match frames.next()? {
         Next::Frame { payload, .. } => {
-            let alone = written_as(payload, expected.get(), scanner.chain_value());
+            let alone = Unnumbered::of(payload)
+                .is_some_and(|it| it.written_as(expected.get(), scanner.chain_value()));
             (Seen::of(payload), alone)
         }
         Next::Torn | Next::End | Next::TooLong(_) => return Ok(nothing),
@@ -151,21 +152,33 @@ fn read_behind(
 /// The number with which an entry was written behind `previous`; `None` when none fits.
 fn old_number(payload: &[u8], previous: Seen, seen: Seen) -> Option<u64> {
     let (claim, stated) = (previous.claim?, seen.stated?);
+    let entry = Unnumbered::of(payload)?;
     let tries = (SHIFT_BYTES_MAX / payload.len().max(1) as u64).min(SHIFT_MAX * 2) / 2;
     let up = |by: u64| stated.checked_add(by);
     let down = |by: u64| stated.checked_sub(by).filter(|it| *it > 0);
     let numbers = (1..=tries).flat_map(|by| [up(by), down(by)]).flatten();
-    std::iter::once(stated).chain(numbers).find(|it| written_as(payload, *it, claim))
+    std::iter::once(stated).chain(numbers).find(|it| entry.written_as(*it, claim))
 }
 
-/// Whether a chain value follows from `previous` once the number of its entry is read as `number`.
-fn written_as(payload: &[u8], number: u64, previous: Chain) -> bool {
-    const KEY: &[u8] = br#"{"seq":"#;
-    let Some((body, value)) = split_chain(payload) else { return false };
-    let Some(behind_key) = body.strip_prefix(KEY) else { return false };
-    // Whatever stands in the place of the number, a blank included.
-    let end = behind_key.iter().position(|it| *it == b',').unwrap_or(behind_key.len());
-    let rest = behind_key.get(end..).unwrap_or_default();
-    let body = [KEY, number.to_string().as_bytes(), rest].concat();
-    previous.link(&body) == value
+/// An entry of ours, whatever stands in the place of its number, a blank included.
+struct Unnumbered<'a> {
+    rest: &'a [u8],
+    value: Chain,
+}
+
+impl<'a> Unnumbered<'a> {
+    const KEY: &'static [u8] = br#"{"seq":"#;
+
+    fn of(payload: &'a [u8]) -> Option<Self> {
+        let (body, value) = split_chain(payload)?;
+        let behind_key = body.strip_prefix(Self::KEY)?;
+        let end = behind_key.iter().position(|it| *it == b',').unwrap_or(behind_key.len());
+        Some(Self { rest: behind_key.get(end..).unwrap_or_default(), value })
+    }
+
+    /// Whether its chain value follows from `previous` once its number is read as `number`.
+    fn written_as(&self, number: u64, previous: Chain) -> bool {
+        let body = [Self::KEY, number.to_string().as_bytes(), self.rest].concat();
+        previous.link(&body) == self.value
+    }
 }

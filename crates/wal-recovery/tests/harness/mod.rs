@@ -12,10 +12,13 @@
 pub mod oracle;
 pub mod world;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
 
 use jiff::Timestamp;
-use vfs::{Vfs, read_whole};
+use vfs::{FaultPlan, MemVfs, OpenMode, Vfs, read_whole, write_all_at};
 use wal_format::{Event, Kind};
 use wal_recovery::{Durability, Opening, Overrides, RecoverError, Submission, Writer, recover};
 
@@ -62,6 +65,48 @@ pub fn frames(vfs: &dyn Vfs) -> Vec<u8> {
 pub fn write(vfs: &dyn Vfs, name: &str, bytes: &[u8]) {
     vfs.create_dir_all(Path::new(DIR)).unwrap();
     vfs::replace(vfs, &Path::new(DIR).join(name), bytes).unwrap();
+}
+
+/// Writes a log of 100 entries, flips each of its bits, one at a time and on all cores, and lets
+/// `check` look at the directory. It is told the number and the place of the entry that was hit, and
+/// the bit.
+pub fn flip_every_bit(check: impl Fn(&MemVfs, (u64, u64), &str) + Sync) {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for core in 0..cores {
+            let check = &check;
+            scope.spawn(move || flip_bits(check, core, cores));
+        }
+    });
+}
+
+/// Every `cores`th entry, beginning with entry `core`.
+fn flip_bits(check: &(impl Fn(&MemVfs, (u64, u64), &str) + Sync), core: usize, cores: usize) {
+    let vfs = MemVfs::default();
+    let mut writer = open(&vfs).unwrap();
+    let event = Event::new(Kind::Action).with("a", 1);
+    for _ in 1..100 {
+        writer.commit(&[Submission::new(&event, now()).unwrap()]).unwrap();
+    }
+    writer.close().unwrap();
+    let log = read(&vfs, wal_format::names::WAL).unwrap();
+    let entries = oracle::places(&log);
+    assert_eq!((entries.len(), oracle::parse(&log).unwrap().len()), (100, 100));
+    let wal = Path::new(DIR).join(wal_format::names::WAL);
+    let file = vfs.open(&wal, OpenMode::ReadWrite).unwrap();
+    for (at, place) in entries.iter().enumerate().skip(core).step_by(cores) {
+        // What the disk was asked to do is of no interest here, and it adds up.
+        vfs.set_plan(FaultPlan::none());
+        for byte in place.clone() {
+            for bit in 0..8 {
+                write_all_at(&*file, &[log[byte] ^ (1 << bit)], byte as u64).unwrap();
+                let hit = (at as u64 + 1, place.start as u64);
+                check(&vfs, hit, &format!("byte {byte} bit {bit}"));
+            }
+            write_all_at(&*file, &[log[byte]], byte as u64).unwrap();
+        }
+        file.sync_data().unwrap();
+    }
 }
 
 /// A log as others wrote it: no chain.

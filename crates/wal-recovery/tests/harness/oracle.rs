@@ -54,6 +54,18 @@ fn chained(payload: &[u8]) -> Option<(&str, &str)> {
     (digits.len() == 64 && digits.bytes().all(is_digit)).then_some((body, digits))
 }
 
+/// Where each entry of a perfect log stands, its length prefix included.
+pub fn places(log: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while at < log.len() {
+        let end = at + 4 + u32::from_be_bytes(log[at..at + 4].try_into().unwrap()) as usize;
+        places.push(at..end);
+        at = end;
+    }
+    places
+}
+
 /// The ids in a log, in order.
 pub fn ids(log: &[u8]) -> Vec<u64> {
     match parse(log) {

@@ -146,7 +146,7 @@ impl World {
     pub fn repair(&mut self) -> Option<()> {
         let opening = self.opening();
         let order = repair::Order { reason: "a test".into(), operator: "harness".into() };
-        repair::repair(&self.vfs, &opening, &order).ok()?;
+        repair::repair(&self.vfs, &opening, &order, &mut repair::Nobody).ok()?;
         Some(())
     }
 

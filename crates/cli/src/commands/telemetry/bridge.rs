@@ -17,9 +17,9 @@ pub(super) fn run(args: &Bridge, context: Context<'_>) -> Result<Exit, Failure> 
 async fn serve(args: &Bridge) -> Result<Exit, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|it| Failure::process(&it))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| Failure::process(&it))?;
-    let listener = otlp_receiver::bind(args.listen).await.map_err(|error| {
-        Failure::of(Exit::Failed, "LISTEN_FAILED", &error).hint(error.hint())
-    })?;
+    let listener = otlp_receiver::bind(args.listen)
+        .await
+        .map_err(|error| Failure::of(Exit::Failed, "LISTEN_FAILED", &error).hint(error.hint()))?;
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use drain::Notice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::Output;
+use crate::{args::Output, printable::printable_lines};
 
 /// Events from which a bar says more than lines do.
 const BAR_FROM: u64 = 10_000;
@@ -67,7 +67,9 @@ impl Teller {
 
     /// Progress is for people: lines on stdout in text mode, on stderr when stdout carries JSON.
     fn line(&self, line: &dyn std::fmt::Display) {
-        // A reader that went away does not stop a delivery.
+        let line = line.to_string();
+        // It quotes the collector. A reader that went away does not stop a delivery.
+        let line = printable_lines(&line);
         match self.output {
             Output::Text => writeln!(io::stdout().lock(), "{line}").ok(),
             Output::Json => writeln!(io::stderr().lock(), "{line}").ok(),

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vfs::OsVfs;
 use wal_format::{Chain, Entry, WalId};
-use wal_recovery::{ReadError, Reader, Refreshed, codes};
+use wal_recovery::{Item, ReadError, Reader, Refreshed};
 
 use super::directory;
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     context::Context,
     failure::Failure,
     filter::Filter,
+    printable::printable,
 };
 
 /// Pause between two looks at a log that is followed.
@@ -63,33 +64,40 @@ impl Printer {
     /// Prints what a reader has.
     fn drain(&mut self, reader: &mut Reader) -> Result<(), Failure> {
         while let Some(item) = reader.next_entry()? {
-            let seq = item.seq;
-            let entry = Entry::parse(item.payload).map_err(|error| {
-                let message = format!("entry {seq} is JSON but not an entry: {error}");
-                Failure::new(Exit::Integrity, codes::WAL_CORRUPT_INVALID_JSON, message)
-            })?;
-            if self.filter.takes(&entry) {
+            if self.filter.takes_payload(item.payload) {
                 self.shown += 1;
-                self.print(&entry, item.payload)?;
+                self.print(item)?;
             }
         }
         Ok(())
     }
 
-    fn print(&mut self, entry: &Entry<'_>, payload: &[u8]) -> io::Result<()> {
+    fn print(&mut self, item: Item<'_>) -> io::Result<()> {
         match self.output {
             Output::Json => {
-                self.stdout.write_all(payload)?;
+                self.stdout.write_all(item.payload)?;
                 self.stdout.write_all(b"\n")
             }
-            Output::Text => {
-                let attrs = entry.event.attrs().unwrap_or_default();
-                let (seq, time, kind) = (entry.seq, &entry.written_at, entry.event.kind());
-                let (kind, summary) = (kind.short(), summary(&attrs));
-                writeln!(self.stdout, "{seq:>8}  {time}  {kind:<10} {summary}")
-            }
+            Output::Text => writeln!(self.stdout, "{}", line(item)),
         }
     }
+}
+
+/// An entry on one line. What recovery takes for an entry is shown, also when others wrote it and it is no
+/// event.
+fn line(Item { seq, payload, .. }: Item<'_>) -> String {
+    let Ok(entry) = Entry::parse(payload) else {
+        return format!(
+            "{seq:>8}  {:27}  {:<10} {} bytes of JSON",
+            "-",
+            "(no event)",
+            payload.len()
+        );
+    };
+    let (time, kind) = (printable(&entry.written_at), entry.event.kind());
+    let (kind, summary) =
+        (printable(kind.short()), summary(&entry.event.attrs().unwrap_or_default()));
+    format!("{seq:>8}  {time}  {kind:<10} {}", printable(&summary))
 }
 
 /// Prints entries as they come, until a signal asks to stop or nobody reads them any more.

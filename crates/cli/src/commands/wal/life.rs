@@ -7,7 +7,7 @@ use std::{
 };
 
 use api::exit::Exit;
-use runtime::{CALLS_OPEN, open_intents};
+use runtime::{CALLS_OPEN, OpenCallsOfDamaged, open_intents};
 use serde::Serialize;
 use vfs::OsVfs;
 use wal_recovery::{
@@ -164,23 +164,30 @@ struct RepairResult {
     /// The log now.
     #[serde(skip_serializing_if = "Option::is_none")]
     wal_id: Option<String>,
+    /// Calls that were allowed in the old log and have no outcome: the new log says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls_unknown: Option<usize>,
+    /// Such calls for which the new log has no room; the old log has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls_left_out: Option<usize>,
 }
 
 pub(super) fn repair(args: &WalRepair, context: Context<'_>) -> Result<Exit, Failure> {
     let opening = opening(directory(args.dir.as_deref(), context)?);
-    let (plan, wal_id) = match &args.reason {
+    let (plan, done) = match &args.reason {
         None => (repair::plan_repair(&OsVfs, &opening.dir, opening.now)?, None),
         Some(reason) => {
             let operator = args.operator.clone().unwrap_or_else(user);
             let order = Order { reason: reason.clone(), operator };
-            let repaired = repair::repair(&OsVfs, &opening, &order)?;
-            (repaired.plan, Some(repaired.birth.wal_id.to_string()))
+            let mut calls = OpenCallsOfDamaged::default();
+            let repaired = repair::repair(&OsVfs, &opening, &order, &mut calls)?;
+            (repaired.plan.clone(), Some(repaired))
         }
     };
     let place = plan.violation.place();
     let result = RepairResult {
         dir: opening.dir.display().to_string(),
-        result: wal_id.as_ref().map(|_| codes::WAL_REPAIRED),
+        result: done.as_ref().map(|_| codes::WAL_REPAIRED),
         code: plan.violation.code(),
         problem: format!("telemetry/wal: {}", plan.violation),
         first_bad_seq: place.map(|it| it.0),
@@ -190,7 +197,9 @@ pub(super) fn repair(args: &WalRepair, context: Context<'_>) -> Result<Exit, Fai
         bytes: plan.bytes,
         aside: plan.aside.clone(),
         previous_wal_id: plan.previous.map(|it| it.0.to_string()),
-        wal_id,
+        wal_id: done.as_ref().map(|it| it.birth.wal_id.to_string()),
+        calls_unknown: done.as_ref().map(|it| it.carried),
+        calls_left_out: done.as_ref().map(|it| it.not_carried).filter(|it| *it > 0),
     };
     match args.output.output {
         Output::Json => print_json(&result)?,
@@ -213,6 +222,9 @@ fn pairs(result: &RepairResult, plan: &Plan) -> Vec<(&'static str, String)> {
             pairs.push(("put aside in", plan.aside.clone()));
             pairs.push(("result", codes::WAL_REPAIRED.to_owned()));
             pairs.push(("wal_id", wal_id.clone()));
+            let calls = result.calls_unknown.unwrap_or_default();
+            pairs.push(("calls unknown", calls.to_string()));
+            pairs.extend(result.calls_left_out.map(|it| ("left out", it.to_string())));
         }
     }
     pairs

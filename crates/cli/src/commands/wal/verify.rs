@@ -20,8 +20,20 @@ use crate::{
 
 pub(super) fn verify(args: &WalVerify, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = directory(args.dir.as_deref(), context)?;
-    let seal = seal(&dir, args.public_key.as_deref())?;
-    let (report, exit) = match verify_log(&OsVfs, &dir, seal.point.as_ref()) {
+    let key = args.public_key.as_deref();
+    let mut seal_before = seal(&dir, key)?;
+    let mut verified = verify_log(&OsVfs, &dir, seal_before.point.as_ref());
+    // A log that was replaced in between has another seal or none.
+    for _ in 0..ATTEMPTS {
+        let seal_now = seal(&dir, key)?;
+        if seal_now.point == seal_before.point {
+            break;
+        }
+        verified = verify_log(&OsVfs, &dir, seal_now.point.as_ref());
+        seal_before = seal_now;
+    }
+    let seal = seal_before;
+    let (report, exit) = match verified {
         Ok(verified) => (Report::whole(&dir, &verified, &seal), Exit::Done),
         Err(VerifyError::Damaged(damage)) => {
             (Report::damaged(&dir, &damage, &seal), Exit::Integrity)
@@ -34,6 +46,9 @@ pub(super) fn verify(args: &WalVerify, context: Context<'_>) -> Result<Exit, Fai
     }
     Ok(exit)
 }
+
+/// How often a log is read again whose seal has changed meanwhile.
+const ATTEMPTS: usize = 3;
 
 /// The seal of a log, as far as it is taken into account.
 struct Seal {
