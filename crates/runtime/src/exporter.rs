@@ -156,7 +156,7 @@ pub enum DrainError {
     #[error("drain failed: {0}")]
     Index(#[from] drain::IndexError),
     /// The drain stopped.
-    #[error("{failure}")]
+    #[error("drain failed: {failure}")]
     Stopped {
         /// Why.
         failure: drain::Failure,
