@@ -10,9 +10,14 @@ use wal_recovery::archive::Keep;
 
 use crate::filter::{SeqRange, Since, parse_since};
 
+mod telemetry;
 mod wal;
 mod wal_life;
 
+pub(crate) use telemetry::{
+    CollectorArgs, Compression, DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry,
+    Drain, Export, Telemetry,
+};
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 
@@ -159,37 +164,6 @@ pub(crate) enum OnCorruption {
     Quarantine,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Telemetry {
-    /// Prints the stored entries, one JSON object a line, byte for byte, delivered or not.
-    #[command(after_help = "Examples:
-  autonomy telemetry export --dir ./wal --out - | grep -c '\"seq\"'
-  autonomy telemetry export --dir ./wal --out errors.jsonl --kind error --since 1h")]
-    Export(Export),
-    /// Sends what is not delivered yet to an OTLP collector, errors first.
-    ///
-    /// Progress is kept after every accepted batch. A failed send moves nothing.
-    #[command(visible_alias = "flush")]
-    #[command(after_help = "Examples:
-  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318
-  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318 --batch 100 --output json")]
-    Drain(Drain),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Export {
-    /// Directory of the log: the --wal-dir of the runtime.
-    #[arg(long, alias = "wal-dir")]
-    pub(crate) dir: Option<PathBuf>,
-    /// File to write, or `-` for stdout. A file appears only when it is complete.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct FilterArgs {
     /// Only entries not older than this: a duration (90s, 1h, 2d) or an RFC 3339 time.
@@ -201,39 +175,6 @@ pub(crate) struct FilterArgs {
     /// Only these sequence numbers: 7, 7.., ..9 or 7..9.
     #[arg(long, value_parser = SeqRange::parse)]
     pub(crate) seq: Option<SeqRange>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Drain {
-    /// Directory of the log: the --wal-dir of the runtime.
-    #[arg(long, alias = "wal-dir")]
-    pub(crate) dir: Option<PathBuf>,
-    /// Base URL of the collector; /v1/logs is appended [env: OTEL_EXPORTER_OTLP_ENDPOINT].
-    #[arg(long)]
-    pub(crate) endpoint: Option<String>,
-    /// Most entries in one request.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) batch: u32,
-    /// Time limit of one request, for example 10s or 500ms [default: 10s].
-    #[arg(long, value_parser = parse_duration)]
-    pub(crate) timeout: Option<std::time::Duration>,
-    /// How often a request is repeated when the collector may recover.
-    #[arg(long, default_value_t = 3)]
-    pub(crate) retries: u32,
-    /// Compression of requests [default: none].
-    #[arg(long, value_enum)]
-    pub(crate) compression: Option<Compression>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-/// Compression of requests to a collector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compression {
-    /// As it is.
-    None,
-    /// gzip.
-    Gzip,
 }
 
 #[derive(Debug, Subcommand)]
@@ -323,8 +264,7 @@ impl Command {
     pub(crate) fn output(&self) -> Output {
         match self {
             Self::Runtime(Runtime::Start(args)) => args.output.output,
-            Self::Telemetry(Telemetry::Export(args)) => args.output.output,
-            Self::Telemetry(Telemetry::Drain(args)) => args.output.output,
+            Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Policy(Policy::Build(args)) => args.output.output,
             Self::Policy(Policy::Load(args)) => args.output.output,
@@ -379,7 +319,14 @@ mod tests {
 
     #[test]
     fn readers_take_the_option_of_the_runtime_too() {
-        for words in ["wal status", "wal inspect", "telemetry export --out -", "telemetry drain"] {
+        for words in [
+            "wal status",
+            "wal inspect",
+            "telemetry export --out -",
+            "telemetry drain",
+            "telemetry deadletter list",
+            "telemetry deadletter retry",
+        ] {
             let args = format!("autonomy {words} --wal-dir d");
             assert!(Cli::try_parse_from(args.split(' ')).is_ok(), "{args}");
         }

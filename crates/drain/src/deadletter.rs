@@ -329,6 +329,7 @@ mod tests {
     use super::*;
 
     const ID: &str = "edge-1:07070707-0707-4707-8707-070707070707";
+    const WAL_ID: &str = "07070707-0707-4707-8707-070707070707";
 
     fn letter(payload: Option<&[u8]>) -> DeadLetter {
         DeadLetter {
@@ -355,15 +356,13 @@ mod tests {
             (
                 Some(&br#"{"seq":7}"#[..]),
                 format!(
-                    r#"{{"schema":1,"event_id":"{ID}:7","wal_id":"{}","node":"edge-1","seq":7,"class":"decision","payload":"{{\"seq\":7}}",{text}"#,
-                    &ID[7..]
+                    r#"{{"schema":1,"event_id":"{ID}:7","wal_id":"{WAL_ID}","node":"edge-1","seq":7,"class":"decision","payload":"{{\"seq\":7}}",{text}"#
                 ),
             ),
             (
                 Some(&[0xff, 0x00][..]),
                 format!(
-                    r#"{{"schema":1,"event_id":"{ID}:7","wal_id":"{}","node":"edge-1","seq":7,"class":"decision","payload_hex":"ff00",{text}"#,
-                    &ID[7..]
+                    r#"{{"schema":1,"event_id":"{ID}:7","wal_id":"{WAL_ID}","node":"edge-1","seq":7,"class":"decision","payload_hex":"ff00",{text}"#
                 ),
             ),
         ] {

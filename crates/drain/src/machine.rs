@@ -240,7 +240,9 @@ impl Drain {
             said.push(Notice::DeadLetter { event_id: letter.event_id(), text: text.clone() });
             letter.write(&mut lines);
         }
-        said.into_iter().for_each(|it| self.delivery.tell(it));
+        for notice in said {
+            self.delivery.tell(notice);
+        }
         self.state = State::Recording(File::DeadLetters, settlement);
         Effect::AppendDeadLetters(lines)
     }

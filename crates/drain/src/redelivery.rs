@@ -284,7 +284,9 @@ impl Redelivery {
             };
             line.write(&mut lines);
         }
-        said.into_iter().for_each(|it| self.delivery.tell(it));
+        for notice in said {
+            self.delivery.tell(notice);
+        }
         self.state = State::Recording { refused: refused.is_some() };
         RedeliveryEffect::Append(lines)
     }

@@ -28,6 +28,13 @@ pub enum Notice {
         /// Those that cannot: their payload is not in the file and was not found elsewhere.
         without_payload: u64,
     },
+    /// A dead letter cannot be sent.
+    WithoutPayload {
+        /// Its event.
+        event_id: String,
+        /// Why its payload was not found.
+        why: String,
+    },
     /// A batch, or a part of it, is sent.
     Sending {
         /// Number of the batch.
@@ -121,6 +128,9 @@ impl Notice {
             Self::Letters { open, without_payload: 0 } => write!(f, "{open} dead letters to send"),
             Self::Letters { open, without_payload } => {
                 write!(f, "{open} dead letters to send, {without_payload} without a payload")
+            }
+            Self::WithoutPayload { event_id, why } => {
+                write!(f, "event {event_id} cannot be sent, its payload is not in the file: {why}")
             }
             Self::Sending { batch, events } => {
                 write!(f, "sending batch {batch} ({events} events)...")

@@ -20,10 +20,17 @@ use wal_format::{WalId, names};
 use wal_recovery::{ReadError, Reader};
 
 mod collector;
+mod deadletters;
 mod files;
+mod lock;
 
 pub use collector::{Collector, CollectorError, Compression};
+pub use deadletters::{
+    DeadLetters, Flaw, LetterFileError, Listed, PurgeError, PurgeOptions, PurgeReport, RetryError,
+    RetryOptions, RetryReport, Said, Selection, purge_dead_letters, retry_dead_letters,
+};
 pub use files::{ProgressReadError, load_progress};
+pub use lock::{DrainLockError, LOCK_WAIT};
 
 /// Name of a node whose log does not say what it is called.
 const UNKNOWN_NODE: &str = "unknown";

@@ -37,8 +37,10 @@ mod trace;
 pub use allow_list::{AllowList, AllowListError, Reach};
 pub use config::Config;
 pub use exporter::{
-    Collector, CollectorError, Compression, DrainError, DrainOptions, ProgressReadError,
-    drain_once, load_progress,
+    Collector, CollectorError, Compression, DeadLetters, DrainError, DrainLockError, DrainOptions,
+    Flaw, LOCK_WAIT, LetterFileError, Listed, ProgressReadError, PurgeError, PurgeOptions,
+    PurgeReport, RetryError, RetryOptions, RetryReport, Said, Selection, drain_once, load_progress,
+    purge_dead_letters, retry_dead_letters,
 };
 pub use intents::{CALLS_OPEN, OpenIntent, open_intents};
 pub use interceptor::CallCode;

@@ -17,6 +17,8 @@ use crate::{
     target::Target,
 };
 
+mod collector;
+mod deadletter;
 mod drain;
 
 pub(crate) use drain::progress as progress_failure;
@@ -25,6 +27,7 @@ pub(crate) fn run(command: Telemetry, context: Context<'_>) -> Result<Exit, Fail
     match command {
         Telemetry::Export(args) => export(&args, context),
         Telemetry::Drain(args) => drain::run(&args, context),
+        Telemetry::DeadLetter(command) => deadletter::run(command, context),
     }
 }
 

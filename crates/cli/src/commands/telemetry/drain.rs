@@ -1,42 +1,34 @@
 //! `autonomy telemetry drain`: sends what waits to a collector, errors first.
 
-use std::{
-    io::{self, Write as _},
-    num::NonZeroUsize,
-    time::Duration,
-};
+use std::io::{self, Write as _};
 
-use api::{env, exit::Exit};
+use api::exit::Exit;
 use drain::{Failure as Stop, Notice, Report};
-use runtime::{
-    Collector, CollectorError, Compression, DrainError, DrainOptions, ProgressReadError, drain_once,
-};
+use runtime::{DrainError, DrainOptions, ProgressReadError, drain_once};
 use vfs::OsVfs;
 use wal_recovery::codes;
 
 use crate::{
-    args::{self, Drain, Output},
-    commands::{print_json, wal::directory},
+    args::{Drain, Output},
+    commands::{
+        print_json,
+        telemetry::collector::{batch, connect, holder, seed},
+        wal::directory,
+    },
     context::Context,
     failure::Failure,
 };
 
-/// Time limit of one request when nobody asks for another.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 pub(crate) fn run(args: &Drain, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = directory(args.dir.as_deref(), context)?;
-    let collector = collector(args, context)?;
+    let collector = connect(&args.collector, context)?;
     let now = jiff::Timestamp::now();
     let options = DrainOptions {
         dir,
-        batch: usize::try_from(args.batch)
-            .ok()
-            .and_then(NonZeroUsize::new)
-            .unwrap_or(drain::BATCH_ENTRIES_DEFAULT),
-        retries: args.retries,
-        seed: u64::from(std::process::id()) ^ u64::from(now.subsec_nanosecond().unsigned_abs()),
-        holder: format!("pid {} since {now:.0}", std::process::id()),
+        batch: batch(&args.collector),
+        retries: args.collector.retries,
+        seed: seed(now),
+        holder: holder(now),
     };
     let output = args.output.output;
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -65,47 +57,6 @@ fn tell(notice: &Notice, output: Output) {
     };
 }
 
-fn collector(args: &Drain, context: Context<'_>) -> Result<Collector, Failure> {
-    let endpoint = args.endpoint.clone().or_else(|| context.var(env::OTLP_ENDPOINT));
-    let endpoint = endpoint.ok_or_else(|| {
-        Failure::new(Exit::Usage, "NO_ENDPOINT", "there is no collector to send to")
-            .hint(format!("pass --endpoint or set {}", env::OTLP_ENDPOINT))
-    })?;
-    let compression = match (args.compression, context.var(env::OTLP_COMPRESSION).as_deref()) {
-        (Some(args::Compression::Gzip), _) | (None, Some("gzip")) => Compression::Gzip,
-        (Some(args::Compression::None), _) | (None, None | Some("none")) => Compression::None,
-        (None, Some(other)) => {
-            let message = format!("{} is `{other}` (gzip or none)", env::OTLP_COMPRESSION);
-            return Err(Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message));
-        }
-    };
-    let headers = context.var(env::OTLP_HEADERS).unwrap_or_default();
-    Collector::new(&endpoint, &headers, compression, timeout(args, context)?).map_err(|error| {
-        let code = match &error {
-            CollectorError::Endpoint { .. } => "BAD_ENDPOINT",
-            CollectorError::Header { .. } => "BAD_HEADER",
-            CollectorError::Client(_) => "HTTP_CLIENT",
-        };
-        Failure::of(Exit::Usage, code, &error)
-    })
-}
-
-fn timeout(args: &Drain, context: Context<'_>) -> Result<Duration, Failure> {
-    if let Some(timeout) = args.timeout {
-        return Ok(timeout);
-    }
-    match context.var(env::OTLP_TIMEOUT) {
-        None => Ok(TIMEOUT),
-        Some(text) => match text.parse::<u64>() {
-            Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-            _ => {
-                let message = format!("{} is `{text}` (milliseconds)", env::OTLP_TIMEOUT);
-                Err(Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message))
-            }
-        },
-    }
-}
-
 fn failed(error: DrainError, url: &str) -> Failure {
     match error {
         DrainError::Locked { .. } => Failure::of(Exit::Busy, codes::DRAIN_LOCKED, &error)
@@ -114,7 +65,7 @@ fn failed(error: DrainError, url: &str) -> Failure {
         DrainError::Read(error) => error.into(),
         DrainError::Progress(error) => progress(&error),
         DrainError::Index(_) => Failure::of(Exit::Failed, "DRAIN_INDEX", &error),
-        DrainError::Stopped { failure, report } => stopped(&failure, &report, url),
+        DrainError::Stopped { ref failure, ref report } => stopped(&error, failure, report, url),
     }
 }
 
@@ -128,7 +79,18 @@ pub(crate) fn progress(error: &ProgressReadError) -> Failure {
     }
 }
 
-fn stopped(failure: &Stop, report: &Report, url: &str) -> Failure {
+fn stopped(error: &DrainError, failure: &Stop, report: &Report, url: &str) -> Failure {
+    let mut said = explained(error, failure, url);
+    // Before anything was queued there is nothing to count.
+    if report.queued > 0 && !matches!(failure, Stop::Progress(_)) {
+        let (sent, pending) = (report.accepted.total(), report.pending.total());
+        said.cause.push(format!("{sent} events were sent before, {pending} are still in the log"));
+    }
+    said
+}
+
+/// Explains why a delivery stopped; `error` says it in the words of the command.
+pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str) -> Failure {
     let (exit, code) = match failure {
         Stop::Unreachable { .. } => (Exit::Unreachable, "UNREACHABLE"),
         Stop::Busy { .. } => (Exit::Unreachable, "COLLECTOR_BUSY"),
@@ -137,17 +99,13 @@ fn stopped(failure: &Stop, report: &Report, url: &str) -> Failure {
         Stop::TooLarge { .. } => (Exit::Failed, "EVENT_TOO_LARGE"),
         Stop::Progress(error) => (Exit::Integrity, error.code()),
         Stop::LogChanged { .. } => (Exit::Conflict, "LOG_CHANGED"),
+        Stop::LettersChanged { .. } => (Exit::Conflict, "LETTERS_CHANGED"),
         Stop::Local { .. } => (Exit::Failed, "IO"),
         Stop::Misuse { .. } => (Exit::Failed, "DRAIN_MISUSE"),
     };
-    let mut said = Failure::of(exit, code, failure);
+    let mut said = Failure::of(exit, code, error);
     if let Stop::Unreachable { text, attempts } = failure {
         said.cause.push(format!("{text} ({url}, {attempts} attempts)"));
-    }
-    // Before anything was queued there is nothing to count.
-    if report.queued > 0 && !matches!(failure, Stop::Progress(_)) {
-        let (sent, pending) = (report.accepted.total(), report.pending.total());
-        said.cause.push(format!("{sent} events were sent before, {pending} are still in the log"));
     }
     match failure {
         Stop::Progress(error) => said.hint(error.hint()),
