@@ -193,7 +193,7 @@ impl Line {
             }
             Self::Purged { event_id, purged_at, reason } => {
                 Keys { purged_at: Some(*purged_at), reason: Some(reason.into()), ..keys(event_id) }
-                    .write(out)
+                    .write(out);
             }
         }
     }

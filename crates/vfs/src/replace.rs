@@ -22,22 +22,22 @@ pub fn replace(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_with(vfs, path, |file| write_all_at(file, bytes, 0))
 }
 
-/// Does what [`replace`] does with whatever `fill` writes to the new, empty file: for content that is
+/// Does what [`replace`] does with whatever `write` puts into the new, empty file: for content that is
 /// too long to be held in memory.
 ///
 /// # Errors
 ///
-/// The first error of `fill` or of any other step. Before the rename the old content is untouched.
+/// The first error of `write` or of any other step. Before the rename the old content is untouched.
 pub fn replace_with(
     vfs: &dyn Vfs,
     path: &Path,
-    fill: impl FnOnce(&dyn File) -> io::Result<()>,
+    write: impl FnOnce(&dyn File) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut temp = path.as_os_str().to_owned();
     temp.push(TEMP_SUFFIX);
     let temp = Path::new(&temp);
     let file = vfs.open(temp, OpenMode::Truncate)?;
-    let written = fill(&*file).and_then(|()| file.sync_data());
+    let written = write(&*file).and_then(|()| file.sync_data());
     drop(file);
     if let Err(error) = written.and_then(|()| vfs.rename(temp, path)) {
         // P3. When it cannot be removed either, the first error is the one to know.
