@@ -172,7 +172,6 @@ fn parse_reason(text: &str) -> Result<String, String> {
 mod tests {
     use clap::Parser as _;
 
-    use super::*;
     use crate::args::Cli;
 
     #[test]

@@ -96,7 +96,7 @@ fn retry(args: &DeadLetterRetry, context: Context<'_>) -> Result<Exit, Failure> 
             .unwrap_or_default(),
         }
     }));
-    let report = retried.map_err(|error| retry_failed(error, collector.url().as_str()))?;
+    let report = retried.map_err(|error| retry_failed(&error, collector.url().as_str()))?;
     match output {
         Output::Json => print_json(&report)?,
         Output::Text => writeln!(io::stdout().lock(), "{}", report.letters)?,
@@ -112,7 +112,7 @@ fn purge(args: DeadLetterPurge, context: Context<'_>) -> Result<Exit, Failure> {
     let options = PurgeOptions { dir, selection, now, holder: holder(now), wait: LOCK_WAIT };
     let purged =
         executor()?.block_on(purge_dead_letters(&OsVfs, &options, |flaw| tell_flaw(&flaw)));
-    let report = purged.map_err(purge_failed)?;
+    let report = purged.map_err(|error| purge_failed(&error))?;
     match output {
         Output::Json => print_json(&report)?,
         Output::Text => writeln!(
@@ -148,12 +148,12 @@ fn tell_flaw(flaw: &Flaw) {
         .ok();
 }
 
-fn retry_failed(error: RetryError, url: &str) -> Failure {
-    match &error {
-        RetryError::Lock(lock) => locked(&error, lock),
-        RetryError::File(file) => unusable(&error, file),
+fn retry_failed(error: &RetryError, url: &str) -> Failure {
+    match error {
+        RetryError::Lock(lock) => locked(error, lock),
+        RetryError::File(file) => unusable(error, file),
         RetryError::Stopped { failure, report } => {
-            let mut said = explained(&error, failure, url);
+            let mut said = explained(error, failure, url);
             let (sent, pending) = (report.accepted, report.pending);
             said.cause.push(format!("{sent} events were sent before, {pending} still wait"));
             said
@@ -161,11 +161,11 @@ fn retry_failed(error: RetryError, url: &str) -> Failure {
     }
 }
 
-fn purge_failed(error: PurgeError) -> Failure {
-    match &error {
-        PurgeError::Lock(lock) => locked(&error, lock),
-        PurgeError::File(file) => unusable(&error, file),
-        PurgeError::NotOpen { .. } => Failure::of(Exit::NotFound, "LETTER_NOT_FOUND", &error)
+fn purge_failed(error: &PurgeError) -> Failure {
+    match error {
+        PurgeError::Lock(lock) => locked(error, lock),
+        PurgeError::File(file) => unusable(error, file),
+        PurgeError::NotOpen { .. } => Failure::of(Exit::NotFound, "LETTER_NOT_FOUND", error)
             .hint("list the letters: autonomy telemetry deadletter list"),
     }
 }

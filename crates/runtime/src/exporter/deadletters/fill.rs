@@ -73,45 +73,29 @@ fn append_found(
     if wanted.is_empty() {
         return Ok(Ok(()));
     }
-    let mut found = Vec::new();
-    let mut lines = Vec::new();
-    let read = search(vfs, dir, &mut |seq, payload| {
-        if let Some(letter) = wanted.get(&seq) {
-            let mut listed = letters
-                .listed(letter)
-                .map_err(|source| LetterFileError::Read { path: letters.path.clone(), source })?;
-            listed.letter.payload = Some(payload.to_vec());
-            listed.letter.write(&mut lines);
-            found.push(seq);
-            if lines.len() >= APPEND_LEN {
-                append(vfs, &letters.path, &mut lines)?;
-            }
-        }
-        Ok(())
-    })?;
-    append(vfs, &letters.path, &mut lines)?;
-    for seq in found {
-        wanted.remove(&seq);
-    }
-    Ok(read)
-}
-
-fn search(
-    vfs: &dyn Vfs,
-    dir: &Path,
-    take: &mut dyn FnMut(Seq, &[u8]) -> Result<(), LetterFileError>,
-) -> Result<Result<(), ReadError>, LetterFileError> {
     let mut reader = match Reader::open(vfs, dir) {
         Ok(reader) => reader,
         Err(error) => return Ok(Err(error)),
     };
-    loop {
-        match reader.next_entry() {
-            Ok(Some(item)) => take(item.seq, item.payload)?,
-            Ok(None) => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
+    let mut lines = Vec::new();
+    let read = loop {
+        let item = match reader.next_entry() {
+            Ok(Some(item)) => item,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        let Some(letter) = wanted.remove(&item.seq) else { continue };
+        let mut whole = letters
+            .listed(&letter)
+            .map_err(|source| LetterFileError::Read { path: letters.path.clone(), source })?;
+        whole.letter.payload = Some(item.payload.to_vec());
+        whole.letter.write(&mut lines);
+        if lines.len() >= APPEND_LEN {
+            append(vfs, &letters.path, &mut lines)?;
         }
-    }
+    };
+    append(vfs, &letters.path, &mut lines)?;
+    Ok(read)
 }
 
 fn append(vfs: &dyn Vfs, path: &Path, lines: &mut Vec<u8>) -> Result<(), LetterFileError> {
