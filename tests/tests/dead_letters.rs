@@ -14,7 +14,10 @@ use std::{
     },
 };
 
-use axum::{Router, body::Bytes, extract::State, routing::post};
+use axum::{
+    Router, body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse,
+    routing::post,
+};
 use e2e::harness::{
     Bin, Client, Finished, Ports, Process, RuntimeOptions, Stack, autonomy, eventually, program,
 };
@@ -39,7 +42,7 @@ impl Seen {
     }
 }
 
-async fn logs(State(seen): State<Arc<Seen>>, body: Bytes) -> Vec<u8> {
+async fn logs(State(seen): State<Arc<Seen>>, body: Bytes) -> impl IntoResponse {
     let groups = otlp::decode(&body, Encoding::Protobuf, &Limits::STANDARD).unwrap();
     let mut rejected = 0;
     for record in groups.iter().flat_map(|it| &it.records) {
@@ -57,7 +60,8 @@ async fn logs(State(seen): State<Arc<Seen>>, body: Bytes) -> Vec<u8> {
     }
     seen.answers_left.fetch_sub(1, Ordering::SeqCst);
     let partial = PartialSuccess { rejected, message: "no decisions here".to_owned() };
-    otlp::encode_response((rejected > 0).then_some(&partial), Encoding::Protobuf)
+    let body = otlp::encode_response((rejected > 0).then_some(&partial), Encoding::Protobuf);
+    ([(CONTENT_TYPE, Encoding::Protobuf.content_type())], body)
 }
 
 /// A log that was drained to a collector which refused every decision.

@@ -2,6 +2,7 @@
 //! change here is a change of the format; nothing rewrites them.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a failed unwrap is a failed test"
 )]
@@ -81,7 +82,9 @@ fn the_facts_about_a_letter_decode_to_what_became_of_it() {
     ];
     assert_eq!(lines(FACTS), want);
     let mut written = Vec::new();
-    want.iter().for_each(|it| it.write(&mut written));
+    for line in &want {
+        line.write(&mut written);
+    }
     assert_eq!(written, FACTS);
 }
 

@@ -70,6 +70,15 @@ impl File {
         self.letters().open().iter().map(|it| it.seq.get()).collect()
     }
 
+    /// The numbers in lines `delivered`.
+    fn delivered(&self) -> BTreeSet<u64> {
+        let number = |it: &[u8]| match Line::parse(it) {
+            Ok(Line::Delivered { event_id, .. }) => event_id.rsplit_once(':')?.1.parse().ok(),
+            _ => None,
+        };
+        self.lines().into_iter().filter_map(|it| number(it.1)).collect()
+    }
+
     fn read(&self, places: &[Place]) -> Vec<Vec<u8>> {
         let at = |it: &Place| usize::try_from(it.offset).unwrap();
         places.iter().map(|it| self.0[at(it)..at(it) + it.len as usize].to_vec()).collect()
@@ -344,40 +353,36 @@ fn a_file_that_changed_between_index_and_read_is_not_sent_under_the_wrong_ids() 
     }
 }
 
+/// A file with these lines about event 1: a letter, refused again, delivered, purged, or torn.
+fn file_of(kinds: &str) -> File {
+    let (event_id, at) = (rig::event_id(1), rig::now());
+    let mut file = File::default();
+    for kind in kinds.chars() {
+        let event_id = event_id.clone();
+        let line = match kind {
+            'r' => {
+                let text = "no".to_owned();
+                Line::RefusedAgain { event_id, attempts: 2, text, refused_at: at }
+            }
+            'd' => Line::Delivered { event_id, delivered_at: at },
+            'p' => Line::Purged { event_id, purged_at: at, reason: "x".to_owned() },
+            'o' => {
+                file.append(b"{\"event_id\":\"torn\n");
+                continue;
+            }
+            _ => {
+                file.letter(&log(), 1);
+                continue;
+            }
+        };
+        line.write(&mut file.0);
+    }
+    file
+}
+
 /// The table of `letters`, with every line about one event.
 #[test]
 fn the_last_line_about_an_event_counts() {
-    let log = log();
-    let (id, at) = (rig::event_id(1), rig::now());
-    let lines = |kinds: &str| {
-        let mut file = File::default();
-        for kind in kinds.chars() {
-            let event_id = id.clone();
-            let line = match kind {
-                'L' => {
-                    file.letter(&log, 1);
-                    continue;
-                }
-                'r' => Line::RefusedAgain {
-                    event_id,
-                    attempts: 2,
-                    text: "no".to_owned(),
-                    refused_at: at,
-                },
-                'd' => Line::Delivered { event_id, delivered_at: at },
-                'p' => Line::Purged { event_id, purged_at: at, reason: "x".to_owned() },
-                'o' => {
-                    file.append(b"{\"event_id\":\"torn");
-                    file.append(b"");
-                    file.0.push(b'\n');
-                    continue;
-                }
-                other => panic!("{other}"),
-            };
-            line.write(&mut file.0);
-        }
-        file
-    };
     for (kinds, open, kept) in [
         ("L", true, "L"),
         ("LL", true, "L"),
@@ -397,11 +402,11 @@ fn the_last_line_about_an_event_counts() {
         ("LoLd", false, "o"),
         ("oL", true, "oL"),
     ] {
-        let mut file = lines(kinds);
-        assert_eq!(file.letters().find(&id).is_some(), open, "{kinds}");
+        let mut file = file_of(kinds);
+        assert_eq!(file.letters().find(&rig::event_id(1)).is_some(), open, "{kinds}");
         let before = file.letters().open();
         file.compact();
-        assert_eq!(file.0, lines(kept).0, "{kinds}");
+        assert_eq!(file.0, file_of(kept).0, "{kinds}");
         let after = file.letters().open();
         let facts = |it: &[drain::OpenLetter]| {
             it.iter().map(|it| (it.seq, it.attempts, it.refused_at)).collect::<Vec<_>>()
@@ -488,11 +493,7 @@ fn process(
             RedeliveryEffect::Append(lines) => {
                 let done = crash.map_or(lines.len(), |it| it.torn.min(lines.len()));
                 file.append(&lines[..done]);
-                for line in file.lines() {
-                    if let Ok(Line::Delivered { event_id, .. }) = Line::parse(line.1) {
-                        delivered.insert(event_id.rsplit_once(':').unwrap().1.parse().unwrap());
-                    }
-                }
+                delivered.extend(file.delivered());
                 Input::Written
             }
         };
