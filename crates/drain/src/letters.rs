@@ -18,7 +18,7 @@
 //! * **N1** A letter is open until a later line says that it was delivered or purged. A letter behind
 //!   such a line is a new refusal and open again.
 //! * **N2** A compaction changes no answer: the lines it keeps say the same about every open letter.
-//! * **N3** The memory is about a hundred bytes a letter, whatever the payloads.
+//! * **N3** The memory is at most some 300 bytes a letter, whatever the payloads.
 
 use std::collections::HashMap;
 

@@ -92,15 +92,12 @@ pub async fn purge_dead_letters(
         vfs::append_lines(vfs, &opened.path, &lines)
             .map_err(|source| LetterFileError::Write { path: opened.path.clone(), source })?;
     }
-    let delivered = opened.counts().delivered;
+    let (purged, delivered) = (chosen.len() as u64, opened.counts().delivered);
+    // There may be many: one index at a time.
+    drop((chosen, lines, opened));
     let done = DeadLetters::open(vfs, dir, |_| ())?;
     done.compact(vfs)?;
-    Ok(PurgeReport {
-        purged: chosen.len() as u64,
-        delivered,
-        open: done.counts().open,
-        damaged_lines: done.flaws(),
-    })
+    Ok(PurgeReport { purged, delivered, open: done.counts().open, damaged_lines: done.flaws() })
 }
 
 fn choose<'a>(
