@@ -12,11 +12,15 @@ use crate::filter::{SeqRange, Since, parse_since};
 
 mod bridge;
 mod collector;
+mod telemetry;
 mod wal;
 mod wal_life;
 
 pub(crate) use bridge::Bridge;
 pub(crate) use collector::CollectorArgs;
+pub(crate) use telemetry::{
+    DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
+};
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 
@@ -168,46 +172,6 @@ pub(crate) enum OnCorruption {
     Quarantine,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Telemetry {
-    /// Prints the stored entries, one JSON object a line, byte for byte, delivered or not.
-    #[command(after_help = "Examples:
-  autonomy telemetry export --dir ./wal --out - | grep -c '\"seq\"'
-  autonomy telemetry export --dir ./wal --out errors.jsonl --kind error --since 1h")]
-    Export(Export),
-    /// Sends what is not delivered yet to an OTLP collector, errors first.
-    ///
-    /// Progress is kept after every accepted batch. A failed send moves nothing.
-    #[command(visible_alias = "flush")]
-    #[command(after_help = "Examples:
-  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318
-  autonomy telemetry drain --dir ./wal --endpoint http://127.0.0.1:4318 --batch 100 --output json
-  autonomy telemetry drain --dir ./wal --endpoint https://collector:4318 --ca-file ca.pem --follow")]
-    Drain(Drain),
-    /// Takes OTLP logs over HTTP and forwards them to the control plane; keeps nothing itself.
-    ///
-    /// A sender gets success only when the control plane has stored its events. Otherwise it gets 503
-    /// with Retry-After, and keeps them.
-    #[command(after_help = "Examples:
-  autonomy telemetry bridge --forward-url http://127.0.0.1:8888/v1/events
-  autonomy telemetry bridge --listen 127.0.0.1:0 --forward-url http://control:8888/v1/events")]
-    Bridge(Bridge),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Export {
-    /// Directory of the log: the --wal-dir of the runtime.
-    #[arg(long, alias = "wal-dir")]
-    pub(crate) dir: Option<PathBuf>,
-    /// File to write, or `-` for stdout. A file appears only when it is complete.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct FilterArgs {
     /// Only entries not older than this: a duration (90s, 1h, 2d) or an RFC 3339 time.
@@ -219,37 +183,6 @@ pub(crate) struct FilterArgs {
     /// Only these sequence numbers: 7, 7.., ..9 or 7..9.
     #[arg(long, value_parser = SeqRange::parse)]
     pub(crate) seq: Option<SeqRange>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Drain {
-    /// Directory of the log: the --wal-dir of the runtime.
-    #[arg(long, alias = "wal-dir")]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) collector: CollectorArgs,
-    /// Most entries in one request.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) batch: u32,
-    /// Most bytes of entries in one request; a single entry may be larger.
-    #[arg(long, default_value = "4MiB", value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) batch_bytes: usize,
-    /// How often a request is repeated when the collector may recover.
-    #[arg(long, default_value_t = 3)]
-    pub(crate) retries: u32,
-    /// Age beyond which an entry goes before fresher ones of a higher class; `never` sends by class
-    /// alone.
-    #[arg(long, default_value = "1h", value_name = "AGE", value_parser = collector::MaxAge::parse)]
-    pub(crate) max_age: collector::MaxAge,
-    /// Node to name instead of the one that the log names. It is part of every event id: drain a log
-    /// under one name only.
-    #[arg(long, value_parser = collector::parse_node)]
-    pub(crate) node: Option<String>,
-    /// Goes on: sends new entries as they come, and waits for a collector that is away.
-    #[arg(long)]
-    pub(crate) follow: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -339,9 +272,7 @@ impl Command {
     pub(crate) fn output(&self) -> Output {
         match self {
             Self::Runtime(Runtime::Start(args)) => args.output.output,
-            Self::Telemetry(Telemetry::Export(args)) => args.output.output,
-            Self::Telemetry(Telemetry::Drain(args)) => args.output.output,
-            Self::Telemetry(Telemetry::Bridge(args)) => args.output.output,
+            Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Policy(Policy::Build(args)) => args.output.output,
             Self::Policy(Policy::Load(args)) => args.output.output,
@@ -396,7 +327,14 @@ mod tests {
 
     #[test]
     fn readers_take_the_option_of_the_runtime_too() {
-        for words in ["wal status", "wal inspect", "telemetry export --out -", "telemetry drain"] {
+        for words in [
+            "wal status",
+            "wal inspect",
+            "telemetry export --out -",
+            "telemetry drain",
+            "telemetry deadletter list",
+            "telemetry deadletter retry",
+        ] {
             let args = format!("autonomy {words} --wal-dir d");
             assert!(Cli::try_parse_from(args.split(' ')).is_ok(), "{args}");
         }

@@ -27,6 +27,7 @@ pub(crate) struct Batch {
     pub(crate) number: u64,
     entries: Vec<EntryRef>,
     records: Vec<Record>,
+    payloads: Vec<Vec<u8>>,
     done: usize,
     parts: Vec<usize>,
     /// Entries of this batch that the collector refused for good.
@@ -60,9 +61,11 @@ impl Batch {
         &self.entries
     }
 
-    /// Takes the records of all entries, in their order.
-    pub(crate) fn load(&mut self, records: Vec<Record>) {
+    /// Takes the records and the payloads of all entries, in their order. A payload is kept for the
+    /// letter about it, should it be refused.
+    pub(crate) fn load(&mut self, records: Vec<Record>, payloads: Vec<Vec<u8>>) {
         self.records = records;
+        self.payloads = payloads;
     }
 
     /// Returns the entries of the part that is sent next.
@@ -73,6 +76,11 @@ impl Batch {
     /// Returns the records of the part that is sent next.
     pub(crate) fn part_records(&self) -> &[Record] {
         self.records.get(self.range()).unwrap_or_default()
+    }
+
+    /// Returns the payloads of the part that is sent next.
+    pub(crate) fn part_payloads(&self) -> &[Vec<u8>] {
+        self.payloads.get(self.range()).unwrap_or_default()
     }
 
     /// Splits the part that is sent next; `false` when it is a single entry.
@@ -115,7 +123,8 @@ impl Batch {
         self.entries.get(self.done..)?.iter().map(|it| it.seq).min()
     }
 
-    fn range(&self) -> Range<usize> {
+    /// Returns the places of the part that is sent next among all entries.
+    pub(crate) fn range(&self) -> Range<usize> {
         self.done..self.done + self.parts.last().copied().unwrap_or(0)
     }
 }

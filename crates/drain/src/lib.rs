@@ -11,12 +11,15 @@
 //! | `batch`      | the batch in flight and its parts                                   |
 //! | `answer`     | what the answer of a collector means                                |
 //! | `backoff`    | how long to wait before the next attempt                            |
-//! | `deadletter` | the file `telemetry.deadletter.jsonl`                               |
+//! | `delivery`   | one batch on its way: sent, judged, cut in halves, sent again       |
+//! | `deadletter` | a line of the file `telemetry.deadletter.jsonl`                     |
+//! | `letters`    | what its lines say together: which letters are open                 |
 //! | `machine`    | the state machine: [`Drain`]                                        |
-//! | `port`       | its inputs and effects                                              |
+//! | `redelivery` | the state machine that sends dead letters again: [`Redelivery`]     |
+//! | `port`       | inputs, effects, and settings                                       |
 //! | `texts`      | what an operator reads                                              |
 //!
-//! Whoever drives the machine reads the log, speaks HTTP, writes files and waits, as the effects
+//! Whoever drives a machine reads the log, speaks HTTP, writes files and waits, as the effects
 //! say, and decides nothing.
 
 mod answer;
@@ -25,27 +28,33 @@ mod batch;
 mod class;
 mod cursors;
 mod deadletter;
+mod delivery;
 mod encode;
 mod lane;
+mod letters;
 mod machine;
 mod port;
 mod progress;
 mod queue;
+mod redelivery;
 mod texts;
 
 pub use answer::{ANSWER_BYTES_MAX, Answer, Silence};
 pub use backoff::Backoff;
 pub use class::{Class, PerClass};
-pub use deadletter::DeadLetter;
+pub use deadletter::{DeadLetter, Line, LineError};
+pub use delivery::Source;
 pub use encode::{record, resource};
+pub use letters::{Counts, Letters, OpenLetter, Place};
 pub use machine::Drain;
 pub use port::{
     BATCH_BYTES_DEFAULT, BATCH_ENTRIES_DEFAULT, Config, Effect, IndexError, Input, MAX_AGE_DEFAULT,
-    RETRIES_DEFAULT, Request, Step,
+    RETRIES_DEFAULT, Request, Step, Terms,
 };
 pub use progress::{Progress, ProgressError};
 pub use queue::EntryRef;
-pub use texts::{Failure, Notice, Report};
+pub use redelivery::{Redelivery, RedeliveryEffect, RedeliveryStep};
+pub use texts::{Failure, Notice, RedeliveryReport, Report, RetryNotice};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@
 //! |--------------|--------------|------------------------------------------------|---------------------|
 //! | idle         | indexed      | files checked against the log, position caught up | *position* or *next* |
 //! | reading      | read         | payloads checked and encoded                   | sending             |
-//! | sending      | answered     | judged, see below                              | see below           |
+//! | sending      | answered     | judged by `delivery`                           | what it says        |
 //! | sending      | unanswered   | counted                                        | waiting or stopped  |
 //! | waiting      | waited       | the same bytes again                           | sending             |
 //! | dead letters | written      | –                                              | *cursors*           |
@@ -16,16 +16,8 @@
 //! | any          | other        | nothing is settled                             | idle, stopped: misuse |
 //!
 //! *Next* is: the rest of the batch → sending; else a new batch from the queue → reading; else
-//! idle, finished. An answer is judged by the table of `answer`:
-//!
-//! | verdict      | next                                                                       |
-//! |--------------|----------------------------------------------------------------------------|
-//! | accepted     | *cursors*                                                                  |
-//! | all refused  | dead letters                                                               |
-//! | some refused | the part in halves → sending                                               |
-//! | too large    | in halves, later batches half as large → sending; a single entry → stopped |
-//! | busy, unreadable | waiting; after all attempts → stopped                                  |
-//! | refused      | stopped                                                                    |
+//! idle, finished. An answer is judged by the table of `delivery`; what it settles goes on with
+//! *cursors* when it was accepted, with dead letters when it was refused.
 //!
 //! # Invariants
 //!
@@ -37,62 +29,52 @@
 //!   but not recorded counts as pending.
 //! * **D7** A stop leaves everything in place: the next `indexed` goes on with the same batch.
 
-use std::{mem, time::Duration};
+use std::mem;
 
 use jiff::Timestamp;
-use otlp::Resource;
-use wal_format::{Entry, Seq, event_id, read_seq};
+use wal_format::{Entry, Seq, read_seq};
 
 use crate::{
-    Answer, Class, Config, DeadLetter, Effect, EntryRef, Failure, IndexError, Input, Notice,
-    Progress, Report, Request, Step,
-    answer::Verdict,
-    backoff::{Random, retry_after},
-    batch::Batch,
-    encode,
+    Class, Config, DeadLetter, Effect, EntryRef, Failure, IndexError, Input, Notice, Progress,
+    Report, Step,
+    delivery::{Delivery, Source, Turn},
     lane::Slot,
     queue::{Bounds, Queue},
 };
 
 mod state;
 
-use state::{Accounts, File, Flight, Settlement, State, Trouble, input_name};
+pub(crate) use state::input_name;
+use state::{Accounts, File, Settlement, State};
 
 /// A drain of one log.
 #[derive(Debug)]
 pub struct Drain {
     config: Config,
-    resource: Resource,
-    random: Random,
     progress: Progress,
     queue: Queue,
     last: Option<Seq>,
     last_written: i64,
-    batch: Batch,
-    batch_bytes_max: u64,
+    delivery: Delivery,
     state: State,
-    notices: Vec<Notice>,
     accounts: Accounts,
 }
 
 impl Drain {
     /// Makes a drain with an empty index.
     pub fn new(config: Config, progress: Progress) -> Self {
-        let mut notices = Vec::new();
-        notices.extend(
-            progress.cursors_of_other_log().map(|found| Notice::CursorsOfOtherLog { found }),
-        );
+        let source = Source { node: config.node.clone(), wal_id: config.wal_id };
+        let mut delivery = Delivery::new(config.terms(), source);
+        if let Some(found) = progress.cursors_of_other_log() {
+            delivery.tell(Notice::CursorsOfOtherLog { found });
+        }
         Self {
-            resource: encode::resource(&config.node, config.wal_id),
-            random: Random::new(config.seed),
-            batch_bytes_max: config.batch_bytes_max,
             progress,
             queue: Queue::default(),
             last: None,
             last_written: 0,
-            batch: Batch::default(),
+            delivery,
             state: State::Idle,
-            notices,
             accounts: Accounts::default(),
             config,
         }
@@ -132,25 +114,30 @@ impl Drain {
 
     /// Returns the accounts (D6).
     pub fn report(&self) -> Report {
-        let (mut pending, in_flight) = (self.queue.counts(), self.batch.pending());
+        let (mut pending, in_flight) = (self.queue.counts(), self.delivery.batch().pending());
         for class in Class::ALL {
             *pending.get_mut(class) += in_flight.get(class);
         }
-        self.accounts.report(pending, self.batch.number, &self.progress)
+        let (batches, traffic) = (self.delivery.batch().number, self.delivery.traffic());
+        self.accounts.report(pending, batches, traffic, &self.progress)
     }
 
     /// Takes what happened and returns what to do (the table of the module).
     pub fn step(&mut self, input: Input, now: Timestamp) -> Step {
         let effect = match (mem::take(&mut self.state), input) {
             (State::Idle, Input::Indexed) => self.begin(now),
-            (State::Reading, Input::Read(payloads)) => self.load(&payloads),
-            (State::Sending(flight), Input::Answered(answer)) => self.judge(flight, &answer, now),
-            (State::Sending(flight), Input::Unanswered(silence)) => {
-                self.retry(flight, Trouble::Silent, silence.text(), None)
+            (State::Reading, Input::Read(payloads)) => self.load(payloads, now),
+            (State::Sending(flight), Input::Answered(answer)) => {
+                let turn = self.delivery.answered(flight, &answer, now);
+                self.take(turn, now)
             }
-            (State::Waiting(Flight { body, attempt }), Input::Waited) => {
-                self.accounts.retries += 1;
-                self.send(Flight { body, attempt: attempt + 1 })
+            (State::Sending(flight), Input::Unanswered(silence)) => {
+                let turn = self.delivery.unanswered(flight, &silence);
+                self.take(turn, now)
+            }
+            (State::Waiting(flight), Input::Waited) => {
+                let turn = self.delivery.waited(flight);
+                self.take(turn, now)
             }
             (State::Recording(file, settlement), Input::Written) => {
                 self.recorded(file, settlement, now)
@@ -162,7 +149,7 @@ impl Drain {
                 self.stop(Failure::Misuse { state: state.name(), input: input_name(&input) })
             }
         };
-        Step { notices: mem::take(&mut self.notices), effect }
+        Step { notices: self.delivery.take_notices(), effect }
     }
 
     /// Begins a pass. The position can be behind the cursors after a crash between the two.
@@ -172,168 +159,89 @@ impl Drain {
         }
         let events = self.report().pending;
         if events.total() > 0 {
-            self.notices.push(Notice::Queue { events });
+            self.delivery.tell(Notice::Queue { events });
         }
         let mut next = self.progress;
-        next.advance(min(self.queue.first_pending(), self.batch.first_pending()), self.last);
+        let pending = min(self.queue.first_pending(), self.delivery.batch().first_pending());
+        next.advance(pending, self.last);
         self.record_position(Settlement { next, refused: false }, now)
     }
 
     /// *Next* in the table.
     fn go_on(&mut self, now: Timestamp) -> Effect {
-        if self.batch.is_settled() {
+        if self.delivery.batch().is_settled() {
             let bounds = Bounds {
                 entries: self.config.batch_entries_max.get(),
-                bytes: self.batch_bytes_max,
+                bytes: self.delivery.batch_bytes_max(),
                 max_age: self.config.max_age,
             };
             let entries = self.queue.take(bounds, now);
             if entries.is_empty() {
                 return Effect::Finished(self.report());
             }
-            self.batch = Batch::new(self.batch.number + 1, entries);
+            self.delivery.begin(entries);
         }
-        if self.batch.is_loaded() {
-            return self.send_part();
+        if self.delivery.batch().is_loaded() {
+            let turn = self.delivery.send_part();
+            return self.take(turn, now);
         }
         self.state = State::Reading;
-        Effect::Read(self.batch.entries().to_vec())
+        Effect::Read(self.delivery.batch().entries().to_vec())
     }
 
     /// Checks that what was read is what was indexed: the log may have been replaced meanwhile.
-    fn load(&mut self, payloads: &[Vec<u8>]) -> Effect {
-        let mut records = Vec::with_capacity(self.batch.len());
-        let mut payloads = payloads.iter();
-        for entry in self.batch.entries() {
-            let found = payloads.next().filter(|it| is_entry(it, entry));
-            let Some(payload) = found else {
-                return self.stop(Failure::LogChanged { seq: entry.seq });
-            };
-            let record = encode::record(&self.config.node, self.config.wal_id, entry.seq, payload);
-            records.push(record);
-        }
-        self.batch.load(records);
-        self.send_part()
-    }
-
-    fn send_part(&mut self) -> Effect {
-        let events = self.batch.part().len();
-        self.notices.push(Notice::Sending { batch: self.batch.number, events });
-        let records = self.batch.part_records();
-        let body = otlp::encode(self.config.encoding, &self.resource, records).into();
-        self.send(Flight { body, attempt: 1 })
-    }
-
-    fn send(&mut self, flight: Flight) -> Effect {
-        self.accounts.requests += 1;
-        self.accounts.bytes += flight.body.len() as u64;
-        let request = Request {
-            body: flight.body.clone(),
-            encoding: self.config.encoding,
-            batch: self.batch.number,
-            records: self.batch.part().len(),
-        };
-        self.state = State::Sending(flight);
-        Effect::Send(request)
-    }
-
-    fn judge(&mut self, flight: Flight, answer: &Answer, now: Timestamp) -> Effect {
-        let batch = self.batch.number;
-        let events = self.batch.part().len();
-        match answer.judge(events, self.config.encoding) {
-            Verdict::Accepted { warning } => {
-                self.warn(warning);
-                self.settle(None, now)
-            }
-            Verdict::AllRefused { text } => self.settle(Some(text), now),
-            Verdict::SomeRefused { text } => {
-                self.batch.split();
-                self.notices.push(Notice::Splitting { batch, events, text });
-                self.send_part()
-            }
-            Verdict::TooLarge { text } => self.halve(text),
-            Verdict::Busy { text } => {
-                let asked = answer.retry_after.as_deref().and_then(|it| retry_after(it, now));
-                self.retry(flight, Trouble::Busy, text, asked)
-            }
-            Verdict::Unreadable { text } => self.retry(flight, Trouble::Unreadable, text, None),
-            Verdict::Refused { text } => {
-                self.notices.push(Notice::Error { text: text.clone() });
-                self.stop(Failure::Refused { text })
+    fn load(&mut self, payloads: Vec<Vec<u8>>, now: Timestamp) -> Effect {
+        let mut found = payloads.iter();
+        for entry in self.delivery.batch().entries() {
+            if !found.next().is_some_and(|it| is_entry(it, entry)) {
+                let seq = entry.seq;
+                return self.stop(Failure::LogChanged { seq });
             }
         }
+        let turn = self.delivery.load(payloads);
+        self.take(turn, now)
     }
 
-    /// A warning that every answer repeats is worth one line.
-    fn warn(&mut self, warning: Option<String>) {
-        let Some(text) = warning else { return };
-        self.accounts.warnings += 1;
-        if self.accounts.last_warning != text {
-            self.accounts.last_warning.clone_from(&text);
-            self.notices.push(Notice::Warning { text });
+    fn take(&mut self, turn: Turn, now: Timestamp) -> Effect {
+        match turn {
+            Turn::Send(flight, request) => {
+                self.state = State::Sending(flight);
+                Effect::Send(request)
+            }
+            Turn::Wait(flight, delay) => {
+                self.state = State::Waiting(flight);
+                Effect::Wait(delay)
+            }
+            Turn::Settle(refused) => self.settle(refused, now),
+            Turn::Stop(failure) => self.stop(failure),
         }
-    }
-
-    fn halve(&mut self, text: String) -> Effect {
-        let part = self.batch.part();
-        let (batch, events) = (self.batch.number, part.len());
-        let bytes: u64 = part.iter().map(|it| u64::from(it.len)).sum();
-        let first = part.first().copied();
-        if self.batch.split() {
-            self.batch_bytes_max = self.batch_bytes_max.min(bytes / 2);
-            self.notices.push(Notice::Splitting { batch, events, text });
-            return self.send_part();
-        }
-        self.notices.push(Notice::Error { text: text.clone() });
-        let event_id = first.map_or_else(String::new, |it| self.event_id(it));
-        self.stop(Failure::TooLarge { event_id, bytes: first.map_or(0, |it| it.len), text })
-    }
-
-    fn retry(
-        &mut self,
-        flight: Flight,
-        trouble: Trouble,
-        text: String,
-        asked: Option<Duration>,
-    ) -> Effect {
-        let attempts = flight.attempt;
-        if attempts > self.config.retries_max {
-            self.notices.push(Notice::Error { text: text.clone() });
-            return self.stop(match trouble {
-                Trouble::Silent => Failure::Unreachable { text, attempts },
-                Trouble::Busy => Failure::Busy { text, attempts },
-                Trouble::Unreadable => Failure::Unreadable { text, attempts },
-            });
-        }
-        let delay = self.config.backoff.delay(attempts, asked, &mut self.random);
-        self.notices.push(Notice::Retrying {
-            batch: self.batch.number,
-            text,
-            attempt: attempts + 1,
-            attempts_max: self.config.retries_max.saturating_add(1),
-            delay,
-        });
-        self.state = State::Waiting(flight);
-        Effect::Wait(delay)
     }
 
     /// Records that the part on top is accepted, or refused for good with this text.
     fn settle(&mut self, refused: Option<String>, now: Timestamp) -> Effect {
+        let batch = self.delivery.batch();
         let mut next = self.progress;
-        for entry in self.batch.part() {
+        for entry in batch.part() {
             next.settle(entry.seq, entry.class);
         }
-        let pending = min(self.queue.first_pending(), self.batch.first_pending_after_part());
-        next.advance(pending, self.last);
+        next.advance(min(self.queue.first_pending(), batch.first_pending_after_part()), self.last);
         let settlement = Settlement { next, refused: refused.is_some() };
         let Some(text) = refused else { return self.record_cursors(settlement) };
-        let mut lines = Vec::new();
-        for entry in self.batch.part() {
-            let event_id = self.event_id(*entry);
-            let (seq, class, text) = (entry.seq, entry.class, text.clone());
-            self.notices
-                .push(Notice::DeadLetter { event_id: event_id.clone(), text: text.clone() });
-            DeadLetter { event_id, seq, class, text, refused_at: now }.write(&mut lines);
+        let (mut lines, mut said) = (Vec::new(), Vec::new());
+        for (entry, payload) in batch.part().iter().zip(batch.part_payloads()) {
+            let letter = DeadLetter {
+                source: self.delivery.source().clone(),
+                seq: entry.seq,
+                class: entry.class,
+                payload: Some(payload.clone()),
+                text: text.clone(),
+                refused_at: now,
+            };
+            said.push(Notice::DeadLetter { event_id: letter.event_id(), text: text.clone() });
+            letter.write(&mut lines);
+        }
+        for notice in said {
+            self.delivery.tell(notice);
         }
         self.state = State::Recording(File::DeadLetters, settlement);
         Effect::AppendDeadLetters(lines)
@@ -362,13 +270,8 @@ impl Drain {
     /// The part on top is settled, now that the cursors say so on disk (D6).
     fn count(&mut self, settlement: &Settlement) {
         self.progress.adopt_cursors(&settlement.next);
-        let settled = self.batch.settle(settlement.refused);
+        let settled = self.delivery.settled(settlement.refused);
         self.accounts.add(&settled, settlement.refused);
-        if self.batch.is_settled() {
-            let (batch, refused) = (self.batch.number, self.batch.refused);
-            let events = self.batch.len() as u64 - refused;
-            self.notices.push(Notice::Accepted { batch, events, refused });
-        }
     }
 
     /// Writes the position when it moves.
@@ -383,10 +286,6 @@ impl Drain {
 
     fn stop(&mut self, failure: Failure) -> Effect {
         Effect::Failed(failure, self.report())
-    }
-
-    fn event_id(&self, entry: EntryRef) -> String {
-        event_id(&self.config.node, self.config.wal_id, entry.seq)
     }
 }
 

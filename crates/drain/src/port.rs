@@ -45,15 +45,59 @@ pub struct Config {
 impl Config {
     /// Returns the settings that the command uses when nothing else is asked for.
     pub const fn standard(node: String, wal_id: WalId, seed: u64) -> Self {
+        let terms = Terms::standard(seed);
         Self {
             node,
             wal_id,
+            encoding: terms.encoding,
+            batch_entries_max: terms.batch_entries_max,
+            batch_bytes_max: terms.batch_bytes_max,
+            retries_max: terms.retries_max,
+            backoff: terms.backoff,
+            max_age: Some(MAX_AGE_DEFAULT),
+            seed,
+        }
+    }
+
+    /// Returns how the requests of this drain are made.
+    pub(crate) const fn terms(&self) -> Terms {
+        Terms {
+            encoding: self.encoding,
+            batch_entries_max: self.batch_entries_max,
+            batch_bytes_max: self.batch_bytes_max,
+            retries_max: self.retries_max,
+            backoff: self.backoff,
+            seed: self.seed,
+        }
+    }
+}
+
+/// How requests are made, whatever is in them.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Encoding of the requests.
+    pub encoding: Encoding,
+    /// Most entries in a batch.
+    pub batch_entries_max: NonZeroUsize,
+    /// Most bytes of payload in a batch; a single entry may be larger.
+    pub batch_bytes_max: u64,
+    /// Attempts after the first before it is given up.
+    pub retries_max: u32,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+impl Terms {
+    /// Returns the terms that the commands use when nothing else is asked for.
+    pub const fn standard(seed: u64) -> Self {
+        Self {
             encoding: Encoding::Protobuf,
             batch_entries_max: BATCH_ENTRIES_DEFAULT,
             batch_bytes_max: BATCH_BYTES_DEFAULT,
             retries_max: RETRIES_DEFAULT,
             backoff: Backoff::STANDARD,
-            max_age: Some(MAX_AGE_DEFAULT),
             seed,
         }
     }
@@ -62,10 +106,10 @@ impl Config {
 /// What happened outside: one answer to each [`Effect`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Every entry that the log holds now was given to [`Drain::index`](crate::Drain::index).
-    /// Begins a pass.
+    /// Every entry that the log holds now was given to [`Drain::index`](crate::Drain::index), or
+    /// every line to [`Letters::add`](crate::Letters::add). Begins a pass.
     Indexed,
-    /// The payloads that were asked for, in that order.
+    /// The payloads or lines that were asked for, in that order.
     Read(Vec<Vec<u8>>),
     /// The collector answered.
     Answered(Answer),

@@ -21,6 +21,20 @@ pub enum Notice {
         /// By class.
         events: PerClass<u64>,
     },
+    /// Which dead letters wait.
+    Letters {
+        /// Those that can be sent.
+        open: u64,
+        /// Those that cannot: their payload is not in the file and was not found elsewhere.
+        without_payload: u64,
+    },
+    /// A dead letter cannot be sent.
+    WithoutPayload {
+        /// Its event.
+        event_id: String,
+        /// Why its payload was not found.
+        why: String,
+    },
     /// A batch, or a part of it, is sent.
     Sending {
         /// Number of the batch.
@@ -78,9 +92,27 @@ pub enum Notice {
     },
 }
 
+/// The line of a drain.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[drain] ")?;
+        self.write_text(f)
+    }
+}
+
+/// The line of a retry of dead letters.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryNotice<'a>(pub &'a Notice);
+
+impl fmt::Display for RetryNotice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[retry] ")?;
+        self.0.write_text(f)
+    }
+}
+
+impl Notice {
+    fn write_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CursorsOfOtherLog { found } => {
                 write!(f, "telemetry.cursors belongs to log {found}; only telemetry.pos counts")
@@ -92,6 +124,13 @@ impl fmt::Display for Notice {
                     "priority queue: {} events ({error} errors, {decision} decisions, {action} actions, {lifecycle} lifecycle)",
                     events.total()
                 )
+            }
+            Self::Letters { open, without_payload: 0 } => write!(f, "{open} dead letters to send"),
+            Self::Letters { open, without_payload } => {
+                write!(f, "{open} dead letters to send, {without_payload} without a payload")
+            }
+            Self::WithoutPayload { event_id, why } => {
+                write!(f, "event {event_id} cannot be sent, its payload is not in the file: {why}")
             }
             Self::Sending { batch, events } => {
                 write!(f, "sending batch {batch} ({events} events)...")
@@ -159,11 +198,49 @@ impl fmt::Display for Report {
     }
 }
 
-/// Why a drain stopped. Everything that is not settled stays where it is.
+/// The accounts of a retry. `queued = accepted + refused + pending`, always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RedeliveryReport {
+    /// Dead letters that were to be sent.
+    pub queued: u64,
+    /// Letters that the collector accepted, recorded on disk.
+    pub accepted: u64,
+    /// Letters that the collector refused again, recorded on disk.
+    pub refused: u64,
+    /// Letters that wait.
+    pub pending: u64,
+    /// Letters that were not queued, since their payload is not in the file.
+    pub without_payload: u64,
+    /// Batches begun.
+    pub batches: u64,
+    /// Requests sent, with retries and parts.
+    pub requests: u64,
+    /// Requests sent again after a failure.
+    pub retries: u64,
+    /// Bytes of all requests, before compression.
+    pub bytes: u64,
+    /// Answers that carried a warning.
+    pub warnings: u64,
+}
+
+impl fmt::Display for RedeliveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "retry complete: {} events sent", self.accepted)?;
+        if self.refused > 0 {
+            write!(f, ", {} refused again", self.refused)?;
+        }
+        match self.without_payload {
+            0 => Ok(()),
+            left => write!(f, ", {left} without a payload"),
+        }
+    }
+}
+
+/// Why a drain or a retry stopped. Everything that is not settled stays where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
     /// No answer, after all attempts.
-    #[error("drain failed: could not reach endpoint")]
+    #[error("could not reach endpoint")]
     Unreachable {
         /// What went wrong the last time.
         text: String,
@@ -171,7 +248,7 @@ pub enum Failure {
         attempts: u32,
     },
     /// The collector asked to try again, at every attempt.
-    #[error("drain failed: collector is busy: {text} ({attempts} attempts)")]
+    #[error("collector is busy: {text} ({attempts} attempts)")]
     Busy {
         /// The last answer.
         text: String,
@@ -179,7 +256,7 @@ pub enum Failure {
         attempts: u32,
     },
     /// What answers there is no collector.
-    #[error("drain failed: no readable answer from the collector: {text} ({attempts} attempts)")]
+    #[error("no readable answer from the collector: {text} ({attempts} attempts)")]
     Unreadable {
         /// The last answer.
         text: String,
@@ -187,15 +264,13 @@ pub enum Failure {
         attempts: u32,
     },
     /// The collector refused the request; trying again would not help.
-    #[error("drain failed: collector refused the request: {text}")]
+    #[error("collector refused the request: {text}")]
     Refused {
         /// The answer.
         text: String,
     },
     /// One event alone is too large for the collector.
-    #[error(
-        "drain failed: event {event_id} of {bytes} bytes is too large for the collector: {text}"
-    )]
+    #[error("event {event_id} of {bytes} bytes is too large for the collector: {text}")]
     TooLarge {
         /// The event.
         event_id: String,
@@ -205,28 +280,52 @@ pub enum Failure {
         text: String,
     },
     /// The files about the progress cannot be true.
-    #[error("drain failed: {0}")]
+    #[error("{0}")]
     Progress(#[from] ProgressError),
     /// An entry is not where it was indexed: the log was replaced meanwhile.
-    #[error("drain failed: entry {seq} is not where it was: the log changed while it was drained")]
+    #[error("entry {seq} is not where it was: the log changed while it was drained")]
     LogChanged {
         /// The entry.
         seq: Seq,
     },
+    /// A dead letter is not where it was indexed: the file was changed meanwhile.
+    #[error("dead letter {event_id} is not where it was: the file changed while it was sent")]
+    LettersChanged {
+        /// The event.
+        event_id: String,
+    },
     /// The disk under the log or the progress failed.
-    #[error("drain failed: {text}")]
+    #[error("{text}")]
     Local {
         /// What went wrong.
         text: String,
     },
     /// The program that drives the machine gave it an input it did not ask for.
-    #[error("drain failed: input {input} while {state}")]
+    #[error("input {input} while {state}")]
     Misuse {
         /// What the machine was doing.
         state: &'static str,
         /// What it got.
         input: &'static str,
     },
+}
+
+impl Failure {
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "UNREACHABLE",
+            Self::Busy { .. } => "COLLECTOR_BUSY",
+            Self::Unreadable { .. } => "COLLECTOR_UNREADABLE",
+            Self::Refused { .. } => "COLLECTOR_REFUSED",
+            Self::TooLarge { .. } => "EVENT_TOO_LARGE",
+            Self::Progress(error) => error.code(),
+            Self::LogChanged { .. } => "LOG_CHANGED",
+            Self::LettersChanged { .. } => "LETTERS_CHANGED",
+            Self::Local { .. } => "IO",
+            Self::Misuse { .. } => "DRAIN_MISUSE",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -254,7 +353,7 @@ mod tests {
             assert_eq!(notice.to_string(), want);
         }
         let failure = Failure::Unreachable { text: "connection refused".to_owned(), attempts: 4 };
-        assert_eq!(failure.to_string(), "drain failed: could not reach endpoint");
+        assert_eq!(failure.to_string(), "could not reach endpoint");
         assert_eq!(report(8, 0).to_string(), "drain complete: 8 events sent");
         assert_eq!(report(0, 0).to_string(), "drain complete: 0 events sent");
         assert_eq!(report(1, 0).to_string(), "drain complete: 1 events sent");

@@ -108,7 +108,7 @@ fn every_state_answers_every_input_as_the_table_says() {
             let effect = drain.step(input, rig::now()).effect;
             assert_eq!(kind(&effect), want, "{name} while {state}");
             if let Effect::Failed(failure @ Failure::Misuse { .. }, _) = &effect {
-                let text = format!("drain failed: input {name} while {state}");
+                let text = format!("input {name} while {state}");
                 assert_eq!(failure.to_string(), text);
             }
             rig::check_accounts(&drain.report());

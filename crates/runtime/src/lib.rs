@@ -39,9 +39,11 @@ mod trace;
 pub use allow_list::{AllowList, AllowListError, Reach};
 pub use config::Config;
 pub use exporter::{
-    Asked, Collector, CollectorError, CollectorSettings, Compression, Consumer, DrainError,
-    DrainOptions, Endpoint, Pace, ProgressReadError, SettingsError, TIMEOUT_DEFAULT, drain_once,
-    load_progress,
+    Asked, Collector, CollectorError, CollectorSettings, Compression, Consumer, DeadLetters,
+    DrainError, DrainLockError, DrainOptions, Endpoint, Flaw, LOCK_WAIT, LetterFileError, Listed,
+    Pace, ProgressReadError, PurgeError, PurgeOptions, PurgeReport, RetryError, RetryOptions,
+    RetryReport, Said, Selection, SettingsError, TIMEOUT_DEFAULT, drain_once, load_progress,
+    purge_dead_letters, retry_dead_letters,
 };
 pub use intents::{CALLS_OPEN, OpenCallsOfDamaged, OpenIntent, open_intents};
 pub use interceptor::CallCode;

@@ -194,7 +194,9 @@ impl Reloader {
 fn drain_options(config: &Config, now: Timestamp) -> DrainOptions {
     let seed = u64::from(std::process::id()) ^ u64::from(now.subsec_nanosecond().unsigned_abs());
     let holder = format!("the runtime, {}", holder(now));
-    DrainOptions::standard(config.wal_dir.clone(), seed, holder)
+    let standard = DrainOptions::standard(config.wal_dir.clone(), seed, holder);
+    // There is a next pass soon.
+    DrainOptions { wait: Duration::ZERO, ..standard }
 }
 
 fn opening(config: &Config, now: Timestamp) -> Opening {

@@ -31,7 +31,7 @@ pub use lock::{Lock, LockError};
 pub use mem::{CrashPolicy, MemVfs};
 pub use os::OsVfs;
 pub use port::{File, FileId, OpenMode, Stat, Vfs, write_all_at};
-pub use replace::{TEMP_SUFFIX, read_whole, replace};
+pub use replace::{TEMP_SUFFIX, read_whole, replace, replace_with};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

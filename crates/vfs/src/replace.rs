@@ -1,6 +1,6 @@
-//! Replacing a small file as a whole, and reading one back.
+//! Replacing a file as a whole, and reading a small one back.
 //!
-//! * **P1** After [`replace`] returned `Ok` the new content is durable under its name.
+//! * **P1** After [`replace`] or [`replace_with`] returned `Ok` the new content is durable under its name.
 //! * **P2** After a crash inside it the name holds the old content or the new, whole; at most a
 //!   file with [`TEMP_SUFFIX`] is left beside it, which the next call overwrites.
 //! * **P3** After an error before the rename that file is removed, as far as the file system lets us:
@@ -8,7 +8,7 @@
 
 use std::{io, path::Path};
 
-use crate::{OpenMode, Vfs, write_all_at};
+use crate::{File, OpenMode, Vfs, write_all_at};
 
 /// Suffix of the file that is written before it takes the name.
 pub const TEMP_SUFFIX: &str = ".tmp";
@@ -19,11 +19,25 @@ pub const TEMP_SUFFIX: &str = ".tmp";
 ///
 /// The first error of any step. Before the rename the old content is untouched.
 pub fn replace(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(vfs, path, |file| write_all_at(file, bytes, 0))
+}
+
+/// Does what [`replace`] does with whatever `write` puts into the new, empty file: for content that is
+/// too long to be held in memory.
+///
+/// # Errors
+///
+/// The first error of `write` or of any other step. Before the rename the old content is untouched.
+pub fn replace_with(
+    vfs: &dyn Vfs,
+    path: &Path,
+    write: impl FnOnce(&dyn File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut temp = path.as_os_str().to_owned();
     temp.push(TEMP_SUFFIX);
     let temp = Path::new(&temp);
     let file = vfs.open(temp, OpenMode::Truncate)?;
-    let written = write_all_at(&*file, bytes, 0).and_then(|()| file.sync_data());
+    let written = write(&*file).and_then(|()| file.sync_data());
     drop(file);
     if let Err(error) = written.and_then(|()| vfs.rename(temp, path)) {
         // P3. When it cannot be removed either, the first error is the one to know.

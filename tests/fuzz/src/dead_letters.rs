@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use drain::{Answer, Config, Drain, Effect, Input, Progress, Request, Silence};
+use drain::{Answer, Config, Drain, Effect, Input, Line, Progress, Request, Silence};
 use otlp::{Encoding, Limits};
-use serde_json::Value;
 use wal_format::{Position, Seq, event_id};
 
 use crate::cursors::{now, wal_id};
@@ -20,8 +19,6 @@ const STEPS_MAX: usize = 20_000;
 const STATUSES: [u16; 8] = [200, 200, 200, 204, 400, 413, 429, 503];
 const CONTENT_TYPES: [Option<&str>; 4] =
     [None, Some("application/json"), Some("application/x-protobuf"), Some("text/html")];
-/// The keys of a line.
-const KEYS: [&str; 5] = ["class", "event_id", "refused_at", "seq", "text"];
 
 /// What the files and the collector say has become of the entries.
 #[derive(Default)]
@@ -149,18 +146,16 @@ fn next_answer(answers: &mut &[u8]) -> Input {
     Input::Answered(Answer { status, retry_after, content_type, body: body.to_vec() })
 }
 
-/// The numbers in these lines, each one object with the keys of the format.
+/// The numbers in these lines, each a letter with the payload of its entry.
 fn refused(lines: &[u8]) -> Vec<u64> {
     let lines = lines.strip_suffix(b"\n").expect("each line has its end");
     let lines = lines.split(|it| *it == b'\n');
     let number = |line: &[u8]| {
-        let line: Value = serde_json::from_slice(line).unwrap();
-        let members = line.as_object().unwrap();
-        assert!(members.keys().map(String::as_str).eq(KEYS));
-        let n = members["seq"].as_u64().unwrap();
-        assert_eq!(members["event_id"], event_id(NODE, wal_id(), Seq::new(n).unwrap()));
-        let text = members["text"].as_str().unwrap();
-        assert!(!text.contains(char::is_control) && text.chars().count() <= 1000);
+        let Ok(Line::Letter(letter)) = Line::parse(line) else { panic!("no letter") };
+        let n = letter.seq.get();
+        assert_eq!(letter.event_id(), event_id(NODE, wal_id(), letter.seq));
+        assert_eq!(letter.payload, Some(payload(n)));
+        assert!(!letter.text.contains(char::is_control) && letter.text.chars().count() <= 1000);
         n
     };
     lines.map(number).collect()

@@ -1,12 +1,15 @@
 //! How a collector is reached.
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
 use std::{path::PathBuf, time::Duration};
 
+use api::size::parse_size;
 use clap::{Args, ValueEnum};
 use otlp::Encoding;
 
 use super::parse_duration;
 
+/// How a collector is reached and how much it gets at once.
 #[derive(Args, Debug)]
 pub(crate) struct CollectorArgs {
     /// Base URL of the collector; /v1/logs is appended [env: OTEL_EXPORTER_OTLP_ENDPOINT].
@@ -15,6 +18,15 @@ pub(crate) struct CollectorArgs {
     /// Time limit of one request, for example 10s or 500ms [default: 10s].
     #[arg(long, value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Most entries in one request.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) batch: u32,
+    /// Most bytes of entries in one request; a single entry may be larger.
+    #[arg(long, default_value = "4MiB", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) batch_bytes: usize,
+    /// How often a request is repeated when the collector may recover.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) retries: u32,
     /// Encoding of requests [default: http/protobuf].
     #[arg(long, value_enum)]
     pub(crate) protocol: Option<Protocol>,

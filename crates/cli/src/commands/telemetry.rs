@@ -18,6 +18,7 @@ use crate::{
 
 mod bridge;
 mod collector;
+mod deadletter;
 mod drain;
 mod tell;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Telemetry, context: Context<'_>) -> Result<Exit, Fail
         Telemetry::Export(args) => export(&args, context),
         Telemetry::Drain(args) => drain::run(&args, context),
         Telemetry::Bridge(args) => bridge::run(&args, context),
+        Telemetry::DeadLetter(command) => deadletter::run(command, context),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The states of the machine, and its accounts.
 
-use bytes::Bytes;
-
-use crate::{Class, Input, PerClass, Progress, Report};
+use crate::{
+    Class, Input, PerClass, Progress, Report,
+    delivery::{Flight, Traffic},
+};
 
 /// What was counted (D6).
 #[derive(Debug, Default)]
@@ -10,11 +11,6 @@ pub(super) struct Accounts {
     pub(super) queued: u64,
     pub(super) accepted: PerClass<u64>,
     pub(super) dead_lettered: u64,
-    pub(super) requests: u64,
-    pub(super) retries: u64,
-    pub(super) bytes: u64,
-    pub(super) warnings: u64,
-    pub(super) last_warning: String,
 }
 
 impl Accounts {
@@ -34,6 +30,7 @@ impl Accounts {
         &self,
         pending: PerClass<u64>,
         batches: u64,
+        traffic: &Traffic,
         progress: &Progress,
     ) -> Report {
         Report {
@@ -42,10 +39,10 @@ impl Accounts {
             dead_lettered: self.dead_lettered,
             pending,
             batches,
-            requests: self.requests,
-            retries: self.retries,
-            bytes: self.bytes,
-            warnings: self.warnings,
+            requests: traffic.requests,
+            retries: traffic.retries,
+            bytes: traffic.bytes,
+            warnings: traffic.warnings,
             cursors: *progress.cursors(),
             position: progress.position().get(),
         }
@@ -78,13 +75,6 @@ impl State {
     }
 }
 
-/// A request that is not answered yet.
-#[derive(Debug)]
-pub(super) struct Flight {
-    pub(super) body: Bytes,
-    pub(super) attempt: u32,
-}
-
 /// What is being recorded: the progress after it, and whether the part on top was refused.
 #[derive(Debug)]
 pub(super) struct Settlement {
@@ -100,16 +90,8 @@ pub(super) enum File {
     Position,
 }
 
-/// Why an attempt failed.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Trouble {
-    Silent,
-    Busy,
-    Unreadable,
-}
-
 /// Returns the name of an input, as the table has it.
-pub(super) const fn input_name(input: &Input) -> &'static str {
+pub(crate) const fn input_name(input: &Input) -> &'static str {
     match input {
         Input::Indexed => "indexed",
         Input::Read(_) => "read",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drain::{
     Answer, Class, Config, Drain, Effect, EntryRef, Input, Notice, Progress, Report, Request,
-    Silence, Step,
+    Silence, Source, Step,
 };
 use jiff::Timestamp;
 use otlp::{Encoding, Limits, PartialSuccess};
@@ -21,6 +21,10 @@ pub(crate) const KINDS: [&str; 5] =
 
 pub(crate) fn wal_id() -> WalId {
     WalId::from_random([7; 16])
+}
+
+pub(crate) fn source() -> Source {
+    Source { node: NODE.to_owned(), wal_id: wal_id() }
 }
 
 pub(crate) fn now() -> Timestamp {

@@ -34,6 +34,7 @@ use vfs::Vfs;
 use super::{
     collector::Collector,
     consumer::{Consumer, DrainError, DrainOptions},
+    lock::DrainLockError,
     pace::{PAUSE, Pace},
 };
 
@@ -169,7 +170,7 @@ impl Course {
                 drop(status);
                 self.pace.well()
             }
-            Err(DrainError::Locked { .. }) => {
+            Err(DrainError::Lock(DrainLockError::Held { .. })) => {
                 self.shown.lock().state = ExporterState::Waiting;
                 PAUSE
             }

@@ -34,13 +34,14 @@ use drain::{
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::time::Instant;
-use vfs::{Lock, LockError, Vfs};
+use vfs::Vfs;
 use wal_format::{WalId, names};
 use wal_recovery::{ReadError, Reader, Refreshed};
 
 use super::{
     collector::Collector,
     files::{Files, ProgressReadError},
+    lock::{self, DrainLockError, LOCK_WAIT},
 };
 
 /// How long entries are awaited and sent that arrive behind those that waited at the beginning.
@@ -70,6 +71,8 @@ pub struct DrainOptions {
     pub seed: u64,
     /// Who we are, for whoever finds the lock taken.
     pub holder: String,
+    /// How long to wait for a consumer that is at work.
+    pub wait: Duration,
 }
 
 impl DrainOptions {
@@ -84,6 +87,7 @@ impl DrainOptions {
             retries: drain::RETRIES_DEFAULT,
             seed,
             holder,
+            wait: LOCK_WAIT,
         }
     }
 }
@@ -150,7 +154,7 @@ impl Consumer {
     ) -> Result<Report, DrainError> {
         let options = self.options.clone();
         // C1.
-        let _lock = lock(vfs, &options.dir, &options.holder)?;
+        let _lock = lock::take(vfs, &options.dir, &options.holder, options.wait).await?;
         self.check(vfs, &options.dir);
         let backlog = match &mut self.backlog {
             Some(known) => known,
@@ -305,16 +309,8 @@ impl CatchUp {
     }
 }
 
-fn lock(vfs: &dyn Vfs, dir: &Path, holder: &str) -> Result<Lock, DrainError> {
-    let path = dir.join(names::DRAIN_LOCK);
-    vfs.lock(&path, holder).map_err(|error| match error {
-        LockError::Held { holder } => DrainError::Locked { dir: dir.to_owned(), holder },
-        LockError::Io(source) => DrainError::Lock { path, source },
-    })
-}
-
 /// Finds out who a log is. A log that others began says it only where we carried it on.
-fn identity(vfs: &dyn Vfs, dir: &Path) -> Result<(String, WalId), ReadError> {
+pub(super) fn identity(vfs: &dyn Vfs, dir: &Path) -> Result<(String, WalId), ReadError> {
     let mut reader = Reader::open(vfs, dir)?;
     while reader.next_entry()?.is_some() {
         if let Some(birth) = reader.identity().and_then(|it| it.birth.as_ref()) {
@@ -332,7 +328,7 @@ fn read(reader: &Reader, entries: &[EntryRef]) -> Input {
     payloads.map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
 }
 
-fn written(result: io::Result<()>) -> Input {
+pub(super) fn written(result: io::Result<()>) -> Input {
     result.map_or_else(|error| Input::Failed(error.to_string()), |()| Input::Written)
 }
 
@@ -354,22 +350,9 @@ fn add(report: &mut Report, earlier: &Report) {
 /// Why a drain did not deliver everything.
 #[derive(Debug, Error)]
 pub enum DrainError {
-    /// Somebody else drains this log.
-    #[error("drain failed: {} is drained by {holder}", dir.display())]
-    Locked {
-        /// The directory.
-        dir: PathBuf,
-        /// What the other consumer says about itself.
-        holder: String,
-    },
-    /// The lock could not be taken for another reason.
-    #[error("drain failed: cannot lock {}", path.display())]
-    Lock {
-        /// The lock file.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
+    /// Somebody else drains this log, or the lock cannot be had.
+    #[error("drain failed: {0}")]
+    Lock(#[from] DrainLockError),
     /// The log could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -380,7 +363,7 @@ pub enum DrainError {
     #[error("drain failed: {0}")]
     Index(#[from] drain::IndexError),
     /// The drain stopped.
-    #[error("{failure}")]
+    #[error("drain failed: {failure}")]
     Stopped {
         /// Why.
         failure: Failure,
@@ -394,7 +377,7 @@ impl DrainError {
     pub const fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Locked { .. }
+            Self::Lock(DrainLockError::Held { .. })
                 | Self::Stopped {
                     failure: Failure::Unreachable { .. }
                         | Failure::Busy { .. }
@@ -408,22 +391,12 @@ impl DrainError {
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Locked { .. } => wal_recovery::codes::DRAIN_LOCKED,
-            Self::Lock { .. } => "DRAIN_LOCK",
+            Self::Lock(DrainLockError::Held { .. }) => wal_recovery::codes::DRAIN_LOCKED,
+            Self::Lock(DrainLockError::Io { .. }) => "DRAIN_LOCK",
             Self::Read(error) => error.code(),
             Self::Progress(error) => error.code(),
             Self::Index(_) => "DRAIN_INDEX",
-            Self::Stopped { failure, .. } => match failure {
-                Failure::Unreachable { .. } => "UNREACHABLE",
-                Failure::Busy { .. } => "COLLECTOR_BUSY",
-                Failure::Unreadable { .. } => "COLLECTOR_UNREADABLE",
-                Failure::Refused { .. } => "COLLECTOR_REFUSED",
-                Failure::TooLarge { .. } => "EVENT_TOO_LARGE",
-                Failure::Progress(error) => error.code(),
-                Failure::LogChanged { .. } => "LOG_CHANGED",
-                Failure::Local { .. } => "IO",
-                Failure::Misuse { .. } => "DRAIN_MISUSE",
-            },
+            Self::Stopped { failure, .. } => failure.code(),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The collector that a command sends to, and what its failures mean for an operator.
 
+use std::num::NonZeroUsize;
+
 use api::{env, exit::Exit};
-use drain::{Failure as Stop, Report};
+use drain::Failure as Stop;
+use jiff::Timestamp;
 use runtime::{
-    Asked, Collector, CollectorError, CollectorSettings, DrainError, ProgressReadError,
-    SettingsError,
+    Asked, Collector, CollectorError, CollectorSettings, DrainError, DrainLockError,
+    ProgressReadError, SettingsError,
 };
 use wal_recovery::codes;
 
-use crate::{context::Context, failure::Failure};
+use crate::{args::CollectorArgs, context::Context, failure::Failure};
 
 /// Finds out how the collector is reached; `None` when nobody says where it is.
 pub(crate) fn settings(
@@ -28,9 +31,25 @@ pub(crate) fn settings(
     })
 }
 
+/// Most events in one request.
+pub(super) fn batch(args: &CollectorArgs) -> NonZeroUsize {
+    let batch = usize::try_from(args.batch).ok().and_then(NonZeroUsize::new);
+    batch.unwrap_or(drain::BATCH_ENTRIES_DEFAULT)
+}
+
+/// Seed of the jitter: processes that fail together should not return together.
+pub(super) fn seed(now: Timestamp) -> u64 {
+    u64::from(std::process::id()) ^ u64::from(now.subsec_nanosecond().unsigned_abs())
+}
+
+/// Who we are, for whoever finds the lock taken.
+pub(super) fn holder(now: Timestamp) -> String {
+    format!("pid {} since {now:.0}", std::process::id())
+}
+
 /// Makes the collector of a command that cannot do without.
-pub(super) fn collector(asked: &Asked, context: Context<'_>) -> Result<Collector, Failure> {
-    let settings = settings(asked, context)?.ok_or_else(|| {
+pub(super) fn connect(args: &CollectorArgs, context: Context<'_>) -> Result<Collector, Failure> {
+    let settings = settings(&args.asked(), context)?.ok_or_else(|| {
         Failure::new(Exit::Usage, "NO_ENDPOINT", "there is no collector to send to")
             .hint(format!("pass --endpoint or set {}", env::OTLP_ENDPOINT.all))
     })?;
@@ -44,14 +63,35 @@ pub(crate) fn unusable(error: &CollectorError) -> Failure {
 
 /// Explains a drain that did not deliver everything.
 pub(super) fn failed(error: DrainError, url: &str) -> Failure {
-    let code = error.code();
     match error {
-        DrainError::Locked { .. } => Failure::of(Exit::Busy, codes::DRAIN_LOCKED, &error)
-            .hint("wait for the other drain to end, then try again"),
-        DrainError::Lock { .. } | DrainError::Index(_) => Failure::of(Exit::Failed, code, &error),
+        DrainError::Lock(ref lock) => locked(&error, lock),
+        DrainError::Index(_) => Failure::of(Exit::Failed, error.code(), &error),
         DrainError::Read(error) => error.into(),
         DrainError::Progress(error) => progress(&error),
-        DrainError::Stopped { failure, report } => stopped(&failure, code, &report, url),
+        DrainError::Stopped { ref failure, ref report } => {
+            let mut said = explained(&error, failure, url);
+            // Before anything was queued there is nothing to count.
+            if report.queued > 0 && !matches!(failure, Stop::Progress(_)) {
+                let (sent, pending) = (report.accepted.total(), report.pending.total());
+                said.cause.push(format!(
+                    "{sent} events were sent before, {pending} are still in the log"
+                ));
+            }
+            said
+        }
+    }
+}
+
+/// Explains why the lock of the consumer was not taken.
+pub(super) fn locked(error: &dyn std::error::Error, lock: &DrainLockError) -> Failure {
+    match lock {
+        DrainLockError::Held { .. } => Failure::of(Exit::Busy, codes::DRAIN_LOCKED, error)
+            .hint("wait for the other drain to end, then try again"),
+        DrainLockError::Io { source, .. } => {
+            let mut failure = Failure::of(Exit::Failed, "DRAIN_LOCK", error);
+            failure.cause = vec![source.to_string()];
+            failure
+        }
     }
 }
 
@@ -65,33 +105,28 @@ pub(crate) fn progress(error: &ProgressReadError) -> Failure {
     }
 }
 
-fn stopped(failure: &Stop, code: &'static str, report: &Report, url: &str) -> Failure {
+/// Explains why a delivery stopped; `error` says it in the words of the command.
+pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str) -> Failure {
     let exit = match failure {
         Stop::Unreachable { .. } | Stop::Busy { .. } | Stop::Unreadable { .. } => Exit::Unreachable,
         Stop::Progress(_) => Exit::Integrity,
-        Stop::LogChanged { .. } => Exit::Conflict,
+        Stop::LogChanged { .. } | Stop::LettersChanged { .. } => Exit::Conflict,
         Stop::Refused { .. } | Stop::TooLarge { .. } | Stop::Local { .. } | Stop::Misuse { .. } => {
             Exit::Failed
         }
     };
-    let mut said = Failure::of(exit, code, failure);
+    let mut said = Failure::of(exit, failure.code(), error);
     if let Stop::Unreachable { text, attempts } = failure {
         said.cause.push(format!("{text} ({url}, {attempts} attempts)"));
-    }
-    // Before anything was queued there is nothing to count.
-    if report.queued > 0 && !matches!(failure, Stop::Progress(_)) {
-        let (sent, pending) = (report.accepted.total(), report.pending.total());
-        said.cause.push(format!("{sent} events were sent before, {pending} are still in the log"));
     }
     match failure {
         Stop::Progress(error) => said.hint(error.hint()),
         Stop::Unreachable { .. } | Stop::Busy { .. } => {
             said.hint("nothing is lost: run the same command again when the collector is back")
         }
-        Stop::Refused { .. } => said.hint(format!(
-            "check the endpoint and {}: see the runbook \"The collector is down\"",
-            env::OTLP_HEADERS.all
-        )),
+        Stop::Refused { .. } => {
+            said.hint(format!("check the endpoint and {}", env::OTLP_HEADERS.all))
+        }
         _ => said,
     }
 }

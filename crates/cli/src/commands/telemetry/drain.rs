@@ -1,9 +1,6 @@
 //! `autonomy telemetry drain`: sends what waits to a collector, errors first.
 
-use std::{
-    io::{self, Write as _},
-    num::NonZeroUsize,
-};
+use std::io::{self, Write as _};
 
 use api::exit::Exit;
 use drain::Report;
@@ -15,7 +12,7 @@ use tokio::{
 use vfs::OsVfs;
 
 use super::{
-    collector::{collector, failed},
+    collector::{batch, connect, failed, holder, seed},
     tell::Teller,
 };
 use crate::{
@@ -27,21 +24,15 @@ use crate::{
 
 pub(crate) fn run(args: &Drain, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = directory(args.dir.as_deref(), context)?;
-    let collector = collector(&args.collector.asked(), context)?;
+    let collector = connect(&args.collector, context)?;
     let now = jiff::Timestamp::now();
-    let seed = u64::from(std::process::id()) ^ u64::from(now.subsec_nanosecond().unsigned_abs());
-    let holder = format!("pid {} since {now:.0}", std::process::id());
-    let standard = DrainOptions::standard(dir, seed, holder);
     let options = DrainOptions {
         node: args.node.clone(),
-        batch: usize::try_from(args.batch)
-            .ok()
-            .and_then(NonZeroUsize::new)
-            .unwrap_or(standard.batch),
-        batch_bytes: args.batch_bytes as u64,
+        batch: batch(&args.collector),
+        batch_bytes: args.collector.batch_bytes as u64,
         max_age: args.max_age.0,
-        retries: args.retries,
-        ..standard
+        retries: args.collector.retries,
+        ..DrainOptions::standard(dir, seed(now), holder(now))
     };
     let output = args.output.output;
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
