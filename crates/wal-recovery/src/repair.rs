@@ -21,7 +21,7 @@
 //!   start or has not happened.
 //! * **P3** A log that opens is never repaired.
 //! * **P4** What begins the new log is written before the switch and fits what a start accepts
-//!   ([`NEXT_LEN_MAX`]); what does not fit is counted in `wal.repaired`, never left out unsaid.
+//!   (`NEXT_LEN_MAX`); what does not fit is counted in `wal.repaired`, never left out unsaid.
 
 use std::{io, iter, path::Path, sync::Arc};
 
