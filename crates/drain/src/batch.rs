@@ -15,7 +15,7 @@
 
 use std::ops::Range;
 
-use otlp::Record;
+use otlp::Encoder;
 use wal_format::Seq;
 
 use crate::{EntryRef, PerClass};
@@ -26,7 +26,8 @@ pub(crate) struct Batch {
     /// Counts the batches, from 1.
     pub(crate) number: u64,
     entries: Vec<EntryRef>,
-    records: Vec<Record>,
+    /// All entries, encoded; `None` until they are read.
+    records: Option<Encoder>,
     done: usize,
     parts: Vec<usize>,
     /// Entries of this batch that the collector refused for good.
@@ -47,7 +48,7 @@ impl Batch {
 
     /// Returns whether the entries have been read.
     pub(crate) fn is_loaded(&self) -> bool {
-        self.records.len() == self.entries.len()
+        self.records.is_some()
     }
 
     /// Returns how many entries there are.
@@ -61,8 +62,8 @@ impl Batch {
     }
 
     /// Takes the records of all entries, in their order.
-    pub(crate) fn load(&mut self, records: Vec<Record>) {
-        self.records = records;
+    pub(crate) fn load(&mut self, records: Encoder) {
+        self.records = Some(records);
     }
 
     /// Returns the entries of the part that is sent next.
@@ -70,9 +71,9 @@ impl Batch {
         self.entries.get(self.range()).unwrap_or_default()
     }
 
-    /// Returns the records of the part that is sent next.
-    pub(crate) fn part_records(&self) -> &[Record] {
-        self.records.get(self.range()).unwrap_or_default()
+    /// Returns the request with the part that is sent next.
+    pub(crate) fn part_body(&self) -> Vec<u8> {
+        self.records.as_ref().map_or_else(Vec::new, |it| it.request(self.range()))
     }
 
     /// Splits the part that is sent next; `false` when it is a single entry.

@@ -40,8 +40,8 @@
 use std::{mem, time::Duration};
 
 use jiff::Timestamp;
-use otlp::Resource;
-use wal_format::{Entry, Seq, event_id, read_seq};
+use otlp::{Encoder, Resource};
+use wal_format::{Entry, Seq, event_id, leading_seq, read_seq};
 
 use crate::{
     Answer, Class, Config, DeadLetter, Effect, EntryRef, Failure, IndexError, Input, Notice,
@@ -57,6 +57,9 @@ use crate::{
 mod state;
 
 use state::{Accounts, File, Flight, Settlement, State, Trouble, input_name};
+
+/// By how much an encoded record is longer than its payload, about: what is reserved for it.
+const RECORD_MORE: usize = 128;
 
 /// A drain of one log.
 #[derive(Debug)]
@@ -202,15 +205,16 @@ impl Drain {
 
     /// Checks that what was read is what was indexed: the log may have been replaced meanwhile.
     fn load(&mut self, payloads: &[Vec<u8>]) -> Effect {
-        let mut records = Vec::with_capacity(self.batch.len());
+        let source = encode::Source::new(&self.config.node, self.config.wal_id);
+        let mut records = Encoder::new(self.config.encoding, &self.resource);
+        records.reserve(payloads.len(), payloads.iter().map(|it| it.len() + RECORD_MORE).sum());
         let mut payloads = payloads.iter();
         for entry in self.batch.entries() {
             let found = payloads.next().filter(|it| is_entry(it, entry));
             let Some(payload) = found else {
                 return self.stop(Failure::LogChanged { seq: entry.seq });
             };
-            let record = encode::record(&self.config.node, self.config.wal_id, entry.seq, payload);
-            records.push(record);
+            records.push(&source.record(entry.seq, payload));
         }
         self.batch.load(records);
         self.send_part()
@@ -219,8 +223,7 @@ impl Drain {
     fn send_part(&mut self) -> Effect {
         let events = self.batch.part().len();
         self.notices.push(Notice::Sending { batch: self.batch.number, events });
-        let records = self.batch.part_records();
-        let body = otlp::encode(self.config.encoding, &self.resource, records).into();
+        let body = self.batch.part_body().into();
         self.send(Flight { body, attempt: 1 })
     }
 
@@ -393,9 +396,8 @@ impl Drain {
 /// Whether this is the payload of the entry that was indexed. What we write begins with its
 /// number, which saves parsing it here.
 fn is_entry(payload: &[u8], entry: &EntryRef) -> bool {
-    let starts_with_seq = || payload.starts_with(format!(r#"{{"seq":{},"#, entry.seq).as_bytes());
     payload.len() == entry.len as usize
-        && (starts_with_seq() || read_seq(payload) == Ok(entry.seq.get()))
+        && (leading_seq(payload) == Some(entry.seq) || read_seq(payload) == Ok(entry.seq.get()))
 }
 
 /// The lower of two numbers, where none is no bound.
