@@ -118,9 +118,8 @@ fn index(vfs: &dyn Vfs, dir: &Path, machine: &mut Drain) -> Result<Reader, Drain
 }
 
 fn read(reader: &Reader, entries: &[EntryRef]) -> Input {
-    let payloads: Result<Vec<_>, _> =
-        entries.iter().map(|it| reader.payload_at(it.offset)).collect();
-    payloads.map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
+    let places: Vec<_> = entries.iter().map(|it| (it.offset, it.len)).collect();
+    reader.payloads_at(&places).map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
 }
 
 fn written(result: std::io::Result<()>) -> Input {
