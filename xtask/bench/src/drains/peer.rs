@@ -79,6 +79,8 @@ impl Ready {
 }
 
 fn provider(url: &str) -> Result<SdkLoggerProvider> {
+    // Their client asks for a provider even when it speaks plain HTTP; the second time there is one.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let exporter = LogExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
