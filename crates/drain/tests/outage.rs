@@ -108,42 +108,39 @@ impl Collector {
 /// The number at the end of each event id in a request.
 fn numbers(body: &[u8]) -> Vec<u64> {
     let prefix = format!("{NODE}:{}:", wal_id());
-    let mut numbers = Vec::new();
-    for scope_logs in fields(body, 1).into_iter().flat_map(|it| fields(it, 2)) {
-        for record in fields(scope_logs, 2) {
-            let ids = fields(record, 6).into_iter().filter(|it| fields(it, 1) == [b"event.id"]);
-            let id: Vec<_> =
-                ids.flat_map(|it| fields(it, 2)).flat_map(|it| fields(it, 1)).collect();
-            assert_eq!(id.len(), 1, "a record has one id");
-            let id = std::str::from_utf8(id[0]).unwrap();
-            numbers.push(id.strip_prefix(&prefix).unwrap().parse().unwrap());
-        }
-    }
-    numbers
+    let scopes = fields(body, 1).flat_map(|it| fields(it, 2));
+    let number = |record| {
+        let mut ids = fields(record, 6).filter(|it| fields(it, 1).eq([b"event.id"]));
+        let id = ids.next().and_then(|it| fields(it, 2).next()).and_then(|it| fields(it, 1).next());
+        assert_eq!(ids.next(), None, "a record has one id");
+        std::str::from_utf8(id.unwrap()).unwrap().strip_prefix(&prefix).unwrap().parse().unwrap()
+    };
+    scopes.flat_map(|it| fields(it, 2)).map(number).collect()
 }
 
 /// The fields of one number in a protobuf message that have a length.
-fn fields(mut message: &[u8], number: u64) -> Vec<&[u8]> {
-    let mut found = Vec::new();
-    while !message.is_empty() {
-        let key = varint(&mut message);
-        let len = match key & 7 {
-            0 => {
-                varint(&mut message);
-                continue;
+fn fields(mut message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        while !message.is_empty() {
+            let key = varint(&mut message);
+            let len = match key & 7 {
+                0 => {
+                    varint(&mut message);
+                    continue;
+                }
+                1 => 8,
+                2 => usize::try_from(varint(&mut message)).unwrap(),
+                5 => 4,
+                other => panic!("wire type {other}"),
+            };
+            let (field, rest) = message.split_at(len);
+            message = rest;
+            if key == number << 3 | 2 {
+                return Some(field);
             }
-            1 => 8,
-            2 => usize::try_from(varint(&mut message)).unwrap(),
-            5 => 4,
-            other => panic!("wire type {other}"),
-        };
-        let (field, rest) = message.split_at(len);
-        message = rest;
-        if key == number << 3 | 2 {
-            found.push(field);
         }
-    }
-    found
+        None
+    })
 }
 
 fn varint(bytes: &mut &[u8]) -> u64 {

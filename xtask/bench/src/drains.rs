@@ -24,6 +24,7 @@ mod peer;
 mod sink;
 
 use events::Log;
+use ours::Form;
 pub(crate) use ours::measure_memory;
 use sink::Sink;
 pub(crate) use sink::serve;
@@ -66,11 +67,15 @@ pub(crate) fn cases(data: &Path, entries: u64) -> Result<Vec<Case>> {
     let sink = Rc::new(Sink::start()?);
     let case = |name: &str, unit, contestants| Case { name: name.to_owned(), unit, contestants };
     Ok(vec![
-        case(name::DRAIN_ENCODE, "per s", interleaved(encoders(&log, entries.min(REPEATED)))),
+        case(
+            name::DRAIN_ENCODE,
+            "per s of a core",
+            interleaved(encoders(&log, entries.min(REPEATED))),
+        ),
         case(name::DRAIN, "per s", interleaved(exporters(&log, &sink, entries, Clock::Wall))),
         case(
             name::DRAIN_PER_CORE,
-            "per s",
+            "per s of a core",
             interleaved(exporters(&log, &sink, entries, Clock::Processor)),
         ),
         case(name::DRAIN_BACKLOG, "per s", backlogs(&log, &sink, total)),
@@ -90,7 +95,8 @@ fn encoders(log: &Rc<Log>, entries: u64) -> Vec<Contestant> {
         .map(|(name, encoding, gzip)| {
             let log = Rc::clone(log);
             Contestant::new(name, Role::Ours, move |_, _| {
-                Ok(rate(entries, ours::encode(&log, entries, encoding, gzip)?))
+                let form = Form { encoding, gzip };
+                Ok(rate(entries, ours::encode(&log, entries, form, Clock::Processor)?))
             })
         })
         .collect();
@@ -111,7 +117,8 @@ fn exporters(log: &Rc<Log>, sink: &Rc<Sink>, entries: u64, clock: Clock) -> Vec<
             counted(sink, entries, clock, || ours::drain(dir, &sink.url(), entries))
         }),
         Contestant::new(name::ENCODE_ALONE, Role::Floor, move |_, _| {
-            let seconds = ours::encode(&alone, entries, otlp::Encoding::Protobuf, false)?;
+            let form = Form { encoding: otlp::Encoding::Protobuf, gzip: false };
+            let seconds = ours::encode(&alone, entries, form, clock)?;
             Ok(rate(entries, seconds))
         }),
         Contestant::new(name::OTEL, Role::Peer, move |_, _| {

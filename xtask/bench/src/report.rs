@@ -188,7 +188,8 @@ impl TargetReport {
     fn is_same(&self, other: &Self) -> bool {
         (self.case, self.ours, self.figure, &self.bound)
             == (other.case, other.ours, other.figure, &other.bound)
-            && other.against.starts_with(&self.against)
+            && (other.against == self.against
+                || other.against.starts_with(&format!("{} (", self.against)))
     }
 }
 

@@ -1,12 +1,8 @@
 //! The drain: its machine alone, and end to end.
 
 use std::{
-    hint::black_box,
-    io::Write as _,
-    num::NonZeroUsize,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
+    hint::black_box, io::Write as _, num::NonZeroUsize, path::Path, process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,14 +14,23 @@ use runtime::{Collector, DrainOptions, drain_once};
 use vfs::OsVfs;
 
 use super::{
-    BATCH, MEASURE,
+    BATCH, Clock, MEASURE,
     events::{Log, NODE, wal_id},
+    now,
 };
 use crate::memory::status_kib;
 
+/// What a batch becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) encoding: Encoding,
+    pub(crate) gzip: bool,
+}
+
 /// Seconds that the machine takes from the payloads of a batch to the request with it, over all
-/// batches, and gzip when asked for. One thread.
-pub(crate) fn encode(log: &Log, entries: u64, encoding: Encoding, gzip: bool) -> Result<f64> {
+/// batches. One thread.
+pub(crate) fn encode(log: &Log, entries: u64, form: Form, clock: Clock) -> Result<f64> {
+    let Form { encoding, gzip } = form;
     let mut config = Config::standard(NODE.to_owned(), wal_id(), 1);
     config.encoding = encoding;
     config.batch_entries_max = NonZeroUsize::new(BATCH).context("a batch")?;
@@ -36,12 +41,12 @@ pub(crate) fn encode(log: &Log, entries: u64, encoding: Encoding, gzip: bool) ->
         payloads.push(payload.to_vec());
         Ok(())
     })?;
-    let now = Timestamp::now();
+    let at = Timestamp::now();
     let (mut input, mut spent) = (Input::Indexed, Duration::ZERO);
     loop {
         let reads = matches!(input, Input::Read(_));
-        let start = Instant::now();
-        let step = machine.step(input, now);
+        let start = now(clock);
+        let step = machine.step(input, at);
         input = match step.effect {
             Effect::Send(request) => {
                 if gzip {
@@ -50,7 +55,7 @@ pub(crate) fn encode(log: &Log, entries: u64, encoding: Encoding, gzip: bool) ->
                     black_box(encoder.finish()?);
                 }
                 ensure!(reads, "a request that follows from nothing");
-                spent += start.elapsed();
+                spent += now(clock) - start;
                 Input::Answered(Answer { status: 200, ..Answer::default() })
             }
             Effect::Read(batch) => {
@@ -73,14 +78,16 @@ pub(crate) fn encode(log: &Log, entries: u64, encoding: Encoding, gzip: bool) ->
 
 /// Seconds that it takes to make a `serde_json::Value` of each payload, the usual first step.
 pub(crate) fn parse_to_values(log: &Log, entries: u64) -> Result<f64> {
-    let mut spent = Duration::ZERO;
+    let mut payloads = Vec::new();
     log.payloads(entries, |_, payload| {
-        let start = Instant::now();
-        black_box(serde_json::from_slice::<serde_json::Value>(payload)?);
-        spent += start.elapsed();
+        payloads.push(payload.to_vec());
         Ok(())
     })?;
-    Ok(spent.as_secs_f64())
+    let start = now(Clock::Processor);
+    for payload in &payloads {
+        black_box(serde_json::from_slice::<serde_json::Value>(payload)?);
+    }
+    Ok((now(Clock::Processor) - start).as_secs_f64())
 }
 
 /// Drains the log in `dir`, as the command does.
