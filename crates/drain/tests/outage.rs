@@ -1,7 +1,12 @@
 //! A collector that is away for three days while five million entries are written, and comes back.
 //!
 //! In a process of its own, since it counts what is allocated.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test"
+)]
 
 use std::{io::Write as _, time::Duration};
 
