@@ -15,7 +15,7 @@
 
 use std::ops::Range;
 
-use otlp::Record;
+use otlp::Encoder;
 use wal_format::Seq;
 
 use crate::{EntryRef, PerClass};
@@ -26,7 +26,8 @@ pub(crate) struct Batch {
     /// Counts the batches, from 1.
     pub(crate) number: u64,
     entries: Vec<EntryRef>,
-    records: Vec<Record>,
+    /// All entries, encoded; `None` until they are read.
+    records: Option<Encoder>,
     payloads: Vec<Vec<u8>>,
     done: usize,
     parts: Vec<usize>,
@@ -48,7 +49,7 @@ impl Batch {
 
     /// Returns whether the entries have been read.
     pub(crate) fn is_loaded(&self) -> bool {
-        self.records.len() == self.entries.len()
+        self.records.is_some()
     }
 
     /// Returns how many entries there are.
@@ -63,8 +64,8 @@ impl Batch {
 
     /// Takes the records and the payloads of all entries, in their order. A payload is kept for the
     /// letter about it, should it be refused.
-    pub(crate) fn load(&mut self, records: Vec<Record>, payloads: Vec<Vec<u8>>) {
-        self.records = records;
+    pub(crate) fn load(&mut self, records: Encoder, payloads: Vec<Vec<u8>>) {
+        self.records = Some(records);
         self.payloads = payloads;
     }
 
@@ -73,9 +74,9 @@ impl Batch {
         self.entries.get(self.range()).unwrap_or_default()
     }
 
-    /// Returns the records of the part that is sent next.
-    pub(crate) fn part_records(&self) -> &[Record] {
-        self.records.get(self.range()).unwrap_or_default()
+    /// Returns the request with the part that is sent next.
+    pub(crate) fn part_body(&self) -> Vec<u8> {
+        self.records.as_ref().map_or_else(Vec::new, |it| it.request(self.range()))
     }
 
     /// Returns the payloads of the part that is sent next.

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use otlp::Resource;
+use otlp::{Encoder, Resource};
 use wal_format::{Seq, WalId, event_id};
 
 use crate::{
@@ -57,6 +57,9 @@ pub(crate) struct Flight {
     body: Bytes,
     attempt: u32,
 }
+
+/// By how much an encoded record is longer than its payload, about: what is reserved for it.
+const RECORD_MORE: usize = 128;
 
 /// What comes next for the batch.
 #[derive(Debug)]
@@ -163,10 +166,12 @@ impl Delivery {
 
     /// Takes the payloads of the batch, in its order, and sends the first part.
     pub(crate) fn load(&mut self, payloads: Vec<Vec<u8>>) -> Turn {
-        let Source { node, wal_id } = &self.source;
-        let entries = self.batch.entries().iter().zip(&payloads);
-        let records = entries.map(|(it, payload)| encode::record(node, *wal_id, it.seq, payload));
-        let records = records.collect();
+        let recorder = encode::Recorder::new(&self.source.node, self.source.wal_id);
+        let mut records = Encoder::new(self.terms.encoding, &self.resource);
+        records.reserve(payloads.len(), payloads.iter().map(|it| it.len() + RECORD_MORE).sum());
+        for (entry, payload) in self.batch.entries().iter().zip(&payloads) {
+            records.push(&recorder.record(entry.seq, payload));
+        }
         self.batch.load(records, payloads);
         self.send_part()
     }
@@ -175,8 +180,7 @@ impl Delivery {
     pub(crate) fn send_part(&mut self) -> Turn {
         let events = self.batch.part().len();
         self.tell(Notice::Sending { batch: self.batch.number, events });
-        let records = self.batch.part_records();
-        let body = otlp::encode(self.terms.encoding, &self.resource, records).into();
+        let body = self.batch.part_body().into();
         self.send(Flight { body, attempt: 1 })
     }
 

@@ -20,9 +20,13 @@
 //! * **W2** No attribute of an event is lost: one with a name from the table gets the prefix
 //!   `attr.`, attributes that are no object become the attribute `attrs`.
 
-use otlp::{Record, Resource, Severity};
-use serde_json::{Map, Value};
-use wal_format::{Entry, Kind, Plain, Seq, WalId, event_id};
+use std::{borrow::Cow, fmt::Write as _};
+
+use otlp::{
+    Id, Pair, Pairs, Record, RecordRef, Resource, SPAN_ID_INVALID, Severity, TRACE_ID_INVALID,
+    ValueRef,
+};
+use wal_format::{Entry, Kind, Seq, WalId, event_id};
 
 use crate::Class;
 
@@ -61,79 +65,170 @@ pub fn resource(node: &str, wal_id: WalId) -> Resource {
 /// assert_eq!(record.attributes["event.id"], "edge-1:07070707-0707-4707-8707-070707070707:1");
 /// ```
 pub fn record(node: &str, wal_id: WalId, seq: Seq, payload: &[u8]) -> Record {
-    let mut record = Record::default();
-    record.attributes.insert(EVENT_ID.to_owned(), event_id(node, wal_id, seq).into());
-    record.attributes.insert(WAL_SEQ.to_owned(), seq.get().into());
-    record.attributes.insert(WAL_ID.to_owned(), wal_id.to_string().into());
-    if let Ok(entry) = Entry::parse(payload) {
-        add_entry(&entry, &mut record);
-    } else {
-        set_kind(&Kind::parse(""), &mut record);
-        set_severity(Severity::INFO, &mut record);
-        let text = String::from_utf8_lossy(payload).into_owned();
-        record.attributes.insert(ENTRY.to_owned(), text.into());
-    }
-    record
+    Recorder::new(node, wal_id).record(seq, payload).to_record()
 }
 
-fn add_entry(entry: &Entry<'_>, record: &mut Record) {
-    let nanoseconds = entry.time().and_then(|it| u64::try_from(it.as_nanosecond()).ok());
-    record.time_unix_nano = nanoseconds.unwrap_or(0);
-    if nanoseconds.is_none() {
-        record.attributes.insert(WRITTEN_AT.to_owned(), entry.written_at.as_ref().into());
-    }
-    record.set_trace_id(entry.event.trace_id.as_deref().unwrap_or_default());
-    record.set_span_id(entry.event.span_id.as_deref().unwrap_or_default());
+/// The log that entries come from: what is the same in each of their records.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    /// An event id without its number.
+    event_id: String,
+    wal_id: String,
+}
 
-    let kind = entry.event.kind();
-    let (attrs, denied) = attributes(entry);
-    set_kind(&kind, record);
-    set_severity(
-        match Class::of(&kind) {
+impl Recorder {
+    pub(crate) fn new(node: &str, wal_id: WalId) -> Self {
+        let mut id = event_id(node, wal_id, Seq::FIRST);
+        id.truncate(id.len() - Seq::FIRST.to_string().len());
+        Self { event_id: id, wal_id: wal_id.to_string() }
+    }
+
+    /// Returns the record of an entry (W1). It borrows the payload.
+    pub(crate) fn record<'a>(&'a self, seq: Seq, payload: &'a [u8]) -> RecordRef<'a> {
+        let mut draft = Draft::default();
+        if let Ok(entry) = Entry::parse(payload) {
+            draft.add_entry(entry);
+        } else {
+            draft.set_kind(Cow::Borrowed(""));
+            draft.set(ENTRY, String::from_utf8_lossy(payload));
+        }
+        // The longest number has 20 digits.
+        let mut id = String::with_capacity(self.event_id.len() + 20);
+        id.push_str(&self.event_id);
+        // Writing to a string cannot fail.
+        write!(id, "{seq}").ok();
+        draft.set(EVENT_ID, Cow::Owned(id));
+        draft.set(WAL_ID, Cow::Borrowed(&self.wal_id));
+        let seq = seq.get();
+        let seq = i64::try_from(seq).map_or(ValueRef::Uint(seq), ValueRef::Int);
+        draft.own.push((Cow::Borrowed(WAL_SEQ), seq));
+        draft.finish()
+    }
+}
+
+/// A record in the making.
+#[derive(Default)]
+struct Draft<'a> {
+    time_unix_nano: u64,
+    severity: Severity,
+    body: Cow<'a, str>,
+    trace_id: Option<otlp::TraceId>,
+    span_id: Option<otlp::SpanId>,
+    /// The attributes of the table.
+    own: Vec<Pair<'a>>,
+    /// Those of the event.
+    attrs: Pairs<'a>,
+}
+
+impl<'a> Draft<'a> {
+    fn set(&mut self, key: &'static str, text: Cow<'a, str>) {
+        self.own.push((Cow::Borrowed(key), ValueRef::Text(text)));
+    }
+
+    fn add_entry(&mut self, entry: Entry<'a>) {
+        let nanoseconds = entry.time().and_then(|it| u64::try_from(it.as_nanosecond()).ok());
+        self.time_unix_nano = nanoseconds.unwrap_or(0);
+        if nanoseconds.is_none() {
+            self.set(WRITTEN_AT, entry.written_at);
+        }
+        let event = entry.event;
+        if let Some(text) = event.trace_id.filter(|it| !it.is_empty()) {
+            self.trace_id = Id::parse(&text);
+            if self.trace_id.is_none() {
+                self.set(TRACE_ID_INVALID, text);
+            }
+        }
+        if let Some(text) = event.span_id.filter(|it| !it.is_empty()) {
+            self.span_id = Id::parse(&text);
+            if self.span_id.is_none() {
+                self.set(SPAN_ID_INVALID, text);
+            }
+        }
+        self.attrs = attributes(event.attrs.map_or("", serde_json::value::RawValue::get));
+        self.set_kind(event.kind);
+    }
+
+    /// Sets what follows from the kind, and whether the attributes say that something was denied.
+    fn set_kind(&mut self, text: Cow<'a, str>) {
+        let kind = Kind::parse(&text);
+        let denied = || self.attrs.get("decision").and_then(ValueRef::as_str) == Some("deny");
+        self.severity = match Class::of(&kind) {
             Class::Error => Severity::ERROR,
-            Class::Decision if denied => Severity::WARN,
+            Class::Decision if denied() => Severity::WARN,
             Class::Decision | Class::Action | Class::Lifecycle => Severity::INFO,
-        },
-        record,
-    );
-    for (key, value) in attrs {
-        insert_free(key, value, &mut record.attributes);
+        };
+        let known = |text: Cow<'a, str>| match &*text {
+            "" => Cow::Borrowed(KIND_UNKNOWN),
+            _ => text,
+        };
+        let short = match &text {
+            // The short name is the end of the text, and the text lives longer than the kind.
+            Cow::Borrowed(text) => {
+                Cow::Borrowed(text.get(text.len() - kind.short().len()..).unwrap_or(text))
+            }
+            Cow::Owned(_) => Cow::Owned(kind.short().to_owned()),
+        };
+        self.set(EVENT_KIND, known(short));
+        self.body = known(text);
+    }
+
+    fn finish(self) -> RecordRef<'a> {
+        RecordRef {
+            time_unix_nano: self.time_unix_nano,
+            observed_time_unix_nano: 0,
+            severity: self.severity,
+            severity_text: self.severity.name(),
+            event_name: "",
+            body: ValueRef::Text(self.body),
+            attributes: together(self.own, self.attrs),
+            dropped_attributes_count: 0,
+            flags: 0,
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+        }
     }
 }
 
-/// Returns the attributes (W2), and whether they say that something was denied.
-fn attributes(entry: &Entry<'_>) -> (Map<String, Value>, bool) {
-    let attrs = entry.event.attrs().unwrap_or_else(|_| {
-        let raw = entry.event.attrs.map(serde_json::value::RawValue::get).unwrap_or_default();
-        let value = serde_json::from_str(raw).map_or_else(|_| raw.into(), |Plain(it)| it);
-        Map::from_iter([(ATTRS.to_owned(), value)])
-    });
-    let denied = attrs.get("decision").and_then(Value::as_str) == Some("deny");
-    (attrs, denied)
-}
-
-fn set_kind(kind: &Kind, record: &mut Record) {
-    let known =
-        |text: &str| if text.is_empty() { KIND_UNKNOWN.to_owned() } else { text.to_owned() };
-    record.body = known(kind.as_str()).into();
-    record.attributes.insert(EVENT_KIND.to_owned(), known(kind.short()).into());
-}
-
-fn set_severity(severity: Severity, record: &mut Record) {
-    record.severity = severity;
-    severity.name().clone_into(&mut record.severity_text);
-}
-
-fn insert_free(mut key: String, value: Value, attributes: &mut Map<String, Value>) {
-    while attributes.contains_key(&key) {
-        key.insert_str(0, PREFIX);
+/// Returns the attributes of an event from their text (W2).
+fn attributes(raw: &str) -> Pairs<'_> {
+    if raw.is_empty() {
+        return Pairs::default();
     }
-    attributes.insert(key, value);
+    let value = match serde_json::from_str::<ValueRef<'_>>(raw) {
+        Ok(ValueRef::Map(pairs)) => return pairs,
+        Ok(ValueRef::Null) => return Pairs::default(),
+        Ok(other) => other,
+        Err(_) => raw.into(),
+    };
+    Pairs::new(vec![(Cow::Borrowed(ATTRS), value)])
+}
+
+/// Puts the attributes of an event beside our own (W2).
+fn together<'a>(own: Vec<Pair<'a>>, attrs: Pairs<'a>) -> Pairs<'a> {
+    let is_own = |key: &str| own.iter().any(|it| it.0 == key);
+    let taken: Vec<usize> =
+        (0..).zip(attrs.as_slice()).filter(|(_, it)| is_own(&it.0)).map(|(at, _)| at).collect();
+    let mut renamed: Vec<String> = Vec::new();
+    for key in taken.iter().filter_map(|it| attrs.as_slice().get(*it)).map(|it| &it.0) {
+        let mut free = format!("{PREFIX}{key}");
+        while attrs.get(&free).is_some() || is_own(&free) || renamed.contains(&free) {
+            free.insert_str(0, PREFIX);
+        }
+        renamed.push(free);
+    }
+    let mut all = attrs.into_vec();
+    for (at, free) in taken.into_iter().zip(renamed) {
+        if let Some(pair) = all.get_mut(at) {
+            pair.0 = Cow::Owned(free);
+        }
+    }
+    all.extend(own);
+    Pairs::new(all)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

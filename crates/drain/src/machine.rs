@@ -32,7 +32,7 @@
 use std::mem;
 
 use jiff::Timestamp;
-use wal_format::{Entry, Seq, read_seq};
+use wal_format::{Entry, Seq, leading_seq, read_seq};
 
 use crate::{
     Class, Config, DeadLetter, Effect, EntryRef, Failure, IndexError, Input, Notice, Progress,
@@ -292,9 +292,8 @@ impl Drain {
 /// Whether this is the payload of the entry that was indexed. What we write begins with its
 /// number, which saves parsing it here.
 fn is_entry(payload: &[u8], entry: &EntryRef) -> bool {
-    let starts_with_seq = || payload.starts_with(format!(r#"{{"seq":{},"#, entry.seq).as_bytes());
     payload.len() == entry.len as usize
-        && (starts_with_seq() || read_seq(payload) == Ok(entry.seq.get()))
+        && (leading_seq(payload) == Some(entry.seq) || read_seq(payload) == Ok(entry.seq.get()))
 }
 
 /// The lower of two numbers, where none is no bound.

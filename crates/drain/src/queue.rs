@@ -31,6 +31,10 @@ use crate::{
     lane::{Lane, Slot},
 };
 
+/// Seconds between two batches that count as running; what is beyond them is an outage. More than all
+/// attempts of a batch take by default, with the waits that a busy collector asks for.
+const GAP_MAX: i64 = 10 * 60;
+
 /// An entry of the log, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryRef {
@@ -53,12 +57,20 @@ pub(crate) struct Bounds {
     pub(crate) max_age: Option<Duration>,
 }
 
+/// When batches left, in seconds since the epoch.
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    /// The first, later by as much as there were outages since.
+    since: i64,
+    /// The last.
+    last: i64,
+}
+
 /// The backlog.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     lanes: PerClass<Lane>,
-    /// Seconds since the epoch of the first [`Queue::take`]: since then the queue is served.
-    served_since: Option<i64>,
+    served: Option<Served>,
 }
 
 impl Queue {
@@ -83,7 +95,7 @@ impl Queue {
     /// Takes the next batch; empty only when nothing waits.
     pub(crate) fn take(&mut self, bounds: Bounds, now: Timestamp) -> Vec<EntryRef> {
         let now = now.as_second();
-        let since = *self.served_since.get_or_insert(now);
+        let since = self.served_since(now);
         let mut taken = Vec::new();
         let mut bytes = 0_u64;
         while taken.len() < bounds.entries.max(1)
@@ -97,6 +109,15 @@ impl Queue {
             taken.push(EntryRef { seq: head.seq, offset: head.offset, len: head.len, class });
         }
         taken
+    }
+
+    /// Notes that a batch leaves, and returns since when the queue is served, outages left out.
+    fn served_since(&mut self, now: i64) -> i64 {
+        let before = self.served.unwrap_or(Served { since: now, last: now });
+        let outage = now.saturating_sub(before.last).saturating_sub(GAP_MAX).max(0);
+        let since = before.since.saturating_add(outage);
+        self.served = Some(Served { since, last: now });
+        since
     }
 
     fn next(&self, max_age: Option<Duration>, now: i64, since: i64) -> Option<(Class, Slot)> {
@@ -214,6 +235,26 @@ mod tests {
         check_served(0, 0, 3_600);
         // Where everything is old already, the hour counts from the first batch.
         check_served(10_000, 1_000_000, 3_610);
+    }
+
+    #[test]
+    fn what_piled_up_while_nothing_could_be_sent_leaves_by_class() {
+        let bounds = Bounds { entries: 1, max_age: Some(HOUR), ..ALL };
+        let day = 86_400;
+        let mut backlog = queue(&[(Action, 0), (Lifecycle, 1), (Decision, 2), (Error, 9)]);
+        assert_eq!(seqs(&backlog.take(bounds, at(10))), [4]);
+        assert_eq!(seqs(&backlog.take(bounds, at(3 * day))), [3]);
+        // The hours before and after the outage count together.
+        assert_eq!(seqs(&backlog.take(bounds, at(3 * day + 60))), [1]);
+        backlog.push(Action, Slot { seq: Seq::new(5).unwrap(), offset: 0, len: 1, written: 20 });
+        for minute in (10..55).step_by(5) {
+            let now = 3 * day + minute * 60;
+            backlog
+                .push(Error, Slot { seq: Seq::new(6).unwrap(), offset: 0, len: 1, written: now });
+            backlog.take(Bounds { entries: 0, ..bounds }, at(now));
+        }
+        assert_eq!(backlog.first_pending(), Seq::new(2));
+        assert_eq!(seqs(&backlog.take(bounds, at(3 * day + 3_700))), [2]);
     }
 
     proptest! {

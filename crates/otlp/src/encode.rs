@@ -4,15 +4,7 @@
 //! sent as text: whole numbers beyond 63 bits, and what is nested deeper than
 //! [`VALUE_DEPTH_MAX`](crate::VALUE_DEPTH_MAX).
 
-use opentelemetry_proto::tonic::{
-    collector::logs::v1::ExportLogsServiceRequest,
-    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
-    resource::v1::Resource as ProtoResource,
-};
-use prost::Message as _;
-use serde_json::Value;
-
-use crate::{Encoding, Record, Resource, json, value};
+use crate::{Encoder, Encoding, Record, Resource};
 
 /// Encodes one request in the given encoding.
 ///
@@ -35,49 +27,19 @@ use crate::{Encoding, Record, Resource, json, value};
 /// # Ok::<(), otlp::DecodeError>(())
 /// ```
 pub fn encode(encoding: Encoding, resource: &Resource, records: &[Record]) -> Vec<u8> {
-    match encoding {
-        Encoding::Protobuf => encode_protobuf(resource, records),
-        Encoding::Json => encode_json(resource, records),
+    let mut encoder = Encoder::new(encoding, resource);
+    for record in records {
+        encoder.push(&record.into());
     }
+    encoder.request(0..records.len())
 }
 
 /// Encodes one request as protobuf.
 pub fn encode_protobuf(resource: &Resource, records: &[Record]) -> Vec<u8> {
-    let scope_logs = ScopeLogs {
-        log_records: records.iter().map(to_log_record).collect(),
-        ..ScopeLogs::default()
-    };
-    let resource_logs = ResourceLogs {
-        resource: Some(ProtoResource {
-            attributes: value::to_pairs(&resource.attributes, 0),
-            ..ProtoResource::default()
-        }),
-        scope_logs: vec![scope_logs],
-        ..ResourceLogs::default()
-    };
-    ExportLogsServiceRequest { resource_logs: vec![resource_logs] }.encode_to_vec()
+    encode(Encoding::Protobuf, resource, records)
 }
 
 /// Encodes one request in the JSON mapping of OTLP.
 pub fn encode_json(resource: &Resource, records: &[Record]) -> Vec<u8> {
-    json::request_to_vec(resource, records)
-}
-
-fn to_log_record(record: &Record) -> LogRecord {
-    LogRecord {
-        time_unix_nano: record.time_unix_nano,
-        observed_time_unix_nano: record.observed_time_unix_nano,
-        severity_number: record.severity.0,
-        severity_text: record.severity_text.clone(),
-        body: match &record.body {
-            Value::Null => None,
-            body => Some(value::to_any(body, 0)),
-        },
-        attributes: value::to_pairs(&record.attributes, 0),
-        dropped_attributes_count: record.dropped_attributes_count,
-        flags: record.flags,
-        trace_id: record.trace_id.map_or_else(Vec::new, |it| it.as_bytes().to_vec()),
-        span_id: record.span_id.map_or_else(Vec::new, |it| it.as_bytes().to_vec()),
-        event_name: record.event_name.clone(),
-    }
+    encode(Encoding::Json, resource, records)
 }

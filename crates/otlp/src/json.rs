@@ -4,16 +4,10 @@
 
 use serde_json::Value;
 
-use crate::{Group, Record, Resource};
+use crate::Group;
 
 mod read;
 mod write;
-
-/// Encodes a request.
-pub(crate) fn request_to_vec(resource: &Resource, records: &[Record]) -> Vec<u8> {
-    // Strings, numbers and structs always serialize.
-    serde_json::to_vec(&write::Request::new(resource, records)).unwrap_or_default()
-}
 
 /// Decodes a request.
 pub(crate) fn request_from_slice(body: &[u8]) -> serde_json::Result<Vec<Group>> {
@@ -21,6 +15,7 @@ pub(crate) fn request_from_slice(body: &[u8]) -> serde_json::Result<Vec<Group>> 
 }
 
 pub(crate) use read::{Object, nullable, whole};
+pub(crate) use write::{COMMA, log_record, request, resource};
 
 /// Decodes any value, for peers whose answers follow no schema.
 pub(crate) fn any_from_slice(body: &[u8]) -> Option<Value> {

@@ -20,10 +20,10 @@
 //! * **V3** In a key list with a repeated key, which OTLP forbids, the last one counts.
 
 use base64::Engine as _;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value as Any,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
 use serde_json::{Map, Number, Value};
+
+use crate::view::{Pairs, ValueRef};
 
 /// Lists and maps inside one another that are sent as such (V1).
 pub const VALUE_DEPTH_MAX: usize = 16;
@@ -38,55 +38,25 @@ pub(crate) enum Wire<'a> {
     Text(&'a str),
     /// Text that stands for a value OTLP cannot carry.
     Spelled(String),
-    List(&'a [Value]),
-    Map(&'a Map<String, Value>),
+    List(&'a [ValueRef<'a>]),
+    Map(&'a Pairs<'a>),
 }
 
 /// Decides how `value` is sent when `depth` lists and maps are around it.
-pub(crate) fn to_wire(value: &Value, depth: usize) -> Wire<'_> {
+pub(crate) fn to_wire<'a>(value: &'a ValueRef<'a>, depth: usize) -> Wire<'a> {
     match value {
-        Value::Null => Wire::Empty,
-        Value::Bool(it) => Wire::Bool(*it),
-        Value::String(it) => Wire::Text(it),
-        Value::Number(it) => match (it.as_i64(), it.as_f64()) {
-            (Some(int), _) => Wire::Int(int),
-            (None, Some(double)) if it.is_f64() => Wire::Double(double),
-            _ => Wire::Spelled(it.to_string()),
-        },
-        Value::Array(_) | Value::Object(_) if depth >= VALUE_DEPTH_MAX => {
+        ValueRef::Null => Wire::Empty,
+        ValueRef::Bool(it) => Wire::Bool(*it),
+        ValueRef::Text(it) => Wire::Text(it),
+        ValueRef::Int(it) => Wire::Int(*it),
+        ValueRef::Uint(it) => Wire::Spelled(it.to_string()),
+        ValueRef::Double(it) => Wire::Double(*it),
+        ValueRef::List(_) | ValueRef::Map(_) if depth >= VALUE_DEPTH_MAX => {
             Wire::Spelled(value.to_string())
         }
-        Value::Array(items) => Wire::List(items),
-        Value::Object(map) => Wire::Map(map),
+        ValueRef::List(items) => Wire::List(items),
+        ValueRef::Map(pairs) => Wire::Map(pairs),
     }
-}
-
-/// Returns the protobuf form of a value.
-pub(crate) fn to_any(value: &Value, depth: usize) -> AnyValue {
-    let value = match to_wire(value, depth) {
-        Wire::Empty => None,
-        Wire::Bool(it) => Some(Any::BoolValue(it)),
-        Wire::Int(it) => Some(Any::IntValue(it)),
-        Wire::Double(it) => Some(Any::DoubleValue(it)),
-        Wire::Text(it) => Some(Any::StringValue(it.to_owned())),
-        Wire::Spelled(it) => Some(Any::StringValue(it)),
-        Wire::List(items) => Some(Any::ArrayValue(ArrayValue {
-            values: items.iter().map(|it| to_any(it, depth + 1)).collect(),
-        })),
-        Wire::Map(map) => Some(Any::KvlistValue(KeyValueList { values: to_pairs(map, depth + 1) })),
-    };
-    AnyValue { value }
-}
-
-/// Returns the protobuf form of attributes.
-pub(crate) fn to_pairs(map: &Map<String, Value>, depth: usize) -> Vec<KeyValue> {
-    map.iter()
-        .map(|(key, value)| KeyValue {
-            key: key.clone(),
-            value: Some(to_any(value, depth)),
-            ..KeyValue::default()
-        })
-        .collect()
 }
 
 /// Returns the JSON form of a value.
@@ -141,10 +111,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{Encoding, Limits, Record, Resource, decode, encode_protobuf};
+
+    /// The value as a reader of our protobuf has it.
+    fn sent(value: &Value) -> Value {
+        let record = Record { body: value.clone(), ..Record::default() };
+        let body = encode_protobuf(&Resource::default(), &[record]);
+        let limits = Limits { value_depth: usize::MAX, ..Limits::STANDARD };
+        let mut groups = decode(&body, Encoding::Protobuf, &limits).unwrap();
+        groups.remove(0).records.remove(0).body
+    }
 
     #[track_caller]
     fn check(value: &Value, back: &Value) {
-        assert_eq!(&from_any(to_any(value, 0)), back);
+        assert_eq!(&sent(value), back);
     }
 
     #[test]
@@ -161,7 +141,7 @@ mod tests {
     fn what_is_nested_too_deep_is_sent_as_json_text() {
         let nested = |levels| (0..levels).fold(json!(7), |inner, _| json!([inner]));
         check(&nested(VALUE_DEPTH_MAX), &nested(VALUE_DEPTH_MAX));
-        let sent = from_any(to_any(&nested(100), 0));
+        let sent = sent(&nested(100));
         assert_eq!(depth(&sent), VALUE_DEPTH_MAX);
         let text = "[".repeat(100 - VALUE_DEPTH_MAX) + "7" + &"]".repeat(100 - VALUE_DEPTH_MAX);
         let innermost = (0..VALUE_DEPTH_MAX).fold(&sent, |it, _| &it[0]);

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use otlp::{Encoding, Id, Limits, Record, Resource, Severity};
+use otlp::{Encoder, Encoding, Id, Limits, Record, Resource, Severity};
 use proptest::prelude::*;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
@@ -63,6 +63,38 @@ proptest! {
             prop_assert_eq!(groups.len(), 1);
             prop_assert_eq!(&*groups[0].resource, &resource);
             prop_assert_eq!(&groups[0].records, &records);
+        }
+    }
+
+    /// What we write by hand is what the generated code would have written.
+    #[test]
+    fn the_generated_code_writes_the_same_protobuf(
+        resource in attributes(), records in prop::collection::vec(record(), 0..4)
+    ) {
+        let protobuf = otlp::encode_protobuf(&Resource { attributes: resource }, &records);
+        let read = ExportLogsServiceRequest::decode(&*protobuf).unwrap();
+        prop_assert_eq!(read.encode_to_vec(), protobuf);
+    }
+
+    /// A run of records that were encoded once is the request that has only them.
+    #[test]
+    fn a_run_of_encoded_records_is_a_request_of_its_own(
+        resource in attributes(),
+        records in prop::collection::vec(record(), 0..5),
+        cut in (0..6_usize, 0..6_usize),
+    ) {
+        let resource = Resource { attributes: resource };
+        let end = cut.1.min(records.len());
+        let range = cut.0.min(end)..end;
+        for encoding in Encoding::ALL {
+            let mut encoder = Encoder::new(encoding, &resource);
+            for record in &records {
+                encoder.push(&record.into());
+            }
+            prop_assert_eq!(encoder.len(), records.len());
+            let want = otlp::encode(encoding, &resource, &records[range.clone()]);
+            prop_assert_eq!(encoder.request(range.clone()), want);
+            prop_assert_eq!(encoder.request(0..9), otlp::encode(encoding, &resource, &records));
         }
     }
 

@@ -42,6 +42,11 @@ use crate::{
     switch::{self, view},
 };
 
+/// Most bytes that [`Reader::payloads_at`] reads at once, unless a single frame is longer.
+const SPAN_LEN_MAX: u64 = 256 << 10;
+/// Bytes between two frames that are worth reading to save a call.
+const GAP_LEN_MAX: u64 = 16 << 10;
+
 /// Reads the committed entries of a log, from the first.
 #[derive(Debug)]
 pub struct Reader {
@@ -217,6 +222,60 @@ impl Reader {
         });
         read.map_err(|source| ReadError::Io { path: self.path.clone(), source })
     }
+
+    /// Reads payloads by the offsets and lengths that [`Reader::next_entry`] gave out earlier, in that
+    /// order. Neighbours are read together; where something else stands now, the payload is what
+    /// [`Reader::payload_at`] finds there.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] as [`Reader::payload_at`] has it.
+    pub fn payloads_at(&self, places: &[(u64, u32)]) -> Result<Vec<Vec<u8>>, ReadError> {
+        let mut payloads = Vec::with_capacity(places.len());
+        let mut span = Vec::new();
+        let mut rest = places;
+        while let Some((start, _)) = rest.first() {
+            let (count, end) = span_of(rest);
+            let (together, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            rest = behind;
+            let len = usize::try_from(end - start).unwrap_or(0);
+            // Whatever is not read is not found below, and then read by itself.
+            span.resize(len, 0);
+            let read = self.file.as_ref().map_or(Ok(0), |file| file.read_at(&mut span, *start));
+            span.truncate(read.unwrap_or(0));
+            for (offset, len) in together {
+                match payload_in(&span, offset - start, *len) {
+                    Some(payload) => payloads.push(payload.to_vec()),
+                    None => payloads.push(self.payload_at(*offset)?),
+                }
+            }
+        }
+        Ok(payloads)
+    }
+}
+
+/// Returns how many of the first places are read at once, and where the last of them ends.
+fn span_of(places: &[(u64, u32)]) -> (usize, u64) {
+    let end_of =
+        |(offset, len): (u64, u32)| offset.saturating_add(HEADER_LEN as u64 + u64::from(len));
+    let Some(first) = places.first() else { return (0, 0) };
+    let (mut count, mut end) = (1, end_of(*first));
+    for place in places.iter().skip(1) {
+        let near = place.0 >= end && place.0 - end <= GAP_LEN_MAX;
+        if !near || end_of(*place) - first.0 > SPAN_LEN_MAX {
+            break;
+        }
+        (count, end) = (count + 1, end_of(*place));
+    }
+    (count, end)
+}
+
+/// Finds the payload of a frame inside a span.
+fn payload_in(span: &[u8], at: u64, len: u32) -> Option<&[u8]> {
+    let frame = span.get(usize::try_from(at).ok()?..)?;
+    let (header, behind) = frame.split_first_chunk::<HEADER_LEN>()?;
+    let header = Header::from_bytes(*header).ok()?;
+    behind.get(..header.payload_len()).filter(|it| it.len() as u64 == u64::from(len))
 }
 
 /// Why an entry was not read.

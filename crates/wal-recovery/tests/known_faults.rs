@@ -616,10 +616,50 @@ fn a_reader_sees_what_was_acknowledged_and_stops_there() {
     }
     assert_eq!(seen.iter().map(|it| it.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(reader.identity().unwrap().birth.as_ref().unwrap().node, "edge-1");
-    for (_, offset, payload) in seen {
-        assert_eq!(reader.payload_at(offset).unwrap(), payload);
+    for (_, offset, payload) in &seen {
+        assert_eq!(&reader.payload_at(*offset).unwrap(), payload);
     }
     assert_eq!(read(&vfs, names::WAL).unwrap(), log, "a reader changes nothing");
+    // Together, in any order, some left out, one asked for with a length that is not its own.
+    for order in [&[0, 1, 2, 3][..], &[3, 2, 1, 0], &[0, 3], &[2, 2], &[]] {
+        for wrong in 0..=order.len() {
+            let place = |(n, at): (usize, &usize)| {
+                let (_, offset, payload) = &seen[*at];
+                (*offset, u32::try_from(payload.len()).unwrap() + u32::from(n == wrong))
+            };
+            let places: Vec<_> = order.iter().enumerate().map(place).collect();
+            let want: Vec<_> = order.iter().map(|at| seen[*at].2.clone()).collect();
+            assert_eq!(reader.payloads_at(&places).unwrap(), want, "{places:?}");
+        }
+    }
+    assert!(reader.payloads_at(&[(log.len() as u64, 9)]).is_err(), "no frame stands there");
+}
+
+/// More and longer payloads than are read at once, near to one another and far apart.
+#[test]
+fn payloads_read_together_are_those_read_one_by_one() {
+    let lengths = [10, 300 << 10, 20, 20 << 10, 5, 5, 100 << 10, 100 << 10, 100 << 10, 7];
+    let frames = (1..).zip(lengths).flat_map(|(seq, len)| {
+        let payload = format!(r#"{{"seq":{seq},"event":{{"kind":"{}"}}}}"#, "x".repeat(len));
+        let header = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [header.to_vec(), payload.into_bytes()].concat()
+    });
+    let vfs = MemVfs::default();
+    write(&vfs, names::WAL, &frames.collect::<Vec<_>>());
+    write(&vfs, names::SAFE_SEQ, &10_u64.to_le_bytes());
+    let mut reader = Reader::open(&vfs, Path::new(DIR)).unwrap();
+    let mut seen = Vec::new();
+    while let Some(item) = reader.next_entry().unwrap() {
+        seen.push((
+            (item.offset, u32::try_from(item.payload.len()).unwrap()),
+            item.payload.to_vec(),
+        ));
+    }
+    assert_eq!(seen.len(), lengths.len());
+    for step in 1..4 {
+        let (places, payloads): (Vec<_>, Vec<_>) = seen.iter().step_by(step).cloned().unzip();
+        assert!(reader.payloads_at(&places).unwrap() == payloads, "every {step}");
+    }
 }
 
 #[test]

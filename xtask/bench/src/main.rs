@@ -1,6 +1,6 @@
-//! The benchmark of the log: beside what the device allows (floors) and beside other logs (peers).
+//! The benchmarks of the log and of the drain: beside floors and beside peers.
 //!
-//! `cargo xtask bench wal` starts it. The README says what each case means.
+//! `cargo xtask bench wal` and `cargo xtask bench drain` start them. The README says what each case means.
 //!
 //! | module     | what it does                                                        |
 //! |------------|---------------------------------------------------------------------|
@@ -18,12 +18,14 @@
 //! | `corpus`   | large logs, written fast                                            |
 //! | `open`     | the cases of opening and verifying them                             |
 //! | `memory`   | how much memory that takes                                          |
+//! | `drains`   | the cases of the drain                                              |
 //! | `machine`  | where the figures were made                                         |
 //! | `report`   | the tables and the file                                             |
 
 mod append;
 mod callers;
 mod corpus;
+mod drains;
 mod floors;
 mod machine;
 mod memory;
@@ -52,12 +54,13 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["wal", .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
+        ["wal" | drains::BENCH, .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
         }
-        ["wal", rest @ ..] => match Options::parse(rest) {
-            Ok(options) => wal(&options),
+        [bench @ ("wal" | drains::BENCH), rest @ ..] => match Options::parse(rest) {
+            Ok(options) if *bench == drains::BENCH => run(drains::BENCH, &options, drain),
+            Ok(options) => run("wal", &options, wal),
             Err(error) => {
                 eprintln!("{error}\n\n{HELP}");
                 return ExitCode::from(2);
@@ -65,6 +68,8 @@ fn main() -> ExitCode {
         },
         // A process of its own, so that its peak is that of one operation.
         [memory::COMMAND, what, dir] => memory::measure(what, dir.as_ref()),
+        [drains::MEASURE, dir, url, entries] => drains::measure_memory(dir.as_ref(), url, entries),
+        [drains::SINK] => drains::serve(),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);
@@ -79,11 +84,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn wal(options: &Options) -> Result<()> {
+type Measure = fn(&Options, &Path, &mut Report) -> Result<()>;
+
+fn run(bench: &'static str, options: &Options, measure: Measure) -> Result<()> {
     let out = &options.out;
     fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
     let data = options.data_dir()?;
-    let mut report = Report::new(options, &data)?;
+    let mut report = Report::new(bench, options, &data)?;
     println!("{}", report.heading());
     let done = measure(options, &data, &mut report);
     fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
@@ -95,7 +102,11 @@ fn wal(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+fn drain(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(drains::cases(data, options.entries)?, options, data, report)
+}
+
+fn wal(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
     run_cases(append::cases(), options, data, report)?;
     if open::CASES.iter().any(|it| options.wants(it)) {
         // Only now: nobody before needs gigabytes in memory beside them.

@@ -66,7 +66,7 @@ pub(crate) fn measure(what: &str, dir: &Path) -> Result<()> {
 }
 
 /// A figure of this process. `VmHWM` is the peak of `VmRSS`.
-fn status_kib(key: &str) -> Result<u64> {
+pub(crate) fn status_kib(key: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let value = status.lines().find_map(|line| line.strip_prefix(key));
     let value = value.and_then(|it| it.trim().strip_suffix(" kB")).context("a figure in kB")?;

@@ -10,13 +10,15 @@ use anyhow::{Context as _, Result, bail};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-cargo xtask bench [wal] [options]
+cargo xtask bench [wal|drain] [options]
 
-  --quick        three rounds of 0.3 s and a log of 64 MiB: does it run, roughly where are we
+  --quick        three rounds of 0.3 s and small logs: does it run, roughly where are we
   --dir D        where the data goes; a directory on the disk to be measured (default target/bench)
   --rounds N     rounds over all contestants (default 5)
   --seconds S    length of a round of one contestant (default 2)
-  --gib G        size of the log that is opened (default 1)
+  --gib G        wal: size of the log that is opened (default 1)
+  --entries N    drain: entries that are delivered; the largest backlog has five times as many
+                 (default 1000000)
   --case TEXT    only cases whose name contains TEXT; may be given again
   --only TEXT    only contestants whose name contains TEXT; may be given again
 
@@ -29,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) round: Duration,
     pub(crate) gib: f64,
+    pub(crate) entries: u64,
     pub(crate) out: PathBuf,
     dir: Option<PathBuf>,
     cases: Vec<String>,
@@ -43,6 +46,7 @@ impl Options {
             rounds: 5,
             round: Duration::from_secs(2),
             gib: 1.0,
+            entries: 1_000_000,
             out: PathBuf::from("target/bench"),
             dir: None,
             cases: Vec::new(),
@@ -58,6 +62,7 @@ impl Options {
                     res.rounds = 3;
                     res.round = Duration::from_millis(300);
                     res.gib = 1.0 / 16.0;
+                    res.entries = 50_000;
                 }
                 "--dir" => {
                     // A path is nobody's business but that of the machine.
@@ -65,7 +70,7 @@ impl Options {
                     res.given.extend(["--dir", "…"].map(str::to_owned));
                     continue;
                 }
-                "--rounds" | "--seconds" | "--gib" | "--case" | "--only" => {
+                "--rounds" | "--seconds" | "--gib" | "--entries" | "--case" | "--only" => {
                     let value = value()?;
                     res.set(word, value)?;
                     res.given.extend([(*word).to_owned(), quoted(value)]);
@@ -78,6 +83,9 @@ impl Options {
         if res.rounds == 0 || res.round.is_zero() || !(res.gib > 0.0 && res.gib <= 1024.0) {
             bail!("--rounds, --seconds and --gib are more than nothing");
         }
+        if res.entries < 1_000 {
+            bail!("--entries is at least 1000");
+        }
         Ok(res)
     }
 
@@ -85,6 +93,7 @@ impl Options {
         match option {
             "--rounds" => self.rounds = parse(option, value)?,
             "--seconds" => self.round = Duration::try_from_secs_f64(parse(option, value)?)?,
+            "--entries" => self.entries = parse(option, value)?,
             "--gib" => self.gib = parse(option, value)?,
             "--case" => self.cases.push(value.to_owned()),
             _ => self.only.push(value.to_owned()),

@@ -10,17 +10,20 @@ use crate::{
     options::Options,
     rounds::{Outcome, Role, Standing},
     sample::Sample,
-    targets::{Against, Bound, Figure, TARGETS, Verdict},
+    targets::{Against, Bound, Figure, Verdict, targets},
 };
 
 /// All there is to say about a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    #[serde(skip)]
+    bench: &'static str,
     command: String,
     machine: Machine,
     rounds: usize,
     seconds_a_round: f64,
     log_gib: f64,
+    entries: u64,
     cases: Vec<CaseReport>,
     targets: Vec<TargetReport>,
 }
@@ -66,24 +69,26 @@ struct TargetReport {
 }
 
 impl Report {
-    pub(crate) fn new(options: &Options, data: &Path) -> Result<Self> {
+    pub(crate) fn new(bench: &'static str, options: &Options, data: &Path) -> Result<Self> {
         let machine = Machine::here(data);
         anyhow::ensure!(
             !["tmpfs", "ramfs"].contains(&machine.filesystem.as_str()),
             "a sync costs nothing on {}: choose another --dir",
             machine.filesystem
         );
-        let command = format!("cargo xtask bench wal {}", options.given.join(" "));
+        let command = format!("cargo xtask bench {bench} {}", options.given.join(" "));
         Ok(Self {
+            bench,
             command: command.trim_end().to_owned(),
             machine,
             rounds: options.rounds,
             seconds_a_round: options.round.as_secs_f64(),
             log_gib: options.gib,
+            entries: options.entries,
             cases: Vec::new(),
             // Whatever is left out of a run on purpose is no target of it.
             targets: if options.wants_all() {
-                TARGETS.iter().map(|it| TargetReport::unmeasured(*it)).collect()
+                targets(bench).map(|it| TargetReport::unmeasured(*it)).collect()
             } else {
                 Vec::new()
             },
@@ -105,7 +110,7 @@ impl Report {
         if let Some(part) = outcome.used_by_others {
             writeln!(table, "\nothers used {:.0} % of the processors meanwhile", part * 100.0).ok();
         }
-        for target in TARGETS.iter().filter(|it| it.case == outcome.case) {
+        for target in targets(self.bench).filter(|it| it.case == outcome.case) {
             if let Some(verdict) = target.judge(&outcome) {
                 let report = TargetReport::measured(verdict);
                 let place = self.targets.iter_mut().find(|it| it.is_same(&report));
@@ -159,6 +164,7 @@ impl TargetReport {
             against: match target.against {
                 Against::Named(name) => name.to_owned(),
                 Against::BestPeer => "best peer".to_owned(),
+                Against::BestOfOurs => "fastest".to_owned(),
                 Against::Itself => "itself".to_owned(),
             },
             bound: match target.bound {
@@ -172,7 +178,7 @@ impl TargetReport {
 
     fn measured(verdict: Verdict) -> Self {
         let mut res = Self::unmeasured(verdict.target);
-        if verdict.target.against == Against::BestPeer {
+        if matches!(verdict.target.against, Against::BestPeer | Against::BestOfOurs) {
             write!(res.against, " ({})", verdict.against).ok();
         }
         Self { value: Some(verdict.value), met: Some(verdict.met), ..res }
@@ -182,7 +188,8 @@ impl TargetReport {
     fn is_same(&self, other: &Self) -> bool {
         (self.case, self.ours, self.figure, &self.bound)
             == (other.case, other.ours, other.figure, &other.bound)
-            && other.against.starts_with(&self.against)
+            && (other.against == self.against
+                || other.against.starts_with(&format!("{} (", self.against)))
     }
 }
 

@@ -29,6 +29,26 @@ pub(crate) mod name {
     pub(crate) const OPEN_FOREIGN: &str = "open, log without chain";
     pub(crate) const MEMORY: &str = "memory, log with chain";
     pub(crate) const MEMORY_FOREIGN: &str = "memory, log without chain";
+
+    pub(crate) const DRAIN_ONCE: &str = "drain";
+    pub(crate) const PROTOBUF: &str = "protobuf";
+    pub(crate) const JSON_VALUE: &str = "serde_json::Value of each payload";
+    pub(crate) const ENCODE_ALONE: &str = "parse + encode alone";
+    pub(crate) const OTEL: &str = "opentelemetry-otlp";
+    pub(crate) const OTEL_READY: &str = "opentelemetry-otlp, records parsed before";
+    pub(crate) const DRAIN_LARGEST: &str = "drain, largest backlog";
+    pub(crate) const DRAIN_MEMORY_LIMIT: &str = "64 MiB";
+    pub(crate) const BACKLOG_3: &str = "10³ entries";
+    pub(crate) const BACKLOG_4: &str = "10⁴ entries";
+    pub(crate) const BACKLOG_5: &str = "10⁵ entries";
+    pub(crate) const BACKLOG_6: &str = "10⁶ entries";
+    pub(crate) const BACKLOG_LARGEST: &str = "5·10⁶ entries";
+
+    pub(crate) const DRAIN: &str = "drain, end to end";
+    pub(crate) const DRAIN_ENCODE: &str = "drain, encode";
+    pub(crate) const DRAIN_PER_CORE: &str = "drain, end to end, per second of a core";
+    pub(crate) const DRAIN_BACKLOG: &str = "drain, as the backlog grows";
+    pub(crate) const DRAIN_MEMORY: &str = "drain, peak memory";
 }
 
 /// Which figure of ours.
@@ -48,6 +68,8 @@ pub(crate) enum Against {
     Named(&'static str),
     /// The peer with the best figure in this very run.
     BestPeer,
+    /// Whoever of ours has the best figure in this very run.
+    BestOfOurs,
     Itself,
 }
 
@@ -78,11 +100,14 @@ const fn target(
     Target { case, ours, figure, against, bound }
 }
 
-use Against::{BestPeer, Itself, Named};
+use Against::{BestOfOurs, BestPeer, Itself, Named};
 use Bound::{AtLeast, AtMost};
 use Figure::{P50, P99OverP50, Rate};
 
-/// Every target of the log.
+/// No backlog costs more than 1.3 times what the cheapest costs, by entry.
+const FLAT: f64 = 1.0 / 1.3;
+
+/// Every target.
 #[rustfmt::skip]
 pub(crate) const TARGETS: &[Target] = &[
     target(name::ONE_256, name::LOG, P50, Named(name::ZERO_FILLED), AtMost(1.10)),
@@ -102,6 +127,18 @@ pub(crate) const TARGETS: &[Target] = &[
     target(name::MEMORY, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
     target(name::MEMORY_FOREIGN, name::SURVEY, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
     target(name::MEMORY_FOREIGN, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
+    target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL), AtLeast(3.0)),
+    target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL_READY), AtLeast(3.0)),
+    target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::ENCODE_ALONE), AtLeast(0.7)),
+    target(name::DRAIN_PER_CORE, name::DRAIN_ONCE, Rate, Named(name::OTEL), AtLeast(3.0)),
+    target(name::DRAIN_PER_CORE, name::DRAIN_ONCE, Rate, Named(name::OTEL_READY), AtLeast(3.0)),
+    target(name::DRAIN_PER_CORE, name::DRAIN_ONCE, Rate, Named(name::ENCODE_ALONE), AtLeast(0.7)),
+    target(name::DRAIN_BACKLOG, name::BACKLOG_3, Rate, BestOfOurs, AtLeast(FLAT)),
+    target(name::DRAIN_BACKLOG, name::BACKLOG_4, Rate, BestOfOurs, AtLeast(FLAT)),
+    target(name::DRAIN_BACKLOG, name::BACKLOG_5, Rate, BestOfOurs, AtLeast(FLAT)),
+    target(name::DRAIN_BACKLOG, name::BACKLOG_6, Rate, BestOfOurs, AtLeast(FLAT)),
+    target(name::DRAIN_BACKLOG, name::BACKLOG_LARGEST, Rate, BestOfOurs, AtLeast(FLAT)),
+    target(name::DRAIN_MEMORY, name::DRAIN_LARGEST, Rate, Named(name::DRAIN_MEMORY_LIMIT), AtMost(1.0)),
 ];
 
 /// A target and what came of it.
@@ -127,8 +164,12 @@ impl Target {
         let (against, value) = match self.against {
             Named(name) => (name, ours.ratio_to(find(name)?, figure)),
             BestPeer => {
-                let peer = best_peer(outcome, self.figure)?;
+                let peer = best(outcome, Role::Peer, self.figure)?;
                 (peer.name, ours.ratio_to(peer, figure))
+            }
+            BestOfOurs => {
+                let best = best(outcome, Role::Ours, self.figure)?;
+                (best.name, ours.ratio_to(best, figure))
             }
             Itself => (ours.name, crate::sample::median(ours.rounds.iter().map(figure))),
         };
@@ -140,13 +181,19 @@ impl Target {
     }
 }
 
-fn best_peer(outcome: &Outcome, figure: Figure) -> Option<&Standing> {
-    let peers = outcome.results.iter().filter(|it| it.role == Role::Peer);
+fn best(outcome: &Outcome, role: Role, figure: Figure) -> Option<&Standing> {
+    let all = outcome.results.iter().filter(|it| it.role == role);
     let by_p50 = |it: &&Standing| it.medians().p50_us;
     match figure {
-        P50 | P99OverP50 => peers.min_by(|a, b| by_p50(a).total_cmp(&by_p50(b))),
-        Rate => peers.max_by(|a, b| a.medians().rate.total_cmp(&b.medians().rate)),
+        P50 | P99OverP50 => all.min_by(|a, b| by_p50(a).total_cmp(&by_p50(b))),
+        Rate => all.max_by(|a, b| a.medians().rate.total_cmp(&b.medians().rate)),
     }
+}
+
+/// The targets of one benchmark.
+pub(crate) fn targets(bench: &str) -> impl Iterator<Item = &'static Target> {
+    let drains = bench == crate::drains::BENCH;
+    TARGETS.iter().filter(move |it| it.case.starts_with(crate::drains::BENCH) == drains)
 }
 
 #[cfg(test)]
@@ -179,6 +226,7 @@ mod tests {
         assert_eq!(judge(P50, BestPeer, AtMost(1.0)).against, name::RAFT_ENGINE);
         assert!(judge(P50, BestPeer, AtMost(1.0)).met);
         assert!(!judge(P99OverP50, Itself, AtMost(3.0)).met);
+        assert_eq!(judge(Rate, BestOfOurs, AtLeast(1.0)).against, name::LOG);
         assert!(target("x", "not there", Rate, Itself, AtLeast(0.0)).judge(&outcome).is_none());
     }
 

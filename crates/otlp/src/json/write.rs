@@ -1,56 +1,48 @@
 //! Records to JSON.
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use serde_json::{Map, Value};
 
 use crate::{
-    Id, Record, Resource,
+    Id, RecordRef,
     value::{Wire, to_wire},
+    view::{self, ValueRef},
 };
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Request<'a> {
-    resource_logs: [ResourceLogs<'a>; 1],
-}
+/// Between two records.
+pub(crate) const COMMA: u8 = b',';
 
-impl<'a> Request<'a> {
-    pub(super) fn new(resource: &'a Resource, records: &'a [Record]) -> Self {
-        let resource = WireResource { attributes: Pairs { map: &resource.attributes, depth: 0 } };
-        Self {
-            resource_logs: [ResourceLogs {
-                resource,
-                scope_logs: [ScopeLogs { log_records: Records(records) }],
-            }],
-        }
+/// Appends a request: one resource, and log records with commas between them.
+pub(crate) fn request(resource: &[u8], log_records: &[u8], out: &mut Vec<u8>) {
+    let parts = [
+        br#"{"resourceLogs":[{"resource":"#,
+        resource,
+        br#","scopeLogs":[{"logRecords":["#,
+        log_records,
+        b"]}]}]}",
+    ];
+    out.reserve(parts.iter().map(|it| it.len()).sum());
+    for part in parts {
+        out.extend_from_slice(part);
     }
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceLogs<'a> {
-    resource: WireResource<'a>,
-    scope_logs: [ScopeLogs<'a>; 1],
-}
-
-#[derive(Debug, Serialize)]
-struct WireResource<'a> {
-    attributes: Pairs<'a>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ScopeLogs<'a> {
-    log_records: Records<'a>,
-}
-
-#[derive(Debug)]
-struct Records<'a>(&'a [Record]);
-
-impl Serialize for Records<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(LogRecord::from))
+/// Appends a resource.
+pub(crate) fn resource(attributes: &view::Pairs<'_>, out: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    struct WireResource<'a> {
+        attributes: Pairs<'a>,
     }
+    append(&WireResource { attributes: Pairs { pairs: attributes.as_slice(), depth: 0 } }, out);
+}
+
+/// Appends a log record.
+pub(crate) fn log_record(record: &RecordRef<'_>, out: &mut Vec<u8>) {
+    append(&LogRecord::from(record), out);
+}
+
+fn append(value: &impl Serialize, out: &mut Vec<u8>) {
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "strings, numbers and structs always serialize");
 }
 
 /// What equals the default of protobuf is left out, as protobuf does.
@@ -80,20 +72,20 @@ struct LogRecord<'a> {
     event_name: &'a str,
 }
 
-impl<'a> From<&'a Record> for LogRecord<'a> {
-    fn from(record: &'a Record) -> Self {
+impl<'a> From<&'a RecordRef<'_>> for LogRecord<'a> {
+    fn from(record: &'a RecordRef<'_>) -> Self {
         Self {
             time_unix_nano: record.time_unix_nano,
             observed_time_unix_nano: record.observed_time_unix_nano,
             severity_number: record.severity.0,
-            severity_text: &record.severity_text,
-            body: (!record.body.is_null()).then_some(Any { value: &record.body, depth: 0 }),
-            attributes: Pairs { map: &record.attributes, depth: 0 },
+            severity_text: record.severity_text,
+            body: (record.body != ValueRef::Null).then_some(Any { value: &record.body, depth: 0 }),
+            attributes: Pairs { pairs: record.attributes.as_slice(), depth: 0 },
             dropped_attributes_count: record.dropped_attributes_count,
             flags: record.flags,
             trace_id: record.trace_id.map(Hex),
             span_id: record.span_id.map(Hex),
-            event_name: &record.event_name,
+            event_name: record.event_name,
         }
     }
 }
@@ -110,7 +102,7 @@ impl<const N: usize> Serialize for Hex<N> {
 /// Attributes, or a map inside a value.
 #[derive(Clone, Copy, Debug)]
 struct Pairs<'a> {
-    map: &'a Map<String, Value>,
+    pairs: &'a [view::Pair<'a>],
     depth: usize,
 }
 
@@ -122,7 +114,7 @@ impl Serialize for Pairs<'_> {
             value: Any<'a>,
         }
         serializer.collect_seq(
-            self.map
+            self.pairs
                 .iter()
                 .map(|(key, value)| Pair { key, value: Any { value, depth: self.depth } }),
         )
@@ -132,7 +124,7 @@ impl Serialize for Pairs<'_> {
 /// One value.
 #[derive(Clone, Copy, Debug)]
 struct Any<'a> {
-    value: &'a Value,
+    value: &'a ValueRef<'a>,
     depth: usize,
 }
 
@@ -155,8 +147,10 @@ impl Serialize for Any<'_> {
                 let values: Vec<_> = items.iter().map(|value| Any { value, depth }).collect();
                 object.serialize_entry("arrayValue", &Values { values })?;
             }
-            Wire::Map(map) => {
-                object.serialize_entry("kvlistValue", &Values { values: Pairs { map, depth } })?;
+            Wire::Map(pairs) => {
+                let pairs = pairs.as_slice();
+                object
+                    .serialize_entry("kvlistValue", &Values { values: Pairs { pairs, depth } })?;
             }
         }
         object.end()

@@ -323,9 +323,8 @@ pub(super) fn identity(vfs: &dyn Vfs, dir: &Path) -> Result<(String, WalId), Rea
 }
 
 fn read(reader: &Reader, entries: &[EntryRef]) -> Input {
-    let payloads: Result<Vec<_>, _> =
-        entries.iter().map(|it| reader.payload_at(it.offset)).collect();
-    payloads.map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
+    let places: Vec<_> = entries.iter().map(|it| (it.offset, it.len)).collect();
+    reader.payloads_at(&places).map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
 }
 
 pub(super) fn written(result: io::Result<()>) -> Input {
