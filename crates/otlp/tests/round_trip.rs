@@ -88,7 +88,9 @@ proptest! {
         let range = cut.0.min(end)..end;
         for encoding in Encoding::ALL {
             let mut encoder = Encoder::new(encoding, &resource);
-            records.iter().for_each(|it| encoder.push(&it.into()));
+            for record in &records {
+                encoder.push(&record.into());
+            }
             prop_assert_eq!(encoder.len(), records.len());
             let want = otlp::encode(encoding, &resource, &records[range.clone()]);
             prop_assert_eq!(encoder.request(range.clone()), want);
