@@ -240,21 +240,14 @@ mod tests {
     #[test]
     fn what_piled_up_while_nothing_could_be_sent_leaves_by_class() {
         let bounds = Bounds { entries: 1, max_age: Some(HOUR), ..ALL };
-        let day = 86_400;
-        let mut backlog = queue(&[(Action, 0), (Lifecycle, 1), (Decision, 2), (Error, 9)]);
-        assert_eq!(seqs(&backlog.take(bounds, at(10))), [4]);
-        assert_eq!(seqs(&backlog.take(bounds, at(3 * day))), [3]);
-        // The hours before and after the outage count together.
-        assert_eq!(seqs(&backlog.take(bounds, at(3 * day + 60))), [1]);
-        backlog.push(Action, Slot { seq: Seq::new(5).unwrap(), offset: 0, len: 1, written: 20 });
-        for minute in (10..55).step_by(5) {
-            let now = 3 * day + minute * 60;
-            backlog
-                .push(Error, Slot { seq: Seq::new(6).unwrap(), offset: 0, len: 1, written: now });
-            backlog.take(Bounds { entries: 0, ..bounds }, at(now));
+        let back = 3 * 86_400;
+        let mut backlog = queue(&[&[(Lifecycle, 0)][..], &[(Error, 100); 20]].concat());
+        assert_eq!(seqs(&backlog.take(bounds, at(200))), [2]);
+        // Ten minutes of the outage count, and the time since: an hour only behind the last of these.
+        for (seq, passed) in (3..).zip((0..=3_000).step_by(500)) {
+            assert_eq!(seqs(&backlog.take(bounds, at(back + passed))), [seq], "{passed}");
         }
-        assert_eq!(backlog.first_pending(), Seq::new(2));
-        assert_eq!(seqs(&backlog.take(bounds, at(3 * day + 3_700))), [2]);
+        assert_eq!(seqs(&backlog.take(bounds, at(back + 3_001))), [1]);
     }
 
     proptest! {
