@@ -1,5 +1,6 @@
 //! What is told: each story is a function that starts real processes and checks what it sees.
 
+mod collector;
 pub mod demo;
 mod disk;
 pub mod drill;

@@ -66,6 +66,11 @@ fn a_log_that_is_replaced_acknowledges_nothing_any_more() {
 }
 
 #[test]
+fn a_collector_that_is_away_costs_nothing_and_gets_everything_later() {
+    holds("collector-offline");
+}
+
+#[test]
 fn a_first_start_on_a_full_disk_says_so_and_leaves_nothing() {
     holds("disk-full-at-first-start");
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
-    stories::{Narrator, Verdicts, disk, replaced},
+    stories::{Narrator, Verdicts, collector, disk, replaced},
 };
 
 /// A fault and what is believed about it.
@@ -84,6 +84,7 @@ pub const ALL: &[Drill] = &[
     disk::FULL_AT_FIRST_START,
     disk::READ_ONLY_AT_FIRST_START,
     disk::FULL_AT_RECOVERY,
+    collector::OFFLINE,
 ];
 
 impl Drill {
