@@ -1,7 +1,7 @@
-#![allow(dead_code, reason = "each test uses a part of it")]
 //! A collector that answers as a script says, and the log that is drained to it.
 //!
 //! The collector speaks HTTP by hand: what it does on purpose, no HTTP library would do.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
     collections::BTreeSet,
