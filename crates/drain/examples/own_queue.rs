@@ -44,15 +44,18 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let dir = dir.path();
     for (kind, what) in [("autonomy.lifecycle", "boot"), ("autonomy.error", "arm stuck")] {
-        push(dir, kind, what)?;
+        push(dir.path(), kind, what)?;
     }
-    if let Some(collector) = std::env::args().nth(1) {
-        println!("{}", deliver(dir, &collector)??);
-        return Ok(());
+    match std::env::args().nth(1) {
+        Some(collector) => println!("{}", deliver(dir.path(), &collector)??),
+        None => show(dir.path())?,
     }
+    Ok(())
+}
 
+/// Shows an outage, lost progress, and what is new, with two events in the queue.
+fn show(dir: &Path) -> Result<()> {
     // A port that nobody listens on any more: the outage.
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let collector = listener.local_addr()?.to_string();
@@ -237,4 +240,17 @@ fn take_requests(listener: &TcpListener, many: usize) -> Result<(usize, BTreeSet
         write!(stream, "HTTP/1.0 200 OK\r\nContent-Type: {kind}\r\nContent-Length: 0\r\n\r\n")?;
     }
     Ok((records, ids))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_delivered_at_least_once_and_under_the_same_ids() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        push(dir.path(), "autonomy.lifecycle", "boot")?;
+        push(dir.path(), "autonomy.error", "arm stuck")?;
+        show(dir.path())
+    }
 }

@@ -62,3 +62,20 @@ fn receive(body: &[u8], encoding: Encoding) -> Result<Vec<u8>, Box<dyn Error>> {
     let partial = PartialSuccess { rejected: refused.len() as u64, message: refused.join(", ") };
     Ok(encode_response((partial.rejected > 0).then_some(&partial), encoding))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_receiver_refuses_errors_in_both_encodings() {
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            let refused = |severity| {
+                let request = encode(encoding, &Resource::default(), &[record("x", severity)]);
+                let answer = receive(&request, encoding).unwrap();
+                decode_response(&answer, encoding).unwrap().map_or(0, |it| it.rejected)
+            };
+            assert_eq!((refused(Severity::INFO), refused(Severity::ERROR)), (0, 1));
+        }
+    }
+}
