@@ -181,9 +181,10 @@ fn the_index_has_one_anchor_for_each_code_and_links_to_its_page() {
 }
 
 /// Where codes are given out beside the sets above.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 13] = [
     "bins/otel-sink/src",
     "crates/cli/src",
+    "crates/drain/src/texts.rs",
     "crates/orchestrator/src/server/error.rs",
     "crates/orchestrator/src/server/refusal.rs",
     "crates/otlp-receiver/src",
@@ -191,6 +192,7 @@ const SOURCES: [&str; 11] = [
     "crates/policy/src/rego/error.rs",
     "crates/policy/src/slots/pair.rs",
     "crates/policy/src/slots/slot.rs",
+    "crates/runtime/src/exporter",
     "crates/runtime/src/policies.rs",
     "crates/runtime/src/server.rs",
 ];
@@ -507,8 +509,9 @@ fn each_check_finds_its_breach() {
     let mut commands = BTreeMap::new();
     leaves(&cli::command(), "", &mut commands);
     let drain = &commands["autonomy telemetry drain"];
-    let flaws = flaws_of_command("drain", drain, "| a |\n|---|\n| `--dir` |\n\n`--follow`, flush");
+    let flaws =
+        flaws_of_command("drain", drain, "| a |\n|---|\n| `--dir` |\n\n`--for-ever`, flush");
     assert!(flaws.contains(&"drain: --endpoint has no row".to_owned()), "{flaws:?}");
-    assert!(flaws.contains(&"drain: there is no --follow".to_owned()), "{flaws:?}");
+    assert!(flaws.contains(&"drain: there is no --for-ever".to_owned()), "{flaws:?}");
     assert!(!flaws.iter().any(|it| it.contains("--dir")), "{flaws:?}");
 }

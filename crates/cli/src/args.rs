@@ -62,7 +62,7 @@ pub(crate) enum Command {
     /// Reads telemetry out of a log and sends it to a collector.
     #[command(subcommand)]
     Telemetry(Telemetry),
-    /// Looks into a write-ahead log; never changes one.
+    /// Looks into a write-ahead log, archives, repairs and seals it.
     #[command(subcommand)]
     Wal(Wal),
     /// Builds, loads and tries policies.

@@ -29,7 +29,7 @@ use prometheus_client::{
 /// Content type of the text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Writes the metrics of a state.
+/// Writes the metrics of a state. The help texts have no full stop: the encoder adds it.
 pub(crate) fn text(status: &RuntimeStatus) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("autonomy");
     let mode = match status.mode {
@@ -39,7 +39,7 @@ pub(crate) fn text(status: &RuntimeStatus) -> Result<String, fmt::Error> {
     };
     registry.register(
         "runtime",
-        "The runtime.",
+        "The runtime",
         Info::new([
             ("node", status.node.clone()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -48,14 +48,14 @@ pub(crate) fn text(status: &RuntimeStatus) -> Result<String, fmt::Error> {
         ]),
     );
     let uptime = gauge(status.uptime_seconds);
-    registry.register_with_unit("uptime", "Time since the start.", Unit::Seconds, uptime);
+    registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, uptime);
     let wal = &status.wal;
     let healthy = gauge(u64::from(wal.health == "ok"));
-    registry.register("wal_healthy", "1, or 0 when the log has stopped.", healthy);
-    registry.register("wal_last_seq", "Last acknowledged entry.", gauge(wal.last_seq));
-    registry.register_with_unit("wal_size", "Length of the log.", Unit::Bytes, gauge(wal.bytes));
+    registry.register("wal_healthy", "1, or 0 when the log has stopped", healthy);
+    registry.register("wal_last_seq", "Last acknowledged entry", gauge(wal.last_seq));
+    registry.register_with_unit("wal_size", "Length of the log", Unit::Bytes, gauge(wal.bytes));
     if let Some(lag) = wal.lag {
-        registry.register("wal_lag", "Entries after the last settled one.", gauge(lag));
+        registry.register("wal_lag", "Entries after the last settled one", gauge(lag));
     }
     if let Some(exporter) = &status.exporter {
         export(registry.sub_registry_with_prefix("export"), exporter);
@@ -75,20 +75,20 @@ fn export(registry: &mut Registry, status: &ExporterStatus) {
     ] {
         accepted.get_or_create(&vec![("class", class)]).inc_by(count);
     }
-    registry.register("accepted", "Entries that the collector accepted.", accepted);
+    registry.register("accepted", "Entries that the collector accepted", accepted);
     for (name, help, count) in [
-        ("dead_lettered", "Entries that the collector refused for good.", status.dead_lettered),
-        ("batches", "Batches begun.", status.batches),
-        ("requests", "Requests sent.", status.requests),
-        ("retries", "Requests sent again after a failure.", status.retries),
+        ("dead_lettered", "Entries that the collector refused for good", status.dead_lettered),
+        ("batches", "Batches begun", status.batches),
+        ("requests", "Requests sent", status.requests),
+        ("retries", "Requests sent again after a failure", status.retries),
     ] {
         registry.register(name, help, counter(count));
     }
     let bytes = counter(status.bytes);
-    registry.register_with_unit("sent", "All requests before compression.", Unit::Bytes, bytes);
-    registry.register("pending", "Entries that waited at the last look.", gauge(status.pending));
+    registry.register_with_unit("sent", "All requests before compression", Unit::Bytes, bytes);
+    registry.register("pending", "Entries that waited at the last look", gauge(status.pending));
     let up = status.state != ExporterState::Stopped && status.last_error.is_none();
-    registry.register("up", "1 when the last pass delivered everything.", gauge(u64::from(up)));
+    registry.register("up", "1 when the last pass delivered everything", gauge(u64::from(up)));
 }
 
 type Whole = Gauge<u64, AtomicU64>;
@@ -177,6 +177,16 @@ mod tests {
         ));
         want.sort();
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn every_help_text_is_one_sentence() {
+        let text = text(&status()).unwrap();
+        let helps: Vec<_> = text.lines().filter(|it| it.starts_with("# HELP ")).collect();
+        assert_eq!(helps.len(), 14, "{helps:?}");
+        for help in helps {
+            assert!(help.ends_with('.') && !help.ends_with(".."), "{help}");
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::parse_duration;
 /// How a collector is reached and how much it gets at once.
 #[derive(Args, Debug)]
 pub(crate) struct CollectorArgs {
-    /// Base URL of the collector; /v1/logs is appended [env: OTEL_EXPORTER_OTLP_ENDPOINT].
+    /// Base URL of the collector, for example http://127.0.0.1:4318; /v1/logs is appended
+    /// [env: OTEL_EXPORTER_OTLP_ENDPOINT].
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// Time limit of one request, for example 10s or 500ms [default: 10s].

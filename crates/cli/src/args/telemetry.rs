@@ -1,4 +1,5 @@
 //! Options of the commands about telemetry.
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
 use std::path::PathBuf;
 
@@ -64,7 +65,8 @@ pub(crate) enum DeadLetter {
 
 #[derive(Args, Debug)]
 pub(crate) struct Export {
-    /// Directory of the log: the --wal-dir of the runtime.
+    /// Directory of the log: the --wal-dir of the runtime
+    /// [default: $XDG_STATE_HOME/autonomyops/telemetry].
     #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     /// File to write, or `-` for stdout. A file appears only when it is complete.
@@ -78,7 +80,8 @@ pub(crate) struct Export {
 
 #[derive(Args, Debug)]
 pub(crate) struct Drain {
-    /// Directory of the log: the --wal-dir of the runtime.
+    /// Directory of the log: the --wal-dir of the runtime
+    /// [default: $XDG_STATE_HOME/autonomyops/telemetry].
     #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
@@ -100,7 +103,8 @@ pub(crate) struct Drain {
 
 #[derive(Args, Debug)]
 pub(crate) struct DeadLetterList {
-    /// Directory of the log: the --wal-dir of the runtime.
+    /// Directory of the log: the --wal-dir of the runtime
+    /// [default: $XDG_STATE_HOME/autonomyops/telemetry].
     #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
@@ -109,7 +113,8 @@ pub(crate) struct DeadLetterList {
 
 #[derive(Args, Debug)]
 pub(crate) struct DeadLetterRetry {
-    /// Directory of the log: the --wal-dir of the runtime.
+    /// Directory of the log: the --wal-dir of the runtime
+    /// [default: $XDG_STATE_HOME/autonomyops/telemetry].
     #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
@@ -121,7 +126,8 @@ pub(crate) struct DeadLetterRetry {
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("which").required(true))]
 pub(crate) struct DeadLetterPurge {
-    /// Directory of the log: the --wal-dir of the runtime.
+    /// Directory of the log: the --wal-dir of the runtime
+    /// [default: $XDG_STATE_HOME/autonomyops/telemetry].
     #[arg(long, alias = "wal-dir")]
     pub(crate) dir: Option<PathBuf>,
     /// Gives nothing up; only what was delivered leaves the file.

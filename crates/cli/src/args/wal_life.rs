@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use api::size::parse_size;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::{Span, SpanRelativeTo};
 use wal_recovery::archive::Keep;
 
@@ -26,15 +26,16 @@ pub(crate) struct WalArchive {
 }
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("how").required(true))]
 pub(crate) struct WalRepair {
     /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     /// Says what is damaged and what would be done; changes nothing.
-    #[arg(long, conflicts_with = "reason", required_unless_present = "reason")]
+    #[arg(long, group = "how")]
     pub(crate) dry_run: bool,
     /// Repairs, and records this in the new log.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, group = "how", value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Who repairs, recorded in the new log [default: the user id of the process].
     #[arg(long, value_name = "NAME")]

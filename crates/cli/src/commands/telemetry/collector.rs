@@ -22,11 +22,15 @@ pub(crate) fn settings(
         let failure = Failure::of(Exit::Usage, error.code(), &error);
         match error {
             SettingsError::Variable { .. } => failure,
-            SettingsError::HalfClient { .. } | SettingsError::File { .. } => failure.hint(format!(
+            SettingsError::HalfClient { .. } => failure.hint(format!(
                 "pass --client-cert and --client-key, or set {} and {}",
                 env::OTLP_CLIENT_CERTIFICATE.all,
                 env::OTLP_CLIENT_KEY.all
             )),
+            SettingsError::File { .. } => failure.hint(
+                "check path, owner and mode; it is named by --ca-file, --client-cert, --client-key or \
+                 an OTEL_EXPORTER_OTLP_* variable",
+            ),
         }
     })
 }
@@ -58,7 +62,18 @@ pub(super) fn connect(args: &CollectorArgs, context: Context<'_>) -> Result<Coll
 
 /// Explains a collector that cannot even be tried.
 pub(crate) fn unusable(error: &CollectorError) -> Failure {
-    Failure::of(Exit::Usage, error.code(), error)
+    let failure = Failure::of(Exit::Usage, error.code(), error);
+    match error {
+        CollectorError::Endpoint { .. } => {
+            failure.hint("give the whole URL, for example http://127.0.0.1:4318")
+        }
+        CollectorError::Header { .. } => failure.hint(format!(
+            "--header takes name=value; {} takes name=value,name=value with values percent-encoded",
+            env::OTLP_HEADERS.all
+        )),
+        CollectorError::Tls(_) => failure.hint("certificates and keys are files in PEM"),
+        CollectorError::Client(_) => failure,
+    }
 }
 
 /// Explains a drain that did not deliver everything.
@@ -90,7 +105,7 @@ pub(super) fn locked(error: &dyn std::error::Error, lock: &DrainLockError) -> Fa
         DrainLockError::Io { source, .. } => {
             let mut failure = Failure::of(Exit::Failed, "DRAIN_LOCK", error);
             failure.cause = vec![source.to_string()];
-            failure
+            failure.hint("check owner and mode of the log directory")
         }
     }
 }
@@ -127,6 +142,15 @@ pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str
         Stop::Refused { .. } => {
             said.hint(format!("check the endpoint and {}", env::OTLP_HEADERS.all))
         }
-        _ => said,
+        Stop::Unreadable { .. } => said.hint(format!(
+            "what answers at {url} is no collector: check the endpoint and proxies before it"
+        )),
+        Stop::TooLarge { .. } => {
+            said.hint("raise the limit of the collector; what is behind that event is in the log")
+        }
+        Stop::LogChanged { .. } | Stop::LettersChanged { .. } => {
+            said.hint("run the same command again")
+        }
+        Stop::Local { .. } | Stop::Misuse { .. } => said,
     }
 }

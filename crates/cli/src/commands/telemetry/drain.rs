@@ -50,13 +50,24 @@ pub(crate) fn run(args: &Drain, context: Context<'_>) -> Result<Exit, Failure> {
         Ok(report) => {
             match output {
                 Output::Json => print_json(&report)?,
-                Output::Text => writeln!(io::stdout().lock(), "{report}")?,
+                Output::Text => writeln!(io::stdout().lock(), "{}", told(&report))?,
             }
             // What the collector refused for good is kept, but it was not delivered.
             Ok(if report.dead_lettered > 0 { Exit::Partial } else { Exit::Done })
         }
         Err(Ended::Drain(error)) => Err(failed(error, &course.collector.shown())),
         Err(Ended::Signals(error)) => Err(Failure::process(&error)),
+    }
+}
+
+/// The last line. Who follows can be stopped while entries wait: that is no delivery of everything.
+fn told(report: &Report) -> String {
+    match report.pending.total() {
+        0 => report.to_string(),
+        pending => {
+            let sent = report.accepted.total();
+            format!("drain stopped: {sent} events sent, {pending} are still in the log")
+        }
     }
 }
 
@@ -106,5 +117,21 @@ impl Course {
             }
         }
         Ok(self.consumer.report())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drain::PerClass;
+
+    use super::*;
+
+    #[test]
+    fn a_drain_that_is_stopped_while_entries_wait_is_not_complete() {
+        let mut report =
+            Report { accepted: PerClass { error: 3, ..PerClass::default() }, ..Report::default() };
+        assert_eq!(told(&report), "drain complete: 3 events sent");
+        report.pending = PerClass { action: 2, ..PerClass::default() };
+        assert_eq!(told(&report), "drain stopped: 3 events sent, 2 are still in the log");
     }
 }
