@@ -60,15 +60,17 @@ fn list(output: Output) -> Result<Exit, Failure> {
 }
 
 fn find(code: &str) -> Option<&'static Page> {
-    PAGES.iter().find(|it| it.code.eq_ignore_ascii_case(code))
+    // A code of an answer and a reason of a policy may differ in nothing but case.
+    let exact = PAGES.iter().find(|it| it.code == code);
+    exact.or_else(|| PAGES.iter().find(|it| it.code.eq_ignore_ascii_case(code)))
 }
 
-/// Whether [`run`] has a page for `code`.
+/// Whether [`run`] has more to say about `code` than an error has said already: a page of its own.
 pub(crate) fn knows(code: &str) -> bool {
-    find(code).is_some()
+    find(code).is_some_and(|it| it.text.contains("\n## "))
 }
 
-/// Returns every code that has a page, in order.
+/// Returns every code, in order.
 pub fn explained_codes() -> impl Iterator<Item = &'static str> {
     PAGES.iter().map(|it| it.code)
 }
@@ -111,9 +113,10 @@ mod tests {
     #[test]
     fn a_code_is_found_in_any_case_and_has_its_own_page() {
         for page in PAGES {
-            for asked in [page.code.to_owned(), page.code.to_lowercase(), page.code.to_uppercase()]
-            {
-                assert_eq!(find(&asked).map(|it| it.code), Some(page.code));
+            assert_eq!(find(page.code).map(|it| it.code), Some(page.code));
+            for asked in [page.code.to_lowercase(), page.code.to_uppercase()] {
+                let found = find(&asked).map(|it| it.code);
+                assert!(found.is_some_and(|it| it.eq_ignore_ascii_case(page.code)));
             }
             assert!(page.text.starts_with(&format!("# {}\n", page.code)));
             assert!(!page.title.is_empty() && !page.title.contains('\n'), "{}", page.code);
