@@ -56,7 +56,11 @@ impl Witness for Nobody {
 
 /// Shows a damaged log to a witness. Behind the damage the entries prove nothing, but what they say is
 /// better known than not.
-pub(super) fn show(vfs: &dyn Vfs, dir: &Path, witness: &mut dyn Witness) -> Result<(), RepairError> {
+pub(super) fn show(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    witness: &mut dyn Witness,
+) -> Result<(), RepairError> {
     let path = dir.join(names::WAL);
     let file = match vfs.open(&path, OpenMode::Read) {
         Ok(file) => file,

@@ -75,11 +75,7 @@ pub(crate) struct End {
 }
 
 /// Walks over what is left of a file. `promised` says that the safe point names a frame which is not there.
-pub(crate) fn end_of_log(
-    frames: &mut FrameReader,
-    stop: Stop,
-    promised: bool,
-) -> io::Result<End> {
+pub(crate) fn end_of_log(frames: &mut FrameReader, stop: Stop, promised: bool) -> io::Result<End> {
     let most = if promised { ZEROS_LEN_MAX } else { u64::MAX };
     let (tail, impossible) = match stop {
         Stop::Phantom => (Tail::Phantoms { frames: 1 + count_whole(frames)? }, None),
