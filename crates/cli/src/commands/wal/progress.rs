@@ -18,8 +18,11 @@ const ATTEMPTS: usize = 4;
 /// Progress, or why it is none.
 type Judged = Result<Progress, ProgressReadError>;
 
-/// Reads the progress of a log; `None` for a log without entries. Returns the log as it was seen last.
-pub(super) fn beside(dir: &Path, seen: Survey) -> Result<(Survey, Option<Judged>), SurveyError> {
+/// A log and its progress; `None` for a log without entries.
+type Seen = (Survey, Option<Judged>);
+
+/// Reads the progress of a log that was looked at. Returns the log as it was seen last.
+pub(super) fn beside(dir: &Path, seen: Survey) -> Result<Seen, SurveyError> {
     let look = || survey(&OsVfs, dir, Overrides::default());
     agree(seen, look, |wal_id| load_progress(&OsVfs, dir, wal_id)).and_then(|it| {
         it.ok_or_else(|| SurveyError::Io {
@@ -34,7 +37,7 @@ fn agree(
     mut seen: Survey,
     mut look: impl FnMut() -> Result<Survey, SurveyError>,
     mut load: impl FnMut(WalId) -> Judged,
-) -> Result<Option<(Survey, Option<Judged>)>, SurveyError> {
+) -> Result<Option<Seen>, SurveyError> {
     for _ in 0..ATTEMPTS {
         let Some((wal_id, last)) = end_of(&seen) else { return Ok(Some((seen, None))) };
         let progress = match load(wal_id) {
