@@ -364,6 +364,11 @@ fn a_log_with_an_open_call_is_not_archived() {
     node.write("telemetry.wal", &log[..at]);
     node.write("telemetry.safe_seq", &(count as u64 - 1).to_le_bytes());
     assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+    // Whoever holds the log may be about to record an outcome, or another call.
+    let held = fs::File::create(node.stack.wal_dir().join("telemetry.lock")).unwrap();
+    held.lock().unwrap();
+    node.refused(&["archive"], 75, "WAL_LOCKED");
+    drop(held);
     node.refused(&["archive"], 6, "CALLS_OPEN");
     // The next start says that the outcome is unknown; then nothing is open any more.
     node.runtime().stop().unwrap();

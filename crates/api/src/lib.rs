@@ -9,6 +9,7 @@
 //! | `problem` | error bodies: RFC 9457 over HTTP, one object on stdout      |
 //! | `env`     | every environment variable, with its documentation         |
 //! | `size`    | numbers of bytes on a command line                         |
+//! | `url`     | URLs in logs, answers and errors                           |
 //! | `exit`    | every exit code, with its meaning                          |
 //!
 //! Nothing here decides anything: domain crates have their own types, and the services convert at
@@ -21,3 +22,4 @@ pub mod health;
 pub mod problem;
 pub mod size;
 pub mod tool;
+pub mod url;

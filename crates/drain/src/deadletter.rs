@@ -9,10 +9,12 @@
 //! | refused again | `schema` `event_id` `attempts` `text` `refused_at`                              |
 //! | delivered     | `schema` `event_id` `delivered_at`                                              |
 //! | purged        | `schema` `event_id` `purged_at` `reason`                                        |
+//! | damage purged | `schema` `purged_at` `reason` `damaged` `bytes`                                 |
 //! | old letter    | `event_id` `seq` `class` `text` `refused_at`                                    |
 //!
 //! `payload` is the stored entry, byte for byte, as a string. Bytes that are no UTF-8 cannot be one;
-//! they stand as hexadecimal digits in `payload_hex` instead.
+//! they stand as hexadecimal digits in `payload_hex` instead. `damaged` is the BLAKE3 of a line of the file that
+//! meant nothing and was given up, `bytes` its length.
 //!
 //! # Invariants
 //!
@@ -82,6 +84,17 @@ pub enum Line {
         /// Why, in the words of the operator.
         reason: String,
     },
+    /// An operator gave up a line that meant nothing.
+    DamagePurged {
+        /// BLAKE3 of the line, without its line feed, in hexadecimal digits.
+        damaged: String,
+        /// Its length.
+        bytes: u64,
+        /// When.
+        purged_at: Timestamp,
+        /// Why, in the words of the operator.
+        reason: String,
+    },
 }
 
 /// Every key that a line may have, in the order in which they are written.
@@ -90,6 +103,7 @@ pub enum Line {
 struct Keys<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     event_id: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wal_id: Option<String>,
@@ -115,6 +129,10 @@ struct Keys<'a> {
     purged_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
 
 impl DeadLetter {
@@ -162,13 +180,14 @@ impl Line {
         }
     }
 
-    /// Returns the id of the event that the line is about.
+    /// Returns the id of the event that the line is about; empty when nobody knows which.
     pub fn event_id(&self) -> Cow<'_, str> {
         match self {
             Self::Letter(letter) => letter.event_id().into(),
             Self::RefusedAgain { event_id, .. }
             | Self::Delivered { event_id, .. }
             | Self::Purged { event_id, .. } => event_id.into(),
+            Self::DamagePurged { .. } => Cow::Borrowed(""),
         }
     }
 
@@ -195,6 +214,14 @@ impl Line {
                 Keys { purged_at: Some(*purged_at), reason: Some(reason.into()), ..keys(event_id) }
                     .write(out);
             }
+            Self::DamagePurged { damaged, bytes, purged_at, reason } => Keys {
+                purged_at: Some(*purged_at),
+                reason: Some(reason.into()),
+                damaged: Some(damaged.into()),
+                bytes: Some(*bytes),
+                ..keys("")
+            }
+            .write(out),
         }
     }
 }
@@ -219,6 +246,17 @@ impl Keys<'_> {
             }),
             (None, None, Some(delivered_at), None) => {
                 Ok(Line::Delivered { event_id: not_empty(self.event_id)?, delivered_at })
+            }
+            (None, None, None, Some(purged_at)) if self.damaged.is_some() => {
+                if !self.event_id.is_empty() {
+                    return Err(LineError::Ambiguous);
+                }
+                Ok(Line::DamagePurged {
+                    damaged: required(self.damaged, "damaged")?.into_owned(),
+                    bytes: required(self.bytes, "bytes")?,
+                    reason: required(self.reason, "reason")?.into_owned(),
+                    purged_at,
+                })
             }
             (None, None, None, Some(purged_at)) => Ok(Line::Purged {
                 reason: required(self.reason, "reason")?.into_owned(),
@@ -285,6 +323,13 @@ fn not_empty(event_id: Cow<'_, str>) -> Result<String, LineError> {
         return Err(LineError::Lacks { key: "event_id" });
     }
     Ok(event_id.into_owned())
+}
+
+impl LineError {
+    /// Whether the line is torn or damaged. One of a newer version is neither: somebody can read it.
+    pub const fn is_damage(&self) -> bool {
+        !matches!(self, Self::Newer { .. })
+    }
 }
 
 /// Why a line is not known to mean anything.
@@ -424,7 +469,8 @@ mod tests {
                 Line::Letter(letter),
                 Line::RefusedAgain { event_id: event_id.clone(), attempts, text, refused_at: at },
                 Line::Delivered { event_id: event_id.clone(), delivered_at: at },
-                Line::Purged { event_id, purged_at: at, reason },
+                Line::Purged { event_id, purged_at: at, reason: reason.clone() },
+                Line::DamagePurged { damaged: "0f".repeat(32), bytes: 7, purged_at: at, reason },
             ] {
                 let line = line(&it);
                 prop_assert_eq!(line.matches('\n').count(), 1);

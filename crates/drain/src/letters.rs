@@ -10,8 +10,8 @@
 //! | purged                        | any                   | purged        | this line                    |
 //! | refused again, delivered      | no                    | not known     | every line                   |
 //!
-//! A line that means nothing ([`LineError`]) is kept, and so is every line `purged`: the file is the
-//! record of what was given up.
+//! A line that means nothing ([`LineError`]) is kept until a line behind it says that it was given up, and
+//! every line `purged` is kept: the file is the record of what was given up.
 //!
 //! # Invariants
 //!
@@ -99,6 +99,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Letters {
     slots: HashMap<Key, Slot>,
+    /// Damaged lines that were given up, by their BLAKE3: where it says so.
+    given_up: HashMap<String, u64>,
     sources: Vec<Source>,
 }
 
@@ -110,6 +112,10 @@ impl Letters {
     /// [`LineError`] when it means nothing. The other lines still do.
     pub fn add(&mut self, offset: u64, bytes: &[u8]) -> Result<(), LineError> {
         let line = Line::parse(bytes)?;
+        if let Line::DamagePurged { damaged, .. } = line {
+            self.given_up.insert(damaged, offset);
+            return Ok(());
+        }
         let key = key(&line.event_id());
         let place = Place { offset, len: u32::try_from(bytes.len()).unwrap_or(u32::MAX) };
         let letter = match &line {
@@ -128,6 +134,8 @@ impl Letters {
             }
             Line::Delivered { .. } => slot.state = State::Delivered,
             Line::Purged { .. } => slot.state = State::Purged,
+            // Returned above.
+            Line::DamagePurged { .. } => {}
         }
         Ok(())
     }
@@ -197,6 +205,17 @@ impl Letters {
         counts
     }
 
+    /// Whether any damaged line was given up.
+    pub fn gave_up_damage(&self) -> bool {
+        !self.given_up.is_empty()
+    }
+
+    /// Whether the damaged line at `offset` with this BLAKE3 was given up. The same bytes behind the line
+    /// that says so are new damage.
+    pub fn gave_up(&self, offset: u64, damaged: &str) -> bool {
+        self.given_up.get(damaged).is_some_and(|said| offset < *said)
+    }
+
     /// Whether a compaction keeps this line (N2). Every line of the file must have been given to
     /// [`Self::add`] before.
     pub fn keeps(&self, offset: u64, bytes: &[u8]) -> bool {
@@ -210,7 +229,7 @@ impl Letters {
                 open && letter.update.is_some_and(|it| it.offset == offset)
             }
             Line::Delivered { .. } => false,
-            Line::Purged { .. } => true,
+            Line::Purged { .. } | Line::DamagePurged { .. } => true,
         }
     }
 }

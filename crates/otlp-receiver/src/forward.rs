@@ -21,6 +21,7 @@ use std::{fmt::Write as _, ops::Range};
 use api::{
     control::{EVENTS_PER_REQUEST_MAX, Ingested},
     problem::Problem,
+    url::without_secrets,
 };
 use reqwest::{Client, StatusCode, Url, header, redirect};
 use thiserror::Error;
@@ -70,11 +71,13 @@ enum Sent {
 pub(crate) struct Forwarder {
     client: Client,
     url: Url,
+    /// The URL in answers and logs: whoever sends records must not learn a password from them.
+    shown: String,
 }
 
 impl Forwarder {
     pub(crate) fn new(forward: &Forward) -> Result<Self, ForwardError> {
-        let bad = |reason: String| ForwardError::Url { url: forward.url.clone(), reason };
+        let bad = |reason| ForwardError::Url { url: without_secrets(&forward.url), reason };
         let url = Url::parse(&forward.url).map_err(|error| bad(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad(format!("`{}` is not http or https", url.scheme())));
@@ -91,7 +94,8 @@ impl Forwarder {
             .timeout(forward.timeout)
             .build()
             .map_err(ForwardError::Client)?;
-        Ok(Self { client, url })
+        let shown = without_secrets(url.as_str());
+        Ok(Self { client, url, shown })
     }
 
     /// Sends the events of one request. Returns those that are refused; the others are stored.
@@ -128,12 +132,13 @@ impl Forwarder {
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .body(body(events));
-        let unavailable = |error: &reqwest::Error| Sent::Unavailable {
-            reason: format!("{}: {}", self.url, chain(error)),
+        // The client names the URL as it is, with what may be a secret.
+        let unavailable = |error: reqwest::Error| Sent::Unavailable {
+            reason: format!("{}: {}", self.shown, chain(&error.without_url())),
         };
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return unavailable(&error),
+            Err(error) => return unavailable(error),
         };
         let mut answer = Vec::new();
         loop {
@@ -142,7 +147,7 @@ impl Forwarder {
                     answer.extend_from_slice(&chunk);
                 }
                 Ok(_) => break,
-                Err(error) => return unavailable(&error),
+                Err(error) => return unavailable(error),
             }
         }
         let content_type = response.headers().get(header::CONTENT_TYPE);
@@ -150,7 +155,7 @@ impl Forwarder {
         let sent = judge(response.status(), content_type, &answer, events.len() as u64);
         match sent {
             Sent::Unavailable { reason } => {
-                Sent::Unavailable { reason: format!("{}: {reason}", self.url) }
+                Sent::Unavailable { reason: format!("{}: {reason}", self.shown) }
             }
             sent => sent,
         }
@@ -262,7 +267,7 @@ pub enum ForwardError {
     /// The URL cannot be used.
     #[error("forward URL `{url}` cannot be used: {reason}")]
     Url {
-        /// What was given.
+        /// What was given, without what may be a secret.
         url: String,
         /// What is wrong with it.
         reason: String,

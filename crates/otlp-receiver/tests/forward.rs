@@ -90,6 +90,30 @@ async fn a_control_plane_that_is_not_there_is_named_with_the_cause() {
     receiver.stop().await;
 }
 
+/// Whoever may send records is not told how the control plane is reached.
+#[tokio::test]
+async fn no_answer_and_no_error_holds_a_secret_of_the_forward_url() {
+    let plane = ControlPlane::start().await;
+    plane.plane().mood = Mood::Unavailable;
+    let nobody = "http://me:SECRET@127.0.0.1:1/v1/events?key=SECRET".to_owned();
+    let somebody = plane.url.replace("http://", "http://me:SECRET@") + "?key=SECRET";
+    for url in [nobody, somebody] {
+        let receiver = Receiver::start(forwarding(url, Loss::Never)).await;
+        let body = request(Encoding::Json, &[record(1, "error")]);
+        let response = receiver.post(Encoding::Json, body).await;
+        assert_eq!(response.status(), 503);
+        let text = error_text(&response.bytes().await.unwrap(), "application/json");
+        assert!(text.contains("/v1/events?…: ") && !text.contains("SECRET"), "{text}");
+        receiver.stop().await;
+    }
+    for url in ["ftp://me:SECRET@h", "http://me:SECRET@h:port", "me:SECRET@h"] {
+        let listener = otlp_receiver::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let config = forwarding(url.to_owned(), Loss::Never);
+        let error = otlp_receiver::serve(listener, config, async {}).await.unwrap_err();
+        assert!(!error.to_string().contains("SECRET"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn refused_events_are_counted_and_the_others_arrive() {
     let plane = ControlPlane::start().await;

@@ -190,8 +190,12 @@ async fn what_was_stored_without_an_answer_comes_again_with_the_same_ids() {
 #[tokio::test]
 async fn nobody_there_is_told_by_its_name() {
     let dir = log(ENTRIES);
-    let error = drain(dir.path(), "http://127.0.0.1:1").await.unwrap_err();
-    assert_eq!(error.code(), "UNREACHABLE");
+    // A port that is ours and on which nobody listens: a fixed number could be anybody's.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    let error = drain(dir.path(), &url).await.unwrap_err();
+    assert_eq!(error.code(), "UNREACHABLE", "{error:?}");
     let DrainError::Stopped { report, .. } = error else { panic!("{error}") };
     assert_eq!((report.queued, report.pending.total(), report.requests), (ENTRIES, ENTRIES, 2));
 }

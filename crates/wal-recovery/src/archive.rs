@@ -41,7 +41,7 @@ pub use pack::{Finished, PackError, check, finish_archives};
 pub use prune::{Keep, Pruned, prune};
 pub use roll_over::{RollOver, RollOverError, RolledOver};
 
-use crate::{Decision, Opening, RecoverError, codes, examine, recover};
+use crate::{Decision, Opening, RecoverError, Recovered, codes, examine, recover};
 
 /// What was archived.
 #[derive(Debug)]
@@ -52,29 +52,54 @@ pub struct Archived {
     pub finished: Finished,
 }
 
+/// A log that is ours alone and is about to go to the archive. Nobody can write to it before this is gone,
+/// so what is found in it now is still true when it goes.
+#[derive(Debug)]
+pub struct Ready {
+    recovered: Recovered,
+    opening: Opening,
+}
+
+/// Takes the lock of a log and opens it.
+///
+/// # Errors
+///
+/// [`ArchiveError::NotFound`] and [`ArchiveError::Recover`].
+pub fn begin(vfs: &dyn Vfs, opening: Opening) -> Result<Ready, ArchiveError> {
+    let seen = examine(vfs, &opening.dir, opening.overrides)?;
+    if matches!(seen.decision, Decision::Initialize | Decision::InitializeAudited) {
+        return Err(ArchiveError::NotFound { dir: opening.dir });
+    }
+    Ok(Ready { recovered: recover(vfs, &opening)?, opening })
+}
+
+impl Ready {
+    /// Archives the log, and finishes what earlier calls have left.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`]. When the log itself is not archived, it stays as it is.
+    pub fn archive(self, vfs: &dyn Vfs) -> Result<Archived, ArchiveError> {
+        let Self { mut recovered, opening } = self;
+        let how = RollOver {
+            random: opening.random,
+            now: opening.now,
+            node: recovered.report.identity.node,
+            holder: opening.holder,
+        };
+        let rolled = recovered.writer.roll_over(vfs, &how)?;
+        let finished = finish_archives(vfs, &opening.dir, how.now, &how.holder)?;
+        Ok(Archived { rolled, finished })
+    }
+}
+
 /// Archives the log of a directory that nobody writes, and finishes what earlier calls have left.
 ///
 /// # Errors
 ///
 /// [`ArchiveError`]. When the log itself is not archived, it stays as it is.
 pub fn archive(vfs: &dyn Vfs, opening: &Opening) -> Result<Archived, ArchiveError> {
-    let dir = &*opening.dir;
-    let seen = examine(vfs, dir, opening.overrides)?;
-    if matches!(seen.decision, Decision::Initialize | Decision::InitializeAudited) {
-        return Err(ArchiveError::NotFound { dir: dir.to_owned() });
-    }
-    let mut recovered = recover(vfs, opening)?;
-    let rolled = recovered.writer.roll_over(
-        vfs,
-        &RollOver {
-            random: opening.random,
-            now: opening.now,
-            node: recovered.report.identity.node,
-            holder: opening.holder.clone(),
-        },
-    )?;
-    let finished = finish_archives(vfs, dir, opening.now, &opening.holder)?;
-    Ok(Archived { rolled, finished })
+    begin(vfs, opening.clone())?.archive(vfs)
 }
 
 /// Why a log was not archived.

@@ -136,7 +136,8 @@ impl Reader {
         }
         let at = |source| ReadError::Io { path: path.clone(), source };
         if let Some(stop) = Stop::of(frames.peek().map_err(at)?) {
-            scanner.judge(end_of_log(frames, stop).map_err(at)?)?;
+            let promised = scanner.lacks_promised();
+            scanner.judge(end_of_log(frames, stop, promised).map_err(at)?)?;
             return Ok(None);
         }
         match frames.next().map_err(at)? {

@@ -23,6 +23,8 @@
 //! * **P4** What begins the new log is written before the switch and fits what a start accepts
 //!   (`NEXT_LEN_MAX`); what does not fit is counted in `wal.repaired`, never left out unsaid.
 
+mod witness;
+
 use std::{io, iter, path::Path, sync::Arc};
 
 use jiff::Timestamp;
@@ -37,25 +39,20 @@ use crate::{
     recover::{at, lock_dir, lock_named},
     scan::{Scanner, Trust, Verdict},
     survey,
-    switch::{self, NEXT_LEN_MAX, begin, carry_through, remove_if_there, write_next},
+    switch::{self, begin, carry_through, remove_if_there, write_next},
 };
+
+pub use witness::{Nobody, Seen, Witness};
+use witness::{fitting, show};
 
 /// Most bytes that are copied of a small file; ours have a few hundred.
 const EVIDENCE_LEN_MAX: usize = 1 << 20;
 /// Most characters of a reason or of the name of an operator.
 const TEXT_LEN_MAX: usize = 4096;
-/// Most bytes of the entries that a witness leaves: some ten thousand open calls.
-const CARRIED_LEN_MAX: usize = 4 << 20;
-/// Most bytes of an entry around its event: number, time, chain value, header.
-const ENTRY_LEN_EXTRA: usize = 256;
 /// Most characters of the name of a node that is taken from a damaged log.
 const NODE_LEN_MAX: usize = 4096;
 /// Most repairs in one second.
 const REPAIRS_MAX: u32 = 1000;
-const _: () = assert!(
-    CARRIED_LEN_MAX as u64 * 2 < NEXT_LEN_MAX,
-    "what a repair writes itself must fit beside what is carried"
-);
 /// Small files that are copied.
 const EVIDENCE: [&str; 5] =
     [names::SAFE_SEQ, names::POS, names::CURSORS, names::SEAL, names::SWITCH];
@@ -105,36 +102,6 @@ pub struct Repaired {
     pub carried: usize,
     /// How many of them had no room.
     pub not_carried: usize,
-}
-
-/// An entry of a damaged log, as a [`Witness`] sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
-    /// Its payload. Behind the damage it is the content of a frame and may be anything.
-    pub payload: &'a [u8],
-    /// Whether it stands before the damage and holds.
-    pub holds: bool,
-}
-
-/// Looks at a log that is repaired, and says what must not be forgotten with it.
-pub trait Witness {
-    /// Sees the entries from the first on; those behind the damage as far as frames can be found.
-    fn see(&mut self, entry: Seen<'_>);
-
-    /// Says what stands in the new log, after everything was seen.
-    fn leave(&mut self, of: Option<WalId>) -> Vec<Event>;
-}
-
-/// Somebody to whom the entries of a log mean nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Nobody;
-
-impl Witness for Nobody {
-    fn see(&mut self, _: Seen<'_>) {}
-
-    fn leave(&mut self, _: Option<WalId>) -> Vec<Event> {
-        Vec::new()
-    }
 }
 
 /// Says what is wrong with a log and what a repair would do. Takes no lock and changes nothing.
@@ -233,36 +200,6 @@ pub fn repair(
     begin(vfs, dir, &switch).map_err(|it| it.error)?;
     carry_through(vfs, dir, &switch)?;
     Ok(Repaired { plan, birth: next.birth, carried, not_carried })
-}
-
-/// Shows a damaged log to a witness. Behind the damage the entries prove nothing, but what they say is
-/// better known than not.
-fn show(vfs: &dyn Vfs, dir: &Path, witness: &mut dyn Witness) -> Result<(), RepairError> {
-    let path = dir.join(names::WAL);
-    let file = match vfs.open(&path, OpenMode::Read) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(at("open", path)(error).into()),
-    };
-    let mut frames = FrameReader::new(file, 0);
-    let mut scanner = Scanner::new(Trust::AllWhole);
-    let mut holds = true;
-    while let Next::Frame { offset, payload } = frames.next().map_err(at("read", path.clone()))? {
-        holds = holds && matches!(scanner.frame(offset, payload), Ok(Verdict::Holds(_)));
-        witness.see(Seen { payload, holds });
-    }
-    Ok(())
-}
-
-/// As many events as fit beside what a repair writes itself (P4).
-fn fitting(events: &[Event]) -> &[Event] {
-    let lens = events.iter().map(|it| it.to_json().len() + ENTRY_LEN_EXTRA);
-    let sums = lens.scan(0, |sum, len| {
-        *sum += len;
-        Some(*sum)
-    });
-    let count = sums.take_while(|it| *it <= CARRIED_LEN_MAX).count();
-    events.get(..count).unwrap_or_default()
 }
 
 /// Everything that another process may hold, until the repair is done.

@@ -196,6 +196,11 @@ impl Scanner {
         }
     }
 
+    /// Whether the safe point names an entry that did not pass yet: a log that ends here is refused (R3).
+    pub(crate) fn lacks_promised(&self) -> bool {
+        matches!(self.trust, Trust::UpTo(safe) if safe.last() > self.at.last)
+    }
+
     fn check(&self, seq: Seq, offset: u64, payload: &[u8]) -> Result<Option<Chain>, Violation> {
         match &self.at.chain {
             ChainState::At(chain) => {

@@ -142,6 +142,9 @@ pub(crate) struct DeadLetterPurge {
     /// Gives every event up that was not delivered.
     #[arg(long, group = "which")]
     pub(crate) all: bool,
+    /// Gives up every line of the file that is torn or damaged; no event that can be read.
+    #[arg(long, group = "which")]
+    pub(crate) damaged: bool,
     /// Why; recorded with each event.
     #[arg(long, value_name = "TEXT", required_unless_present = "delivered")]
     #[arg(value_parser = parse_reason)]
@@ -182,6 +185,9 @@ mod tests {
             ("--delivered --reason x", false),
             ("--delivered --all --reason x", false),
             ("--all", false),
+            ("--damaged", false),
+            ("--damaged --reason x", true),
+            ("--damaged --all --reason x", false),
             ("--all --reason x", true),
             ("--event-id a --event-id b --reason x", true),
             ("--event-id a --all --reason x", false),

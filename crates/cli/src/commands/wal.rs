@@ -1,12 +1,12 @@
 //! `autonomy wal`: looks into a log.
 
 mod inspect;
+mod progress;
 mod verify;
 
 use std::path::Path;
 
 use api::exit::Exit;
-use runtime::load_progress;
 use serde::Serialize;
 use vfs::{OsVfs, read_whole};
 use wal_format::{Position, SafePoint, Seq, names};
@@ -83,7 +83,7 @@ struct LogStatus {
 fn status(args: &WalStatus, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = directory(args.dir.as_deref(), context)?;
     let (status, exit) = match survey(&OsVfs, &dir, Overrides::default()) {
-        Ok(survey) => healthy(&dir, &survey)?,
+        Ok(survey) => healthy(&dir, survey)?,
         Err(SurveyError::Violation(violation)) => {
             let problem = Problem {
                 message: format!("telemetry/wal: {violation}"),
@@ -101,11 +101,12 @@ fn status(args: &WalStatus, context: Context<'_>) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn healthy(dir: &Path, survey: &Survey) -> Result<(Status, Exit), Failure> {
+fn healthy(dir: &Path, survey: Survey) -> Result<(Status, Exit), Failure> {
+    let (survey, progress) = progress::beside(dir, survey)?;
     let Some(scanned) = &survey.scanned else {
         return Err(not_found(dir));
     };
-    let log = log_status(survey, scanned);
+    let log = log_status(&survey, scanned);
     let mut status = Status {
         dir: dir.display().to_string(),
         health: "ok".to_owned(),
@@ -114,11 +115,7 @@ fn healthy(dir: &Path, survey: &Survey) -> Result<(Status, Exit), Failure> {
         lag: None,
         log: Some(log),
     };
-    let Some(wal_id) = scanned.identity.as_ref().map(|it| it.wal_id) else {
-        return Ok((status, Exit::Done));
-    };
-    let progress = load_progress(&OsVfs, dir, wal_id)
-        .and_then(|it| it.check(scanned.last).map(|()| it).map_err(Into::into));
+    let Some(progress) = progress else { return Ok((status, Exit::Done)) };
     match progress {
         Ok(progress) => {
             let position = progress.position().get();

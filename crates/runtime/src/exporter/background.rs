@@ -14,10 +14,13 @@
 //!
 //! * **X1** A collector that is down costs one WARN a minute at most, whatever it answers.
 //! * **X2** The consumer has a thread of its own: reading a long backlog delays no call.
+//! * **X3** Whatever a collector does, the runtime ends: the thread is waited for, but not for ever. What it is
+//!   in the middle of then is as after a kill.
 
 use std::{
+    convert::Infallible,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -40,6 +43,10 @@ use super::{
 
 /// Time for the last pass when the runtime ends.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// Time that the runtime waits for the end of the thread: the pass that is under way and the last one, and some
+/// for a collector that keeps the thread itself busy.
+const END_MAX: Duration = Duration::from_secs(12);
 
 /// What everybody else sees of it.
 #[derive(Clone, Debug)]
@@ -71,7 +78,9 @@ impl Exporting {
 pub(crate) struct Exporter {
     shown: Exporting,
     stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
+    /// Closed when the thread is at its end.
+    running: mpsc::Receiver<Infallible>,
 }
 
 impl Exporter {
@@ -96,20 +105,26 @@ impl Exporter {
             pace: Pace::default(),
         };
         let thread = thread::Builder::new().name("exporter".to_owned());
-        let thread = thread.spawn(move || executor.block_on(course.run()))?;
-        Ok(Self { shown, stop, thread: Some(thread) })
+        let (runs, running) = mpsc::channel();
+        let thread = thread.spawn(move || {
+            let _runs: mpsc::Sender<Infallible> = runs;
+            executor.block_on(course.run());
+        })?;
+        Ok(Self { shown, stop, thread, running })
     }
 
     pub(crate) fn shown(&self) -> Exporting {
         self.shown.clone()
     }
 
-    /// Lets it send what waits, for at most [`FLUSH`], and ends it. Blocks.
-    pub(crate) fn finish(mut self) {
+    /// Lets it send what waits, for at most [`FLUSH`], and ends it. Blocks, for at most [`END_MAX`] (X3).
+    pub(crate) fn finish(self) {
         self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        if self.running.recv_timeout(END_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("exporter still busy with the collector; what waits is in the log");
+            return;
+        }
+        if self.thread.join().is_err() {
             tracing::error!("exporter ended by a defect; what waits is in the log");
         }
     }

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
+use api::url::without_secrets;
 use drain::{ANSWER_BYTES_MAX, Answer, Input, Request, Silence};
 use flate2::write::GzEncoder;
 use otlp::Encoding;
@@ -77,16 +78,7 @@ impl Collector {
 
     /// The URL that requests go to, fit for a log: without what it may hold of a password.
     pub fn shown(&self) -> String {
-        let mut url = self.url.clone();
-        if !url.username().is_empty() || url.password().is_some() {
-            // Both fail only for URLs without a host, which are none of ours.
-            url.set_username("").ok();
-            url.set_password(None).ok();
-        }
-        if url.query().is_some() {
-            url.set_query(Some("…"));
-        }
-        url.into()
+        without_secrets(self.url.as_str())
     }
 
     /// Sends a request and says what came of it.
@@ -105,7 +97,7 @@ impl Collector {
         };
         let answered = match post.send().await {
             Ok(response) => answer(response).await,
-            Err(error) => Err(silence(&error)),
+            Err(error) => Err(silence(error)),
         };
         answered.map_or_else(Input::Unanswered, Input::Answered)
     }
@@ -123,7 +115,7 @@ pub enum Endpoint {
 impl Endpoint {
     fn logs_url(&self) -> Result<Url, CollectorError> {
         let (Self::Base(endpoint) | Self::Whole(endpoint)) = self;
-        let bad = |why: String| CollectorError::Endpoint { endpoint: endpoint.clone(), why };
+        let bad = |why| CollectorError::Endpoint { endpoint: without_secrets(endpoint), why };
         let mut url = Url::parse(endpoint).map_err(|error| bad(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad(format!("`{}` is not http or https", url.scheme())));
@@ -190,7 +182,7 @@ async fn answer(mut response: Response) -> Result<Answer, Silence> {
         content_type: header(CONTENT_TYPE),
         body: Vec::new(),
     };
-    while let Some(chunk) = response.chunk().await.map_err(|error| silence(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(silence)? {
         if answer.body.len() + chunk.len() > ANSWER_BYTES_MAX {
             return Err(Silence::Other(format!("answer longer than {ANSWER_BYTES_MAX} bytes")));
         }
@@ -200,7 +192,9 @@ async fn answer(mut response: Response) -> Result<Answer, Silence> {
 }
 
 /// Names the reason of a silence by the error at the bottom of the chain.
-fn silence(error: &reqwest::Error) -> Silence {
+fn silence(error: reqwest::Error) -> Silence {
+    // The client names the URL as it is, with what may be a secret.
+    let error = error.without_url();
     if error.is_timeout() {
         return Silence::TimedOut;
     }
@@ -234,7 +228,7 @@ pub enum CollectorError {
     /// The endpoint is no URL of a collector.
     #[error("endpoint `{endpoint}` cannot be used: {why}")]
     Endpoint {
-        /// What was given.
+        /// What was given, without what may be a secret.
         endpoint: String,
         /// What is wrong with it.
         why: String,
@@ -289,6 +283,20 @@ mod tests {
         }
         let whole = Endpoint::Whole("http://h:4318/other".to_owned());
         assert_eq!(whole.logs_url().unwrap().as_str(), "http://h:4318/other");
+    }
+
+    #[test]
+    fn an_endpoint_is_shown_without_its_secrets_also_when_it_cannot_be_used() {
+        let settings = CollectorSettings::plain("http://me:SECRET@h:1/p?key=SECRET");
+        let collector = Collector::new(&settings).unwrap();
+        assert_eq!(collector.shown(), "http://h:1/p/v1/logs?…");
+        for bad in
+            ["ftp://me:SECRET@h", "http://me:SECRET@h:port/", "me:SECRET@h", "http://@?SECRET"]
+        {
+            let error = Collector::new(&CollectorSettings::plain(bad)).unwrap_err();
+            assert_eq!(error.code(), "BAD_ENDPOINT", "{bad}");
+            assert!(!error.to_string().contains("SECRET"), "{error}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! * **G1** Lines are appended and synced before anything relies on them. The file is replaced whole, by
 //!   a compaction, under the lock; whoever reads it meanwhile goes on reading the file it opened.
 //! * **G2** A compaction drops what [`Letters::keeps`] says and copies the rest byte for byte, lines that
-//!   mean nothing included.
+//!   mean nothing included; of those it drops what an operator has given up, on the record.
 //! * **G3** An old letter gets its payload from the live log, as a line of its own, before it is sent.
 
 use std::{
@@ -27,6 +27,7 @@ use wal_format::names;
 
 use lines::{FoundLine, LINE_BYTES_MAX, Lines};
 
+mod damage;
 mod fill;
 mod lines;
 mod purge;
@@ -167,7 +168,7 @@ impl DeadLetters {
     fn drops_nothing(&self, file: &Arc<dyn File>) -> io::Result<bool> {
         let mut lines = Lines::new(Arc::clone(file))?;
         while let Some(line) = lines.next()? {
-            if !self.keeps(&line) {
+            if !self.keeps(file, &line)? {
                 return Ok(false);
             }
         }
@@ -178,7 +179,7 @@ impl DeadLetters {
         let mut lines = Lines::new(Arc::clone(file))?;
         let mut out = Appender { file: new, end: 0, buffer: Vec::with_capacity(COPY_LEN) };
         while let Some(line) = lines.next()? {
-            if !self.keeps(&line) {
+            if !self.keeps(file, &line)? {
                 continue;
             }
             match line.bytes {
@@ -190,8 +191,11 @@ impl DeadLetters {
         out.flush()
     }
 
-    fn keeps(&self, line: &FoundLine<'_>) -> bool {
-        line.bytes.is_none_or(|it| !it.is_empty() && self.letters.keeps(line.offset, it))
+    fn keeps(&self, file: &Arc<dyn File>, line: &FoundLine<'_>) -> io::Result<bool> {
+        if self.letters.gave_up_damage() && damage::is_damaged(line) {
+            return Ok(!self.letters.gave_up(line.offset, &damage::digest(&**file, line)?));
+        }
+        Ok(line.bytes.is_none_or(|it| !it.is_empty() && self.letters.keeps(line.offset, it)))
     }
 }
 

@@ -45,7 +45,7 @@ impl Pace {
     }
 
     /// Whether a failure at `now` is worth a line: the first, and then one in each
-    /// [`SAID_INTERVAL`].
+    /// `SAID_INTERVAL`.
     pub fn is_worth_saying(&mut self, now: Instant) -> bool {
         let worth = self.said.is_none_or(|it| now.duration_since(it) >= SAID_INTERVAL);
         if worth {

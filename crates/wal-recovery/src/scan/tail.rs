@@ -9,12 +9,23 @@
 //! | torn       | zeros or nothing | clean               | no                               |
 //! | torn       | anything else    | torn                | no                               |
 //!
+//! Where the safe point promises a further frame, zeros are refused whatever stands behind them, so the
+//! walk over them ends after [`ZEROS_LEN_MAX`] bytes: a file of nothing but zeros is refused as quickly as
+//! any other, however long it is.
+//!
 //! This is the walk; whether something was lost is judged by whoever knows what was promised
 //! ([`Scanner::judge`](super::Scanner::judge)).
 
 use std::io;
 
-use crate::frames::{FrameReader, Next, Peek};
+use crate::{
+    frames::{FrameReader, Next, Peek},
+    growth::STEP_MAX,
+};
+
+/// Most zeros that are looked at where a frame was promised: more than a writer lays out ahead at once.
+const ZEROS_LEN_MAX: u64 = 64 << 20;
+const _: () = assert!(ZEROS_LEN_MAX > STEP_MAX, "preallocated zeros are told from other damage");
 
 /// What stands behind the last entry that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +74,13 @@ pub(crate) struct End {
     pub(crate) impossible: Option<u32>,
 }
 
-/// Walks over what is left of a file.
-pub(crate) fn end_of_log(frames: &mut FrameReader, stop: Stop) -> io::Result<End> {
+/// Walks over what is left of a file. `promised` says that the safe point names a frame which is not there.
+pub(crate) fn end_of_log(frames: &mut FrameReader, stop: Stop, promised: bool) -> io::Result<End> {
+    let most = if promised { ZEROS_LEN_MAX } else { u64::MAX };
     let (tail, impossible) = match stop {
         Stop::Phantom => (Tail::Phantoms { frames: 1 + count_whole(frames)? }, None),
         Stop::Impossible(len) => (Tail::Phantoms { frames: 0 }, Some(len)),
-        Stop::Zeros | Stop::Torn if frames.only_zeros_follow()? => (Tail::Clean, None),
+        Stop::Zeros | Stop::Torn if frames.only_zeros_follow(most)? => (Tail::Clean, None),
         Stop::Zeros => (Tail::Phantoms { frames: 0 }, Some(0)),
         Stop::Torn => (Tail::Torn, None),
     };

@@ -67,7 +67,7 @@ fn step(
         Next::End => Stop::Zeros,
         Next::TooLong(len) => Stop::Impossible(len),
     };
-    let end = end_of_log(frames, stop)?;
+    let end = end_of_log(frames, stop, scanner.lacks_promised())?;
     Ok(Some(scanner.judge(end)))
 }
 

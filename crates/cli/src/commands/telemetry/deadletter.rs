@@ -6,8 +6,8 @@ use api::exit::Exit;
 use drain::RetryNotice;
 use jiff::Timestamp;
 use runtime::{
-    DeadLetters, Flaw, LOCK_WAIT, LetterFileError, Listed, PurgeError, PurgeOptions, RetryError,
-    RetryOptions, Said, Selection, purge_dead_letters, retry_dead_letters,
+    DeadLetters, Flaw, LOCK_WAIT, LetterFileError, Listed, PurgeError, PurgeOptions, PurgeReport,
+    RetryError, RetryOptions, Said, Selection, purge_dead_letters, retry_dead_letters,
 };
 use serde_json::{Value, json};
 use vfs::OsVfs;
@@ -112,13 +112,18 @@ fn purge(args: DeadLetterPurge, context: Context<'_>) -> Result<Exit, Failure> {
     let report = purged.map_err(|error| purge_failed(&error))?;
     match output {
         Output::Json => print_json(&report)?,
-        Output::Text => writeln!(
-            io::stdout().lock(),
-            "purge complete: {} given up, {} delivered removed, {} still open",
-            report.purged,
-            report.delivered,
-            report.open
-        )?,
+        Output::Text => {
+            let PurgeReport { purged, delivered, open, damaged_purged, .. } = report;
+            let damage = if damaged_purged > 0 {
+                &format!(", {damaged_purged} damaged lines given up")
+            } else {
+                ""
+            };
+            writeln!(
+                io::stdout().lock(),
+                "purge complete: {purged} given up, {delivered} delivered removed, {open} still open{damage}"
+            )?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -129,6 +134,7 @@ fn selection(args: DeadLetterPurge, now: Timestamp) -> Selection {
     match args.before {
         Some(since) => Selection::Before { time: since.resolve(now), reason },
         None if args.all => Selection::All { reason },
+        None if args.damaged => Selection::Damaged { reason },
         None => Selection::Events { event_ids: args.event_id, reason },
     }
 }

@@ -65,8 +65,10 @@ struct Problem {
 
 pub(super) fn archive(args: &WalArchive, context: Context<'_>) -> Result<Exit, Failure> {
     let opening = opening(directory(args.dir.as_deref(), context)?);
+    // While the log is ours alone no call can begin behind the look at it.
+    let ready = archive::begin(&OsVfs, opening.clone())?;
     nothing_open(&opening.dir)?;
-    let archived = archive::archive(&OsVfs, &opening)?;
+    let archived = ready.archive(&OsVfs)?;
     let keep = Keep { age: args.keep_age, bytes: args.keep_bytes.map(|it| it as u64) };
     let pruned = if keep == Keep::default() {
         Pruned::default()

@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 use vfs::Vfs;
 
-use super::{DeadLetters, Flaw, LetterFileError};
+use super::{DeadLetters, Flaw, LetterFileError, damage};
 use crate::exporter::lock::{self, DrainLockError};
 
 /// What a purge is about.
@@ -52,6 +52,11 @@ pub enum Selection {
         /// Why.
         reason: String,
     },
+    /// No letter, but every line that is torn or damaged and means nothing.
+    Damaged {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What a purge did.
@@ -63,6 +68,8 @@ pub struct PurgeReport {
     pub delivered: u64,
     /// Letters that are still open.
     pub open: u64,
+    /// Lines that meant nothing and were given up.
+    pub damaged_purged: u64,
     /// Lines of the file that mean nothing and stay in it.
     pub damaged_lines: u64,
 }
@@ -88,6 +95,11 @@ pub async fn purge_dead_letters(
         let reason = reason.to_owned();
         Line::Purged { event_id, purged_at: options.now, reason }.write(&mut lines);
     }
+    let mut damaged_purged = 0;
+    if let Selection::Damaged { reason } = &options.selection {
+        damaged_purged = damage::give_up(&opened, options.now, reason, &mut lines)
+            .map_err(|source| LetterFileError::Read { path: opened.path.clone(), source })?;
+    }
     if !lines.is_empty() {
         vfs::append_lines(vfs, &opened.path, &lines)
             .map_err(|source| LetterFileError::Write { path: opened.path.clone(), source })?;
@@ -95,9 +107,13 @@ pub async fn purge_dead_letters(
     let (purged, delivered) = (chosen.len() as u64, opened.counts().delivered);
     // There may be many: one index at a time.
     drop((chosen, lines, opened));
-    let done = DeadLetters::open(vfs, dir, |_| ())?;
+    let mut done = DeadLetters::open(vfs, dir, |_| ())?;
     done.compact(vfs)?;
-    Ok(PurgeReport { purged, delivered, open: done.counts().open, damaged_lines: done.flaws() })
+    if damaged_purged > 0 {
+        done = DeadLetters::open(vfs, dir, |_| ())?;
+    }
+    let (open, damaged_lines) = (done.counts().open, done.flaws());
+    Ok(PurgeReport { purged, delivered, open, damaged_purged, damaged_lines })
 }
 
 fn choose<'a>(
@@ -106,7 +122,7 @@ fn choose<'a>(
 ) -> Result<(Vec<OpenLetter>, &'a str), PurgeError> {
     let open = || letters.letters.open();
     match selection {
-        Selection::Delivered => Ok((Vec::new(), "")),
+        Selection::Delivered | Selection::Damaged { .. } => Ok((Vec::new(), "")),
         Selection::All { reason } => Ok((open(), reason)),
         Selection::Before { time, reason } => {
             Ok((open().into_iter().filter(|it| it.refused_at < *time).collect(), reason))

@@ -235,6 +235,45 @@ fn a_retry_reports_damage_sends_the_rest_and_compacts() {
 }
 
 #[test]
+fn damaged_lines_are_given_up_on_the_record_and_nothing_else_is() {
+    let newer = br#"{"schema":2,"event_id":"edge-1:0"}"#;
+    let vfs = disk();
+    append_lines(&vfs, &file(), &[DAMAGED, b"\n", newer, b"\n"].concat()).unwrap();
+    let flaws = |vfs: &MemVfs| DeadLetters::open(vfs, Path::new(DIR), |_| ()).unwrap().flaws();
+    assert_eq!(flaws(&vfs), 3);
+    let reason = "ticket 4711".to_owned();
+    let report = purge(&vfs, Selection::Damaged { reason }).unwrap();
+    assert_eq!((report.damaged_purged, report.damaged_lines, report.open), (2, 1, LETTERS));
+    let text = String::from_utf8(content(&vfs)).unwrap();
+    assert!(text.contains(std::str::from_utf8(newer).unwrap()), "{text}");
+    assert!(!text.lines().any(|it| it.as_bytes() == DAMAGED), "{text}");
+    assert_eq!(text.matches(&blake3::hash(DAMAGED).to_string()).count(), 2, "{text}");
+    assert_eq!(text.matches("ticket 4711").count(), 2, "{text}");
+    // The same bytes again are new damage.
+    append_lines(&vfs, &file(), &[DAMAGED, b"\n"].concat()).unwrap();
+    let mut collector = Collector::default();
+    assert_eq!(retry(&vfs, &mut collector).0.unwrap().damaged_lines, 2);
+    assert_eq!(collector.accepted.len() as u64, LETTERS);
+    assert!(String::from_utf8(content(&vfs)).unwrap().lines().any(|it| it.as_bytes() == DAMAGED));
+}
+
+#[test]
+fn power_lost_while_damage_is_given_up_loses_no_letter_and_no_line_without_a_record() {
+    at_every_crash(|vfs, crash| {
+        let reason = || "x".to_owned();
+        purge(vfs, Selection::Damaged { reason: reason() }).ok();
+        purge(vfs, Selection::Events { event_ids: vec![event_id(2)], reason: reason() }).ok();
+        crash(vfs);
+        let bytes = content(vfs);
+        let stands = bytes.split(|it| *it == b'\n').any(|it| it == DAMAGED);
+        let told = String::from_utf8_lossy(&bytes).contains(&blake3::hash(DAMAGED).to_string());
+        assert!(stands || told);
+        let left = open(vfs);
+        assert!((1..=LETTERS).all(|n| n == 2 || left.contains(&n)), "{left:?}");
+    });
+}
+
+#[test]
 fn what_is_purged_is_chosen_and_needs_to_be_there() {
     let vfs = disk();
     let reason = || "x".to_owned();

@@ -1,6 +1,9 @@
 //! The parallel scan against the sequential one: the same answer to everything.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use proptest::prelude::*;
 use vfs::{MemVfs, OpenMode, Vfs as _, write_all_at};
@@ -184,4 +187,77 @@ fn a_frame_that_is_longer_than_a_block_is_checked_alone() {
     let found = outcome(&log, trust, None, pace);
     assert_eq!(found.answer, Ok(Tail::Clean));
     assert_eq!(found, outcome(&log, trust, None, ALONE));
+}
+
+/// A disk that lost everything: zeros of some length, and how many of them were read.
+#[derive(Debug)]
+struct Zeros {
+    len: u64,
+    read: AtomicU64,
+}
+
+impl File for Zeros {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.len.saturating_sub(offset);
+        let read = usize::try_from(left).map_or(buf.len(), |it| it.min(buf.len()));
+        buf[..read].fill(0);
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn stat(&self) -> io::Result<vfs::Stat> {
+        Ok(vfs::Stat { len: self.len, is_dir: false, id: vfs::FileId { device: 1, inode: 1 } })
+    }
+
+    fn is_named(&self, _: &Path) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn a_log_of_zeros_is_refused_without_reading_all_of_them() {
+    for (safe, refused) in [(1, true), (0, false)] {
+        let len = 200 << 20;
+        let zeros = Arc::new(Zeros { len, read: AtomicU64::new(0) });
+        let file: Arc<dyn File> = Arc::clone(&zeros) as _;
+        let mut scanner = Scanner::new(Trust::UpTo(SafePoint::at(Seq::new(safe))));
+        let answer = run_at(&file, &mut scanner, ALONE).unwrap();
+        let read = zeros.read.load(Ordering::Relaxed);
+        if refused {
+            let error = answer.unwrap_err();
+            assert_eq!(error.to_string(), "SAFESEQ_GT_MAXSEQ — safe_seq=1 but maxSeq=0");
+            assert!(read < len / 2, "{read} of {len} bytes were read");
+        } else {
+            assert_eq!(answer, Ok(Tail::Clean));
+            assert!(read >= len, "what is accepted is read to its end, not {read} bytes of it");
+        }
+    }
+}
+
+#[test]
+fn what_stands_behind_the_zeros_that_a_writer_lays_out_is_noticed() {
+    let mut log = frames(0, 3, &[20]).concat();
+    let end = log.len() as u64;
+    log.resize(log.len() + (5 << 20), 0);
+    log.push(1);
+    let trust = Trust::UpTo(SafePoint::at(Seq::new(9)));
+    let seq = Seq::new(4).unwrap();
+    let found = outcome(&log, trust, None, ALONE).answer;
+    assert_eq!(found, Err(Violation::CorruptFrame { seq, offset: end, len: 0 }));
 }
