@@ -29,7 +29,7 @@ use std::{
 };
 
 use drain::{
-    Class, Config as DrainConfig, Drain, Effect, EntryRef, Failure, Input, Notice, Progress, Report,
+    Class, Config as DrainConfig, Drain, Effect, Failure, Input, Notice, Progress, Report,
 };
 use jiff::Timestamp;
 use thiserror::Error;
@@ -39,6 +39,7 @@ use wal_format::{WalId, names};
 use wal_recovery::{ReadError, Reader, Refreshed};
 
 use super::{
+    ahead::Ahead,
     collector::Collector,
     files::{Files, ProgressReadError},
     lock::{self, DrainLockError, LOCK_WAIT},
@@ -218,7 +219,7 @@ impl Backlog {
 
     /// Takes note of what is new; `false` when what is known is about something else.
     fn catch_up(&mut self, vfs: &dyn Vfs, dir: &Path) -> Result<bool, DrainError> {
-        if Files::read(vfs, dir)? != self.files {
+        if !self.files.are_unchanged(vfs, dir)? {
             return Ok(false);
         }
         match self.reader.refresh(vfs)? {
@@ -244,20 +245,23 @@ impl Backlog {
         collector: &Collector,
         tell: &mut dyn FnMut(&Notice),
     ) -> Result<(), Trouble> {
-        let mut catch_up = CatchUp::default();
+        let (mut catch_up, mut ahead) = (CatchUp::default(), Ahead::default());
         let mut input = Input::Indexed;
         loop {
             let step = self.machine.step(input, Timestamp::now());
             step.notices.iter().for_each(&mut *tell);
             input = match step.effect {
-                Effect::Read(entries) => read(&self.reader, &entries),
-                Effect::Send(request) => collector.send(&request).await,
+                Effect::Read(entries) => ahead.read(&self.reader, &entries).await,
+                Effect::Send(request) => {
+                    ahead.begin(&self.machine, &self.reader);
+                    collector.send(&request).await
+                }
                 Effect::AppendDeadLetters(lines) => {
                     written(vfs::append_lines(vfs, &dir.join(names::DEADLETTER), &lines))
                 }
-                Effect::WriteCursors(bytes) => written(self.files.write_cursors(vfs, dir, bytes)),
+                Effect::WriteCursors(bytes) => written(self.files.write_cursors(vfs, bytes)),
                 Effect::WritePosition(bytes) => {
-                    written(self.files.write_position(vfs, dir, bytes.to_vec()))
+                    written(self.files.write_position(vfs, bytes.to_vec()))
                 }
                 Effect::Wait(duration) => {
                     tokio::time::sleep(duration).await;
@@ -320,11 +324,6 @@ pub(super) fn identity(vfs: &dyn Vfs, dir: &Path) -> Result<(String, WalId), Rea
     // An empty log has nothing to send, so its id never leaves this machine.
     let wal_id = reader.identity().map_or_else(|| WalId::of_foreign_log(&[]), |it| it.wal_id);
     Ok((UNKNOWN_NODE.to_owned(), wal_id))
-}
-
-fn read(reader: &Reader, entries: &[EntryRef]) -> Input {
-    let places: Vec<_> = entries.iter().map(|it| (it.offset, it.len)).collect();
-    reader.payloads_at(&places).map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
 }
 
 pub(super) fn written(result: io::Result<()>) -> Input {
