@@ -29,9 +29,10 @@ use std::{
 };
 
 use drain::{
-    Class, Config as DrainConfig, Drain, Effect, Failure, Input, Notice, Progress, Report,
+    Class, Config as DrainConfig, Drain, Effect, Failure, Input, Notice, Progress, Report, Request,
 };
 use jiff::Timestamp;
+use otlp::Encoding;
 use thiserror::Error;
 use tokio::time::Instant;
 use vfs::Vfs;
@@ -153,16 +154,28 @@ impl Consumer {
         collector: &Collector,
         tell: &mut dyn FnMut(&Notice),
     ) -> Result<Report, DrainError> {
+        let send = async |request: Request| collector.send(&request).await;
+        self.pass_with(vfs, collector.encoding(), send, tell).await
+    }
+
+    /// [`Self::pass`] with any way of sending.
+    async fn pass_with(
+        &mut self,
+        vfs: &dyn Vfs,
+        encoding: Encoding,
+        send: impl AsyncFnMut(Request) -> Input,
+        tell: &mut dyn FnMut(&Notice),
+    ) -> Result<Report, DrainError> {
         let options = self.options.clone();
         // C1.
         let _lock = lock::take(vfs, &options.dir, &options.holder, options.wait).await?;
         self.check(vfs, &options.dir);
         let backlog = match &mut self.backlog {
             Some(known) => known,
-            none => none.insert(Backlog::read(vfs, &options, collector)?),
+            none => none.insert(Backlog::read(vfs, &options, encoding)?),
         };
         self.under_way = true;
-        match backlog.run(vfs, &options.dir, collector, tell).await {
+        match backlog.run(vfs, &options.dir, send, tell).await {
             Ok(()) => {
                 self.under_way = false;
                 Ok(self.report())
@@ -193,18 +206,14 @@ impl Consumer {
 
 impl Backlog {
     /// Reads the log from its first entry.
-    fn read(
-        vfs: &dyn Vfs,
-        options: &DrainOptions,
-        collector: &Collector,
-    ) -> Result<Self, DrainError> {
+    fn read(vfs: &dyn Vfs, options: &DrainOptions, encoding: Encoding) -> Result<Self, DrainError> {
         let dir = &*options.dir;
         let (node, wal_id) = identity(vfs, dir)?;
         let mut config = DrainConfig::standard(node, wal_id, options.seed);
         if let Some(node) = &options.node {
             config.node.clone_from(node);
         }
-        config.encoding = collector.encoding();
+        config.encoding = encoding;
         config.batch_entries_max = options.batch;
         config.batch_bytes_max = options.batch_bytes;
         config.max_age = options.max_age;
@@ -242,7 +251,7 @@ impl Backlog {
         &mut self,
         vfs: &dyn Vfs,
         dir: &Path,
-        collector: &Collector,
+        mut send: impl AsyncFnMut(Request) -> Input,
         tell: &mut dyn FnMut(&Notice),
     ) -> Result<(), Trouble> {
         let (mut catch_up, mut ahead) = (CatchUp::default(), Ahead::default());
@@ -254,7 +263,7 @@ impl Backlog {
                 Effect::Read(entries) => ahead.read(&self.reader, &entries).await,
                 Effect::Send(request) => {
                     ahead.begin(&self.machine, &self.reader);
-                    collector.send(&request).await
+                    send(request).await
                 }
                 Effect::AppendDeadLetters(lines) => {
                     written(vfs::append_lines(vfs, &dir.join(names::DEADLETTER), &lines))
@@ -398,3 +407,6 @@ impl DrainError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
