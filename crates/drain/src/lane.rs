@@ -73,8 +73,8 @@ impl Lane {
     }
 
     /// Returns the entries from the first, without taking them.
-    pub(crate) fn iter(&self) -> Iter<'_> {
-        Iter { lane: self, head: self.head, left: self.len, chunk: 0, read: self.read }
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        Walk { lane: self, head: self.head, left: self.len, chunk: 0, read: self.read }
     }
 
     /// Takes the first entry.
@@ -110,7 +110,7 @@ impl Lane {
 
 /// Entries of a lane that are looked at.
 #[derive(Clone, Debug)]
-pub(crate) struct Iter<'a> {
+pub(crate) struct Walk<'a> {
     lane: &'a Lane,
     head: Option<Slot>,
     left: u64,
@@ -118,7 +118,7 @@ pub(crate) struct Iter<'a> {
     read: usize,
 }
 
-impl Iter<'_> {
+impl Walk<'_> {
     /// Returns the entry that comes next.
     pub(crate) const fn head(&self) -> Option<Slot> {
         self.head
@@ -215,7 +215,7 @@ mod tests {
                 }
                 prop_assert_eq!(lane.head(), model.front().copied());
                 prop_assert_eq!(lane.len(), model.len() as u64);
-                let mut seen = lane.iter();
+                let mut seen = lane.walk();
                 for slot in &model {
                     prop_assert_eq!(seen.head(), Some(*slot));
                     seen.advance();
@@ -236,7 +236,7 @@ mod tests {
             written: 1_767_323_045 + i64::try_from(n / 8).unwrap(),
         };
         (0..5_000_000).for_each(|n| lane.push(at(n)));
-        let mut seen = lane.iter();
+        let mut seen = lane.walk();
         for n in 0..50_000 {
             assert_eq!(seen.head(), Some(at(n)), "across chunks");
             seen.advance();

@@ -28,7 +28,7 @@ use wal_format::Seq;
 
 use crate::{
     Class, PerClass,
-    lane::{Iter, Lane, Slot},
+    lane::{Lane, Slot, Walk},
 };
 
 /// Seconds between two batches that count as running; what is beyond them is an outage. More than all
@@ -107,7 +107,7 @@ impl Queue {
     pub(crate) fn look(&self, bounds: Bounds, now: Timestamp) -> Vec<EntryRef> {
         let now = now.as_second();
         let since = self.served_since(now);
-        let mut heads = Class::ALL.map(|it| (it, self.lanes.get(it).iter()));
+        let mut heads = Class::ALL.map(|it| (it, self.lanes.get(it).walk()));
         let mut found = Vec::new();
         let mut bytes = 0_u64;
         while found.len() < bounds.entries.max(1)
@@ -133,11 +133,11 @@ impl Queue {
 
 /// Picks the class whose head goes next.
 fn next<'a, 'b>(
-    heads: &'a mut [(Class, Iter<'b>)],
+    heads: &'a mut [(Class, Walk<'b>)],
     max_age: Option<Duration>,
     now: i64,
     since: i64,
-) -> Option<(Class, Slot, &'a mut Iter<'b>)> {
+) -> Option<(Class, Slot, &'a mut Walk<'b>)> {
     let heads = heads.iter_mut().filter_map(|(class, lane)| Some((*class, lane.head()?, lane)));
     heads.min_by_key(|(class, head, _)| {
         let rank = rank(head.written, max_age, now, since);
