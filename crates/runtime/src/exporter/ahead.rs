@@ -17,14 +17,20 @@ use wal_recovery::{Payloads, ReadError, Reader};
 /// What is being prepared.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    begun: Option<(Vec<EntryRef>, JoinHandle<Result<Prepared, ReadError>>)>,
+    begun: Option<Begun>,
+}
+
+#[derive(Debug)]
+struct Begun {
+    entries: Vec<EntryRef>,
+    work: JoinHandle<Result<Prepared, ReadError>>,
 }
 
 impl Ahead {
     /// Begins the batch that is next as things are, unless it was begun before.
     pub(super) fn begin(&mut self, machine: &Drain, reader: &Reader) {
         let entries = machine.ahead(Timestamp::now());
-        if entries.is_empty() || self.begun.as_ref().is_some_and(|it| it.0 == entries) {
+        if entries.is_empty() || self.begun.as_ref().is_some_and(|it| it.entries == entries) {
             return;
         }
         let (preparer, payloads, batch) = (machine.preparer(), reader.payloads(), entries.clone());
@@ -32,14 +38,14 @@ impl Ahead {
             let payloads = read(&payloads, &batch)?;
             Ok(preparer.prepare(batch, payloads))
         });
-        self.begun = Some((entries, work));
+        self.begun = Some(Begun { entries, work });
     }
 
     /// Reads these entries, or takes them as they were prepared (the table of the module).
     pub(super) async fn read(&mut self, reader: &Reader, entries: &[EntryRef]) -> Input {
-        if let Some((begun, work)) = self.begun.take()
-            && begun == entries
-            && let Ok(Ok(prepared)) = work.await
+        if let Some(begun) = self.begun.take()
+            && begun.entries == entries
+            && let Ok(Ok(prepared)) = begun.work.await
         {
             return Input::Prepared(Box::new(prepared));
         }
