@@ -10,7 +10,8 @@
 //! * **S1** After [`SectorFile::write`] returned `Ok` the content is durable under its name.
 //! * **S2** After a crash the name holds the content before or the new one, whole: a change inside one
 //!   sector is not torn, which is what the crash model promises and nothing more. A change of length is
-//!   another change, so it is never made in place.
+//!   another change, so it is never made in place. A file system that writes half of a sector in place and
+//!   says so breaks this until the replacement that follows is durable.
 //! * **S3** A handle on which a write or a sync failed is not used again.
 //!
 //! Whoever reads while it is written may see a mixture, which no crash leaves: the content needs a check,
@@ -76,7 +77,8 @@ fn is_written(file: &dyn File, bytes: &[u8]) -> bool {
     file.write_at(bytes, 0).is_ok_and(|it| it == bytes.len())
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use crate::{CrashPolicy, Fault, FaultPlan, MemVfs, Op, read_whole};
