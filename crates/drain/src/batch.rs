@@ -13,12 +13,13 @@
 //!   order of the log and a cursor never steps over one that waits.
 //! * **B2** The parts together are what is not settled.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
+use bytes::Bytes;
 use otlp::Encoder;
 use wal_format::Seq;
 
-use crate::{EntryRef, PerClass};
+use crate::{EntryRef, PerClass, Prepared};
 
 /// The batch.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct Batch {
     /// All entries, encoded; `None` until they are read.
     records: Option<Encoder>,
     payloads: Vec<Vec<u8>>,
+    /// The request with everything, until it is sent.
+    whole: Bytes,
     done: usize,
     parts: Vec<usize>,
     /// Entries of this batch that the collector refused for good.
@@ -64,9 +67,10 @@ impl Batch {
 
     /// Takes the records and the payloads of all entries, in their order. A payload is kept for the
     /// letter about it, should it be refused.
-    pub(crate) fn load(&mut self, records: Encoder, payloads: Vec<Vec<u8>>) {
-        self.records = Some(records);
-        self.payloads = payloads;
+    pub(crate) fn load(&mut self, prepared: Prepared) {
+        self.records = Some(prepared.records);
+        self.payloads = prepared.payloads;
+        self.whole = prepared.whole;
     }
 
     /// Returns the entries of the part that is sent next.
@@ -75,8 +79,13 @@ impl Batch {
     }
 
     /// Returns the request with the part that is sent next.
-    pub(crate) fn part_body(&self) -> Vec<u8> {
-        self.records.as_ref().map_or_else(Vec::new, |it| it.request(self.range()))
+    pub(crate) fn part_body(&mut self) -> Bytes {
+        // Whatever it is, it is not needed a second time but after a stop.
+        let whole = mem::take(&mut self.whole);
+        if self.range() == (0..self.entries.len()) && !whole.is_empty() {
+            return whole;
+        }
+        self.records.as_ref().map_or_else(Bytes::new, |it| it.request(self.range()).into())
     }
 
     /// Returns the payloads of the part that is sent next.

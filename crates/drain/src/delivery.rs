@@ -24,15 +24,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use otlp::{Encoder, Resource};
 use wal_format::{Seq, WalId, event_id};
 
 use crate::{
-    Answer, EntryRef, Failure, Notice, PerClass, Request, Silence, Terms,
+    Answer, EntryRef, Failure, Notice, PerClass, Prepared, Preparer, Request, Silence, Terms,
     answer::Verdict,
     backoff::{Random, retry_after},
     batch::Batch,
-    encode,
 };
 
 /// The log that entries are of.
@@ -57,9 +55,6 @@ pub(crate) struct Flight {
     body: Bytes,
     attempt: u32,
 }
-
-/// By how much an encoded record is longer than its payload, about: what is reserved for it.
-const RECORD_MORE: usize = 128;
 
 /// What comes next for the batch.
 #[derive(Debug)]
@@ -98,8 +93,7 @@ pub(crate) struct Delivery {
     terms: Terms,
     random: Random,
     batch_bytes_max: u64,
-    source: Source,
-    resource: Resource,
+    preparer: Preparer,
     batch: Batch,
     notices: Vec<Notice>,
     traffic: Traffic,
@@ -111,8 +105,7 @@ impl Delivery {
         Self {
             random: Random::new(terms.seed),
             batch_bytes_max: terms.batch_bytes_max,
-            resource: encode::resource(&source.node, source.wal_id),
-            source,
+            preparer: Preparer::new(source, terms.encoding),
             batch: Batch::default(),
             notices: Vec::new(),
             traffic: Traffic::default(),
@@ -127,7 +120,12 @@ impl Delivery {
 
     /// The log that the batch is of.
     pub(crate) const fn source(&self) -> &Source {
-        &self.source
+        self.preparer.source()
+    }
+
+    /// Makes requests of its entries.
+    pub(crate) const fn preparer(&self) -> &Preparer {
+        &self.preparer
     }
 
     /// What went over the wire so far.
@@ -157,22 +155,21 @@ impl Delivery {
 
     /// Begins the next batch, of this log.
     pub(crate) fn begin_of(&mut self, source: &Source, entries: Vec<EntryRef>) {
-        if self.source != *source {
-            self.source = source.clone();
-            self.resource = encode::resource(&source.node, source.wal_id);
+        if self.source() != source {
+            self.preparer = Preparer::new(source.clone(), self.terms.encoding);
         }
         self.begin(entries);
     }
 
     /// Takes the payloads of the batch, in its order, and sends the first part.
     pub(crate) fn load(&mut self, payloads: Vec<Vec<u8>>) -> Turn {
-        let recorder = encode::Recorder::new(&self.source.node, self.source.wal_id);
-        let mut records = Encoder::new(self.terms.encoding, &self.resource);
-        records.reserve(payloads.len(), payloads.iter().map(|it| it.len() + RECORD_MORE).sum());
-        for (entry, payload) in self.batch.entries().iter().zip(&payloads) {
-            records.push(&recorder.record(entry.seq, payload));
-        }
-        self.batch.load(records, payloads);
+        let prepared = self.preparer.prepare(self.batch.entries().to_vec(), payloads);
+        self.load_prepared(prepared)
+    }
+
+    /// Takes the batch as it was prepared, and sends the first part.
+    pub(crate) fn load_prepared(&mut self, prepared: Prepared) -> Turn {
+        self.batch.load(prepared);
         self.send_part()
     }
 
@@ -180,7 +177,7 @@ impl Delivery {
     pub(crate) fn send_part(&mut self) -> Turn {
         let events = self.batch.part().len();
         self.tell(Notice::Sending { batch: self.batch.number, events });
-        let body = self.batch.part_body().into();
+        let body = self.batch.part_body();
         self.send(Flight { body, attempt: 1 })
     }
 
@@ -256,7 +253,7 @@ impl Delivery {
             return self.send_part();
         }
         self.tell(Notice::Error { text: text.clone() });
-        let event_id = first.map_or_else(String::new, |it| self.source.event_id(it.seq));
+        let event_id = first.map_or_else(String::new, |it| self.source().event_id(it.seq));
         Turn::Stop(Failure::TooLarge { event_id, bytes: first.map_or(0, |it| it.len), text })
     }
 

@@ -72,6 +72,11 @@ impl Lane {
         self.len += 1;
     }
 
+    /// Returns the entries from the first, without taking them.
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        Walk { lane: self, head: self.head, left: self.len, chunk: 0, read: self.read }
+    }
+
     /// Takes the first entry.
     pub(crate) fn pop(&mut self) -> Option<Slot> {
         let head = self.head?;
@@ -99,17 +104,52 @@ impl Lane {
             self.chunks.pop_front();
             self.read = 0;
         }
-        let chunk = self.chunks.front()?;
-        let mut rest = chunk.get(self.read..)?;
-        let slot = Slot {
-            seq: Seq::new(before.seq.get().wrapping_add(read_varint(&mut rest)?))?,
-            offset: before.offset.wrapping_add(read_varint(&mut rest)?),
-            len: u32::try_from(read_varint(&mut rest)?).ok()?,
-            written: before.written.wrapping_add(unzigzag(read_varint(&mut rest)?)),
-        };
-        self.read = chunk.len() - rest.len();
-        Some(slot)
+        read_slot(before, self.chunks.front()?, &mut self.read)
     }
+}
+
+/// Entries of a lane that are looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk<'a> {
+    lane: &'a Lane,
+    head: Option<Slot>,
+    left: u64,
+    chunk: usize,
+    read: usize,
+}
+
+impl Walk<'_> {
+    /// Returns the entry that comes next.
+    pub(crate) const fn head(&self) -> Option<Slot> {
+        self.head
+    }
+
+    /// Goes on to the entry behind it.
+    pub(crate) fn advance(&mut self) {
+        self.left = self.left.saturating_sub(1);
+        self.head = self.head.filter(|_| self.left > 0).and_then(|it| self.read(it));
+    }
+
+    fn read(&mut self, before: Slot) -> Option<Slot> {
+        if self.lane.chunks.get(self.chunk).is_some_and(|it| self.read >= it.len()) {
+            self.chunk += 1;
+            self.read = 0;
+        }
+        read_slot(before, self.lane.chunks.get(self.chunk)?, &mut self.read)
+    }
+}
+
+/// Reads the entry behind another at a place in a chunk, and moves the place.
+fn read_slot(before: Slot, chunk: &[u8], at: &mut usize) -> Option<Slot> {
+    let mut rest = chunk.get(*at..)?;
+    let slot = Slot {
+        seq: Seq::new(before.seq.get().wrapping_add(read_varint(&mut rest)?))?,
+        offset: before.offset.wrapping_add(read_varint(&mut rest)?),
+        len: u32::try_from(read_varint(&mut rest)?).ok()?,
+        written: before.written.wrapping_add(unzigzag(read_varint(&mut rest)?)),
+    };
+    *at = chunk.len() - rest.len();
+    Some(slot)
 }
 
 fn write_varint(mut number: u64, out: &mut Vec<u8>) {
@@ -175,6 +215,12 @@ mod tests {
                 }
                 prop_assert_eq!(lane.head(), model.front().copied());
                 prop_assert_eq!(lane.len(), model.len() as u64);
+                let mut seen = lane.walk();
+                for slot in &model {
+                    prop_assert_eq!(seen.head(), Some(*slot));
+                    seen.advance();
+                }
+                prop_assert_eq!(seen.head(), None);
             }
         }
     }
@@ -190,6 +236,11 @@ mod tests {
             written: 1_767_323_045 + i64::try_from(n / 8).unwrap(),
         };
         (0..5_000_000).for_each(|n| lane.push(at(n)));
+        let mut seen = lane.walk();
+        for n in 0..50_000 {
+            assert_eq!(seen.head(), Some(at(n)), "across chunks");
+            seen.advance();
+        }
         assert!(lane.memory() <= 40 << 20, "{} bytes", lane.memory());
         for n in 0..5_000_000 {
             assert_eq!(lane.pop(), Some(at(n)));

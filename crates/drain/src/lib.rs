@@ -16,6 +16,7 @@
 //! | `letters`    | what its lines say together: which letters are open                 |
 //! | `machine`    | the state machine: [`Drain`]                                        |
 //! | `redelivery` | the state machine that sends dead letters again: [`Redelivery`]     |
+//! | `prepare`    | payloads as a request, on any thread: [`Preparer`]                   |
 //! | `port`       | inputs, effects, and settings                                       |
 //! | `texts`      | what an operator reads                                              |
 //!
@@ -34,6 +35,7 @@ mod lane;
 mod letters;
 mod machine;
 mod port;
+mod prepare;
 mod progress;
 mod queue;
 mod redelivery;
@@ -51,6 +53,7 @@ pub use port::{
     BATCH_BYTES_DEFAULT, BATCH_ENTRIES_DEFAULT, Config, Effect, IndexError, Input, MAX_AGE_DEFAULT,
     RETRIES_DEFAULT, Request, Step, Terms,
 };
+pub use prepare::{Prepared, Preparer};
 pub use progress::{Progress, ProgressError};
 pub use queue::EntryRef;
 pub use redelivery::{Redelivery, RedeliveryEffect, RedeliveryStep};

@@ -6,6 +6,7 @@
 //! |--------------|--------------|------------------------------------------------|---------------------|
 //! | idle         | indexed      | files checked against the log, position caught up | *position* or *next* |
 //! | reading      | read         | payloads checked and encoded                   | sending             |
+//! | reading      | prepared     | payloads checked                               | sending             |
 //! | sending      | answered     | judged by `delivery`                           | what it says        |
 //! | sending      | unanswered   | counted                                        | waiting or stopped  |
 //! | waiting      | waited       | the same bytes again                           | sending             |
@@ -16,7 +17,7 @@
 //! | any          | other        | nothing is settled                             | idle, stopped: misuse |
 //!
 //! *Next* is: the rest of the batch → sending; else a new batch from the queue → reading; else
-//! idle, finished. An answer is judged by the table of `delivery`; what it settles goes on with
+//! *position* when it is not in its place; else idle, finished. An answer is judged by the table of `delivery`; what it settles goes on with
 //! *cursors* when it was accepted, with dead letters when it was refused.
 //!
 //! # Invariants
@@ -28,6 +29,10 @@
 //! * **D6** `queued = accepted + dead_lettered + pending` after every step, and what was accepted
 //!   but not recorded counts as pending.
 //! * **D7** A stop leaves everything in place: the next `indexed` goes on with the same batch.
+//! * **D8** The position is written at the beginning and at the end of a pass, and between them once in
+//!   [`POSITION_PAUSE_MS`] at most: until then the cursors say the same, and more.
+//! * **D9** One batch is in doubt at a time: the next is sent only when the cursors of the one before are on
+//!   disk. What is prepared ahead has left the queue no earlier for that.
 
 use std::mem;
 
@@ -35,8 +40,8 @@ use jiff::Timestamp;
 use wal_format::{Entry, Seq, leading_seq, read_seq};
 
 use crate::{
-    Class, Config, DeadLetter, Effect, EntryRef, Failure, IndexError, Input, Notice, Progress,
-    Report, Step,
+    Class, Config, DeadLetter, Effect, EntryRef, Failure, IndexError, Input, Notice, Prepared,
+    Preparer, Progress, Report, Step,
     delivery::{Delivery, Source, Turn},
     lane::Slot,
     queue::{Bounds, Queue},
@@ -46,6 +51,9 @@ mod state;
 
 pub(crate) use state::input_name;
 use state::{Accounts, File, Settlement, State};
+
+/// Milliseconds between two positions inside a pass.
+const POSITION_PAUSE_MS: i64 = 1_000;
 
 /// A drain of one log.
 #[derive(Debug)]
@@ -57,6 +65,8 @@ pub struct Drain {
     last_written: i64,
     delivery: Delivery,
     state: State,
+    /// When the position was written last, or found to be in its place.
+    position_at: Option<Timestamp>,
     accounts: Accounts,
 }
 
@@ -75,6 +85,7 @@ impl Drain {
             last_written: 0,
             delivery,
             state: State::Idle,
+            position_at: None,
             accounts: Accounts::default(),
             config,
         }
@@ -127,6 +138,7 @@ impl Drain {
         let effect = match (mem::take(&mut self.state), input) {
             (State::Idle, Input::Indexed) => self.begin(now),
             (State::Reading, Input::Read(payloads)) => self.load(payloads, now),
+            (State::Reading, Input::Prepared(prepared)) => self.load_prepared(*prepared, now),
             (State::Sending(flight), Input::Answered(answer)) => {
                 let turn = self.delivery.answered(flight, &answer, now);
                 self.take(turn, now)
@@ -152,6 +164,20 @@ impl Drain {
         Step { notices: self.delivery.take_notices(), effect }
     }
 
+    /// Returns the batch that would be next if it were chosen now; empty when nothing waits behind the one
+    /// in flight.
+    ///
+    /// It is no promise: what is indexed until then, how late it is, and what the collector says about the
+    /// size of a request can change it. Whoever prepares it may do so for nothing.
+    pub fn ahead(&self, now: Timestamp) -> Vec<EntryRef> {
+        self.queue.look(self.bounds(), now)
+    }
+
+    /// Returns what makes a request of such a batch. It stays good for this drain.
+    pub fn preparer(&self) -> Preparer {
+        self.delivery.preparer().clone()
+    }
+
     /// Begins a pass. The position can be behind the cursors after a crash between the two.
     fn begin(&mut self, now: Timestamp) -> Effect {
         if let Err(error) = self.progress.check(self.last) {
@@ -164,20 +190,19 @@ impl Drain {
         let mut next = self.progress;
         let pending = min(self.queue.first_pending(), self.delivery.batch().first_pending());
         next.advance(pending, self.last);
-        self.record_position(Settlement { next, refused: false }, now)
+        if next.position() == self.progress.position() {
+            self.position_at = Some(now);
+            return self.go_on(now);
+        }
+        self.write_position(Settlement { next, refused: false }, now)
     }
 
     /// *Next* in the table.
     fn go_on(&mut self, now: Timestamp) -> Effect {
         if self.delivery.batch().is_settled() {
-            let bounds = Bounds {
-                entries: self.config.batch_entries_max.get(),
-                bytes: self.delivery.batch_bytes_max(),
-                max_age: self.config.max_age,
-            };
-            let entries = self.queue.take(bounds, now);
+            let entries = self.queue.take(self.bounds(), now);
             if entries.is_empty() {
-                return Effect::Finished(self.report());
+                return self.finish(now);
             }
             self.delivery.begin(entries);
         }
@@ -189,17 +214,52 @@ impl Drain {
         Effect::Read(self.delivery.batch().entries().to_vec())
     }
 
-    /// Checks that what was read is what was indexed: the log may have been replaced meanwhile.
+    /// Bounds of the next batch.
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            entries: self.config.batch_entries_max.get(),
+            bytes: self.delivery.batch_bytes_max(),
+            max_age: self.config.max_age,
+        }
+    }
+
+    /// Ends a pass, with the position at its place.
+    fn finish(&mut self, now: Timestamp) -> Effect {
+        let mut next = self.progress;
+        next.advance(None, self.last);
+        if next.position() == self.progress.position() {
+            return Effect::Finished(self.report());
+        }
+        self.write_position(Settlement { next, refused: false }, now)
+    }
+
     fn load(&mut self, payloads: Vec<Vec<u8>>, now: Timestamp) -> Effect {
-        let mut found = payloads.iter();
-        for entry in self.delivery.batch().entries() {
-            if !found.next().is_some_and(|it| is_entry(it, entry)) {
-                let seq = entry.seq;
-                return self.stop(Failure::LogChanged { seq });
-            }
+        if let Some(failure) = self.changed(&payloads) {
+            return self.stop(failure);
         }
         let turn = self.delivery.load(payloads);
         self.take(turn, now)
+    }
+
+    /// Takes what was prepared, when it is this batch and no other (A1).
+    fn load_prepared(&mut self, prepared: Prepared, now: Timestamp) -> Effect {
+        if !prepared.is_of(self.delivery.batch().entries(), self.delivery.preparer()) {
+            let input = "prepared for other entries";
+            return self.stop(Failure::Misuse { state: State::Reading.name(), input });
+        }
+        if let Some(failure) = self.changed(&prepared.payloads) {
+            return self.stop(failure);
+        }
+        let turn = self.delivery.load_prepared(prepared);
+        self.take(turn, now)
+    }
+
+    /// Checks that what was read is what was indexed: the log may have been replaced meanwhile.
+    fn changed(&self, payloads: &[Vec<u8>]) -> Option<Failure> {
+        let mut found = payloads.iter();
+        let mut entries = self.delivery.batch().entries().iter();
+        let other = entries.find(|entry| !found.next().is_some_and(|it| is_entry(it, entry)))?;
+        Some(Failure::LogChanged { seq: other.seq })
     }
 
     fn take(&mut self, turn: Turn, now: Timestamp) -> Effect {
@@ -274,12 +334,20 @@ impl Drain {
         self.accounts.add(&settled, settlement.refused);
     }
 
-    /// Writes the position when it moves.
+    /// Writes the position when it moves and was not written just before (D8).
     fn record_position(&mut self, settlement: Settlement, now: Timestamp) -> Effect {
-        let position = settlement.next.position();
-        if position == self.progress.position() {
+        let since = self.position_at.map(|it| now.as_millisecond() - it.as_millisecond());
+        // A clock that went back says nothing.
+        let waits = since.is_some_and(|it| (0..POSITION_PAUSE_MS).contains(&it));
+        if waits || settlement.next.position() == self.progress.position() {
             return self.go_on(now);
         }
+        self.write_position(settlement, now)
+    }
+
+    fn write_position(&mut self, settlement: Settlement, now: Timestamp) -> Effect {
+        self.position_at = Some(now);
+        let position = settlement.next.position();
         self.state = State::Recording(File::Position, settlement);
         Effect::WritePosition(position.to_bytes())
     }

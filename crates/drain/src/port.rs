@@ -7,7 +7,7 @@ use otlp::Encoding;
 use thiserror::Error;
 use wal_format::{Seq, WalId};
 
-use crate::{Answer, Backoff, EntryRef, Failure, Notice, Report, Silence};
+use crate::{Answer, Backoff, EntryRef, Failure, Notice, Prepared, Report, Silence};
 
 /// Entries in a batch when nothing else is asked for.
 pub const BATCH_ENTRIES_DEFAULT: NonZeroUsize = NonZeroUsize::new(512).unwrap();
@@ -111,6 +111,9 @@ pub enum Input {
     Indexed,
     /// The payloads or lines that were asked for, in that order.
     Read(Vec<Vec<u8>>),
+    /// The payloads that were asked for, prepared before they were
+    /// ([`Drain::ahead`](crate::Drain::ahead)).
+    Prepared(Box<Prepared>),
     /// The collector answered.
     Answered(Answer),
     /// The collector did not answer.
@@ -126,7 +129,7 @@ pub enum Input {
 /// What is to be done outside before the next [`Input`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Read these payloads → [`Input::Read`] or [`Input::Failed`].
+    /// Read these payloads → [`Input::Read`], [`Input::Prepared`] or [`Input::Failed`].
     Read(Vec<EntryRef>),
     /// Send this request → [`Input::Answered`] or [`Input::Unanswered`]; [`Input::Failed`] when it
     /// could not even be prepared.

@@ -28,7 +28,7 @@ use wal_format::Seq;
 
 use crate::{
     Class, PerClass,
-    lane::{Lane, Slot},
+    lane::{Lane, Slot, Walk},
 };
 
 /// Seconds between two batches that count as running; what is beyond them is an outage. More than all
@@ -94,40 +94,56 @@ impl Queue {
 
     /// Takes the next batch; empty only when nothing waits.
     pub(crate) fn take(&mut self, bounds: Bounds, now: Timestamp) -> Vec<EntryRef> {
-        let now = now.as_second();
-        let since = self.served_since(now);
-        let mut taken = Vec::new();
-        let mut bytes = 0_u64;
-        while taken.len() < bounds.entries.max(1)
-            && let Some((class, head)) = self.next(bounds.max_age, now, since)
-        {
-            bytes = bytes.saturating_add(u64::from(head.len));
-            if bytes > bounds.bytes && !taken.is_empty() {
-                break;
-            }
-            self.lanes.get_mut(class).pop();
-            taken.push(EntryRef { seq: head.seq, offset: head.offset, len: head.len, class });
+        let taken = self.look(bounds, now);
+        for entry in &taken {
+            self.lanes.get_mut(entry.class).pop();
         }
+        let now = now.as_second();
+        self.served = Some(Served { since: self.served_since(now), last: now });
         taken
     }
 
-    /// Notes that a batch leaves, and returns since when the queue is served, outages left out.
-    fn served_since(&mut self, now: i64) -> i64 {
-        let before = self.served.unwrap_or(Served { since: now, last: now });
-        let outage = now.saturating_sub(before.last).saturating_sub(GAP_MAX).max(0);
-        let since = before.since.saturating_add(outage);
-        self.served = Some(Served { since, last: now });
-        since
+    /// Returns the batch that [`Self::take`] would take, and leaves it where it is.
+    pub(crate) fn look(&self, bounds: Bounds, now: Timestamp) -> Vec<EntryRef> {
+        let now = now.as_second();
+        let since = self.served_since(now);
+        let mut heads = Class::ALL.map(|it| (it, self.lanes.get(it).walk()));
+        let mut found = Vec::new();
+        let mut bytes = 0_u64;
+        while found.len() < bounds.entries.max(1)
+            && let Some((class, head, lane)) = next(&mut heads, bounds.max_age, now, since)
+        {
+            bytes = bytes.saturating_add(u64::from(head.len));
+            if bytes > bounds.bytes && !found.is_empty() {
+                break;
+            }
+            lane.advance();
+            found.push(EntryRef { seq: head.seq, offset: head.offset, len: head.len, class });
+        }
+        found
     }
 
-    fn next(&self, max_age: Option<Duration>, now: i64, since: i64) -> Option<(Class, Slot)> {
-        let heads = Class::ALL.into_iter().filter_map(|it| Some((it, self.lanes.get(it).head()?)));
-        heads.min_by_key(|(class, head)| {
-            let rank = rank(head.written, max_age, now, since);
-            let age = if rank == 0 { head.written } else { 0 };
-            (rank, age, *class)
-        })
+    /// Returns since when the queue is served, outages left out, if a batch leaves now.
+    fn served_since(&self, now: i64) -> i64 {
+        let before = self.served.unwrap_or(Served { since: now, last: now });
+        let outage = now.saturating_sub(before.last).saturating_sub(GAP_MAX).max(0);
+        before.since.saturating_add(outage)
     }
+}
+
+/// Picks the class whose head goes next.
+fn next<'a, 'b>(
+    heads: &'a mut [(Class, Walk<'b>)],
+    max_age: Option<Duration>,
+    now: i64,
+    since: i64,
+) -> Option<(Class, Slot, &'a mut Walk<'b>)> {
+    let heads = heads.iter_mut().filter_map(|(class, lane)| Some((*class, lane.head()?, lane)));
+    heads.min_by_key(|(class, head, _)| {
+        let rank = rank(head.written, max_age, now, since);
+        let age = if rank == 0 { head.written } else { 0 };
+        (rank, age, *class)
+    })
 }
 
 /// The table of the module.
@@ -264,7 +280,9 @@ mod tests {
             let bounds = Bounds { entries: batch, max_age: max_age.map(Duration::from_secs), ..ALL };
             let mut taken = Vec::new();
             loop {
+                let seen = queue.look(bounds, at(now));
                 let more = queue.take(bounds, at(now));
+                prop_assert_eq!(seen, more.clone(), "what is seen is what is taken");
                 if more.is_empty() {
                     break;
                 }

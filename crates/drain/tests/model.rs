@@ -3,7 +3,8 @@
 
 mod rig;
 
-use drain::{Drain, Effect, Input, Step};
+use drain::{Drain, Effect, EntryRef, Input, Prepared, Step};
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use rig::{Collector, Disk, Log, Mood};
 
@@ -51,8 +52,11 @@ fn process(
     let mut drain = Drain::new(rig::config(batch), disk.progress());
     log.feed(&mut drain, 0);
     let mut input = Input::Indexed;
+    let mut begun: Option<(Vec<EntryRef>, Prepared)> = None;
     for count in 1..rig::STEPS_MAX {
-        let Step { effect, .. } = drain.step(input, rig::now());
+        // Some positions are written inside a pass, and some are not.
+        let now = rig::now() + SignedDuration::from_millis(300 * i64::try_from(count).unwrap());
+        let Step { effect, .. } = drain.step(input, now);
         rig::check_accounts(&drain.report());
         let crashes = crash.filter(|it| it.effects == count);
         if crashes.is_some_and(|it| !it.last_done) {
@@ -65,8 +69,14 @@ fn process(
                 return true;
             }
             Effect::Failed(..) => Input::Indexed,
-            Effect::Read(entries) => Input::Read(log.read(&entries)),
+            Effect::Read(entries) => match begun.take().filter(|it| it.0 == entries) {
+                Some((_, prepared)) => Input::Prepared(Box::new(prepared)),
+                None => Input::Read(log.read(&entries)),
+            },
             Effect::Send(request) => {
+                let ahead = drain.ahead(now);
+                let prepared = drain.preparer().prepare(ahead.clone(), log.read(&ahead));
+                begun = Some((ahead, prepared));
                 let settled = disk.progress();
                 for n in rig::numbers(&request) {
                     let again = settled.is_settled(rig::seq(n), log.class(n));

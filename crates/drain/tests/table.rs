@@ -53,6 +53,15 @@ fn machine_in(state: &str) -> Drain {
     drain
 }
 
+/// The first so many entries in the order of delivery, prepared before their turn.
+fn prepared(count: usize) -> Input {
+    let mut drain = Drain::new(rig::config(count), Disk::default().progress());
+    log().feed(&mut drain, 0);
+    let ahead = drain.ahead(rig::now());
+    let payloads = log().read(&ahead);
+    Input::Prepared(Box::new(drain.preparer().prepare(ahead, payloads)))
+}
+
 fn inputs() -> Vec<(&'static str, Input)> {
     let all = log().payloads;
     // In the order of delivery: the errors, then the decision.
@@ -60,6 +69,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
     vec![
         ("indexed", Input::Indexed),
         ("read", Input::Read(payloads)),
+        ("prepared", prepared(4)),
         ("answered", rig::accepted()),
         ("unanswered", Input::Unanswered(Silence::Other("no route".to_owned()))),
         ("written", Input::Written),
@@ -89,7 +99,7 @@ fn every_state_answers_every_input_as_the_table_says() {
         for (name, input) in inputs() {
             let want = match (state, name) {
                 ("idle", "indexed") => "read",
-                ("reading", "read") | ("waiting", "waited") => "send",
+                ("reading", "read" | "prepared") | ("waiting", "waited") => "send",
                 ("sending", "answered") | ("writing dead letters", "written") => "cursors",
                 ("sending", "unanswered") => "wait",
                 ("writing cursors", "written") => "position",
@@ -113,6 +123,71 @@ fn every_state_answers_every_input_as_the_table_says() {
             }
             rig::check_accounts(&drain.report());
         }
+    }
+}
+
+/// A1 and A2.
+#[test]
+fn what_was_prepared_is_sent_as_if_it_were_read_now_and_for_its_own_entries_only() {
+    let send = |input| machine_in("reading").step(input, rig::now()).effect;
+    let Effect::Send(read) = send(inputs().remove(1).1) else { panic!() };
+    let Effect::Send(ahead) = send(prepared(4)) else { panic!() };
+    assert_eq!(read, ahead);
+
+    let mut others = vec![prepared(3)];
+    let drain = machine_in("idle");
+    let entries = drain.ahead(rig::now());
+    let mut payloads = log().read(&entries);
+    let missing = payloads[1..].to_vec();
+    let mut config = rig::config(4);
+    config.node = "edge-2".to_owned();
+    let other_node = Drain::new(config, Disk::default().progress()).preparer();
+    let mut config = rig::config(4);
+    config.encoding = Encoding::Json;
+    let other_encoding = Drain::new(config, Disk::default().progress()).preparer();
+    for (preparer, payloads) in [
+        (drain.preparer(), missing),
+        (other_node, payloads.clone()),
+        (other_encoding, payloads.clone()),
+    ] {
+        others.push(Input::Prepared(Box::new(preparer.prepare(entries.clone(), payloads))));
+    }
+    for other in others {
+        assert_eq!(kind(&send(other)), "stop: misuse");
+    }
+    payloads.swap(0, 1);
+    let changed = Input::Prepared(Box::new(drain.preparer().prepare(entries, payloads)));
+    assert!(matches!(send(changed), Effect::Failed(Failure::LogChanged { .. }, _)));
+}
+
+/// D8, while the position could move after every batch.
+#[test]
+fn the_position_waits_for_a_second_or_the_end_of_the_pass() {
+    for (pause_ms, want) in [(0, 1), (100, 1), (2_000, 6), (-5_000, 6)] {
+        let mut drain = Drain::new(rig::config(1), Disk::default().progress());
+        let log = Log::of(&[0; 6]);
+        log.feed(&mut drain, 0);
+        let (mut input, mut now, mut positions) = (Input::Indexed, rig::now(), 0);
+        loop {
+            let effect = drain.step(input, now).effect;
+            input = match effect {
+                Effect::Finished(report) => {
+                    assert_eq!(report.position, 6);
+                    break;
+                }
+                Effect::Read(entries) => Input::Read(log.read(&entries)),
+                Effect::Send(_) => {
+                    now += jiff::SignedDuration::from_millis(pause_ms);
+                    rig::accepted()
+                }
+                Effect::WritePosition(_) => {
+                    positions += 1;
+                    Input::Written
+                }
+                other => rig::write(other, &mut Disk::default()),
+            };
+        }
+        assert_eq!(positions, want, "{pause_ms} ms");
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{Encoding, Pairs, RecordRef, Resource, json, protobuf};
 /// assert_eq!(groups[0].records[0].body, "two");
 /// # Ok::<(), otlp::DecodeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoder {
     encoding: Encoding,
     resource: Vec<u8>,

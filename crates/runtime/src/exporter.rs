@@ -3,6 +3,7 @@
 //! | module       | what it does                                                             |
 //! |--------------|--------------------------------------------------------------------------|
 //! | `settings`   | how a collector is reached: what is asked for, and `OTEL_*` variables      |
+//! | `ahead`      | the next batch, prepared while one is on its way                         |
 //! | `collector`  | one request to it, and what came of it                                     |
 //! | `files`      | the files in which the progress is kept                                    |
 //! | `consumer`   | the lock, the backlog, one pass after another                              |
@@ -11,6 +12,7 @@
 //! | `pace`       | when the next pass begins                                                  |
 //! | `background` | a consumer inside the runtime                                              |
 
+mod ahead;
 mod background;
 mod collector;
 mod consumer;

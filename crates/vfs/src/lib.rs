@@ -5,6 +5,7 @@
 //! | `port`    | the traits [`Vfs`] and [`File`]: what a log needs of a file system           |
 //! | `os`      | [`OsVfs`]: the real one                                                      |
 //! | `replace` | the one routine that replaces a file as a whole, and its reading counterpart |
+//! | `sector`  | [`SectorFile`]: a small file that is overwritten in place where that cannot tear |
 //! | `append`  | the one routine that appends lines                                           |
 //! | `lock`    | advisory locks that name their holder                                        |
 //! | `mem`     | `MemVfs` (feature `testing`): written and synced state kept apart            |
@@ -22,6 +23,7 @@ mod mutants;
 mod os;
 mod port;
 mod replace;
+mod sector;
 
 pub use append::append_lines;
 #[cfg(feature = "testing")]
@@ -32,6 +34,7 @@ pub use mem::{CrashPolicy, MemVfs};
 pub use os::OsVfs;
 pub use port::{File, FileId, OpenMode, Stat, Vfs, write_all_at};
 pub use replace::{TEMP_SUFFIX, read_whole, replace, replace_with};
+pub use sector::{SECTOR_LEN, SectorFile};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@
 //! |-------------|---------------------------------------------------------------------------|
 //! | `codes`     | every stable code of this crate                                             |
 //! | `violation` | why a log cannot be trusted                                                 |
+//! | `payloads`  | payloads by their places, for whoever knows them from a reader              |
 //! | `plan`      | the boot table: what to do with a directory                                 |
 //! | `frames`    | frames of a file, one after the other, in constant memory                   |
 //! | `scan`      | the rules R1–R3, JSON and chain over those frames, on all cores             |
@@ -31,6 +32,7 @@ mod growth;
 mod log;
 mod marker;
 mod mutants;
+mod payloads;
 mod plan;
 mod reader;
 mod recover;
@@ -49,6 +51,7 @@ mod writer;
 pub use archive::{RollOver, RollOverError, RolledOver};
 pub use log::{Limits, Log, LogStatus};
 pub use marker::Marker;
+pub use payloads::Payloads;
 pub use plan::{Decision, Found, Overrides, decide};
 pub use reader::{Item, ReadError, Reader, Refreshed};
 pub use recover::{Opening, RecoverError, Recovered, Report, examine, recover};

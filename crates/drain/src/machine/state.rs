@@ -95,6 +95,7 @@ pub(crate) const fn input_name(input: &Input) -> &'static str {
     match input {
         Input::Indexed => "indexed",
         Input::Read(_) => "read",
+        Input::Prepared(_) => "prepared",
         Input::Answered(_) => "answered",
         Input::Unanswered(_) => "unanswered",
         Input::Written => "written",

@@ -29,9 +29,10 @@ use std::{
 };
 
 use drain::{
-    Class, Config as DrainConfig, Drain, Effect, EntryRef, Failure, Input, Notice, Progress, Report,
+    Class, Config as DrainConfig, Drain, Effect, Failure, Input, Notice, Progress, Report, Request,
 };
 use jiff::Timestamp;
+use otlp::Encoding;
 use thiserror::Error;
 use tokio::time::Instant;
 use vfs::Vfs;
@@ -39,6 +40,7 @@ use wal_format::{WalId, names};
 use wal_recovery::{ReadError, Reader, Refreshed};
 
 use super::{
+    ahead::Ahead,
     collector::Collector,
     files::{Files, ProgressReadError},
     lock::{self, DrainLockError, LOCK_WAIT},
@@ -152,16 +154,28 @@ impl Consumer {
         collector: &Collector,
         tell: &mut dyn FnMut(&Notice),
     ) -> Result<Report, DrainError> {
+        let send = async |request: Request| collector.send(&request).await;
+        self.pass_with(vfs, collector.encoding(), send, tell).await
+    }
+
+    /// [`Self::pass`] with any way of sending.
+    async fn pass_with(
+        &mut self,
+        vfs: &dyn Vfs,
+        encoding: Encoding,
+        send: impl AsyncFnMut(Request) -> Input,
+        tell: &mut dyn FnMut(&Notice),
+    ) -> Result<Report, DrainError> {
         let options = self.options.clone();
         // C1.
         let _lock = lock::take(vfs, &options.dir, &options.holder, options.wait).await?;
         self.check(vfs, &options.dir);
         let backlog = match &mut self.backlog {
             Some(known) => known,
-            none => none.insert(Backlog::read(vfs, &options, collector)?),
+            none => none.insert(Backlog::read(vfs, &options, encoding)?),
         };
         self.under_way = true;
-        match backlog.run(vfs, &options.dir, collector, tell).await {
+        match backlog.run(vfs, &options.dir, send, tell).await {
             Ok(()) => {
                 self.under_way = false;
                 Ok(self.report())
@@ -192,18 +206,14 @@ impl Consumer {
 
 impl Backlog {
     /// Reads the log from its first entry.
-    fn read(
-        vfs: &dyn Vfs,
-        options: &DrainOptions,
-        collector: &Collector,
-    ) -> Result<Self, DrainError> {
+    fn read(vfs: &dyn Vfs, options: &DrainOptions, encoding: Encoding) -> Result<Self, DrainError> {
         let dir = &*options.dir;
         let (node, wal_id) = identity(vfs, dir)?;
         let mut config = DrainConfig::standard(node, wal_id, options.seed);
         if let Some(node) = &options.node {
             config.node.clone_from(node);
         }
-        config.encoding = collector.encoding();
+        config.encoding = encoding;
         config.batch_entries_max = options.batch;
         config.batch_bytes_max = options.batch_bytes;
         config.max_age = options.max_age;
@@ -218,7 +228,7 @@ impl Backlog {
 
     /// Takes note of what is new; `false` when what is known is about something else.
     fn catch_up(&mut self, vfs: &dyn Vfs, dir: &Path) -> Result<bool, DrainError> {
-        if Files::read(vfs, dir)? != self.files {
+        if !self.files.are_unchanged(vfs, dir)? {
             return Ok(false);
         }
         match self.reader.refresh(vfs)? {
@@ -241,23 +251,26 @@ impl Backlog {
         &mut self,
         vfs: &dyn Vfs,
         dir: &Path,
-        collector: &Collector,
+        mut send: impl AsyncFnMut(Request) -> Input,
         tell: &mut dyn FnMut(&Notice),
     ) -> Result<(), Trouble> {
-        let mut catch_up = CatchUp::default();
+        let (mut catch_up, mut ahead) = (CatchUp::default(), Ahead::default());
         let mut input = Input::Indexed;
         loop {
             let step = self.machine.step(input, Timestamp::now());
             step.notices.iter().for_each(&mut *tell);
             input = match step.effect {
-                Effect::Read(entries) => read(&self.reader, &entries),
-                Effect::Send(request) => collector.send(&request).await,
+                Effect::Read(entries) => ahead.read(&self.reader, &entries).await,
+                Effect::Send(request) => {
+                    ahead.begin(&self.machine, &self.reader);
+                    send(request).await
+                }
                 Effect::AppendDeadLetters(lines) => {
                     written(vfs::append_lines(vfs, &dir.join(names::DEADLETTER), &lines))
                 }
-                Effect::WriteCursors(bytes) => written(self.files.write_cursors(vfs, dir, bytes)),
+                Effect::WriteCursors(bytes) => written(self.files.write_cursors(vfs, bytes)),
                 Effect::WritePosition(bytes) => {
-                    written(self.files.write_position(vfs, dir, bytes.to_vec()))
+                    written(self.files.write_position(vfs, bytes.to_vec()))
                 }
                 Effect::Wait(duration) => {
                     tokio::time::sleep(duration).await;
@@ -320,11 +333,6 @@ pub(super) fn identity(vfs: &dyn Vfs, dir: &Path) -> Result<(String, WalId), Rea
     // An empty log has nothing to send, so its id never leaves this machine.
     let wal_id = reader.identity().map_or_else(|| WalId::of_foreign_log(&[]), |it| it.wal_id);
     Ok((UNKNOWN_NODE.to_owned(), wal_id))
-}
-
-fn read(reader: &Reader, entries: &[EntryRef]) -> Input {
-    let places: Vec<_> = entries.iter().map(|it| (it.offset, it.len)).collect();
-    reader.payloads_at(&places).map_or_else(|error| Input::Failed(error.to_string()), Input::Read)
 }
 
 pub(super) fn written(result: io::Result<()>) -> Input {
@@ -399,3 +407,6 @@ impl DrainError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,8 @@
 //! The files in which a consumer keeps its progress.
+//!
+//! Each is written after each batch that changes it, and overwritten in place where that cannot tear
+//! ([`SectorFile`]). The position has eight bytes and the cursors have a check, so whoever reads
+//! without the lock while they are written sees the one before, the one after, or that he must look again.
 
 use std::{
     io,
@@ -7,21 +11,23 @@ use std::{
 
 use drain::{Progress, ProgressError};
 use thiserror::Error;
-use vfs::{Vfs, read_whole};
+use vfs::{SectorFile, Vfs, read_whole};
 use wal_format::{WalId, names};
 
 /// Most bytes of a progress file; ours have a few hundred. A longer one is not ours.
 const PROGRESS_LEN_MAX: u64 = 64 << 10;
+/// How often cursors that change under the eyes of a reader are looked at again.
+const LOOKS_MAX: u32 = 16;
 
 /// Content of both files; `None` for one that does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Files {
+struct Content {
     cursors: Option<Vec<u8>>,
     position: Option<Vec<u8>>,
 }
 
-impl Files {
-    pub(super) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ProgressReadError> {
+impl Content {
+    fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ProgressReadError> {
         let read = |name: &str| {
             let path = dir.join(name);
             read_whole(vfs, &path, PROGRESS_LEN_MAX)
@@ -37,34 +43,55 @@ impl Files {
         Ok(Self { cursors: read(names::CURSORS)?, position: read(names::POS)? })
     }
 
-    pub(super) fn progress(&self, wal_id: WalId) -> Result<Progress, ProgressReadError> {
-        Ok(Progress::load(wal_id, self.cursors.as_deref(), self.position.as_deref())?)
+    fn progress(&self, wal_id: WalId) -> Result<Progress, ProgressError> {
+        Progress::load(wal_id, self.cursors.as_deref(), self.position.as_deref())
+    }
+}
+
+/// Both files, as the consumer that has the lock left them.
+#[derive(Debug)]
+pub(super) struct Files {
+    content: Content,
+    cursors: SectorFile,
+    position: SectorFile,
+}
+
+impl Files {
+    pub(super) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ProgressReadError> {
+        Ok(Self {
+            content: Content::read(vfs, dir)?,
+            cursors: SectorFile::new(dir.join(names::CURSORS)),
+            position: SectorFile::new(dir.join(names::POS)),
+        })
     }
 
-    pub(super) fn write_cursors(
-        &mut self,
+    /// Returns whether the files are still as they were left.
+    pub(super) fn are_unchanged(
+        &self,
         vfs: &dyn Vfs,
         dir: &Path,
-        bytes: Vec<u8>,
-    ) -> io::Result<()> {
-        vfs::replace(vfs, &dir.join(names::CURSORS), &bytes)?;
-        self.cursors = Some(bytes);
+    ) -> Result<bool, ProgressReadError> {
+        Ok(Content::read(vfs, dir)? == self.content)
+    }
+
+    pub(super) fn progress(&self, wal_id: WalId) -> Result<Progress, ProgressReadError> {
+        Ok(self.content.progress(wal_id)?)
+    }
+
+    pub(super) fn write_cursors(&mut self, vfs: &dyn Vfs, bytes: Vec<u8>) -> io::Result<()> {
+        self.cursors.write(vfs, &bytes)?;
+        self.content.cursors = Some(bytes);
         Ok(())
     }
 
-    pub(super) fn write_position(
-        &mut self,
-        vfs: &dyn Vfs,
-        dir: &Path,
-        bytes: Vec<u8>,
-    ) -> io::Result<()> {
-        vfs::replace(vfs, &dir.join(names::POS), &bytes)?;
-        self.position = Some(bytes);
+    pub(super) fn write_position(&mut self, vfs: &dyn Vfs, bytes: Vec<u8>) -> io::Result<()> {
+        self.position.write(vfs, &bytes)?;
+        self.content.position = Some(bytes);
         Ok(())
     }
 }
 
-/// Reads how far a log has been delivered.
+/// Reads how far a log has been delivered, also while a consumer is at work.
 ///
 /// # Errors
 ///
@@ -74,7 +101,20 @@ pub fn load_progress(
     dir: &Path,
     wal_id: WalId,
 ) -> Result<Progress, ProgressReadError> {
-    Files::read(vfs, dir)?.progress(wal_id)
+    let mut content = Content::read(vfs, dir)?;
+    for _ in 0..LOOKS_MAX {
+        let progress = content.progress(wal_id);
+        if !matches!(progress, Err(ProgressError::CursorsCorrupt { .. })) {
+            return Ok(progress?);
+        }
+        // A consumer overwrites the file in place: what is only half written is another a moment later.
+        let again = Content::read(vfs, dir)?;
+        if again == content {
+            break;
+        }
+        content = again;
+    }
+    Ok(content.progress(wal_id)?)
 }
 
 /// Why the progress of a log is not known.

@@ -10,7 +10,7 @@ use drain::{Answer, Config, Drain, Effect, Input, Progress};
 use flate2::{Compression, write::GzEncoder};
 use jiff::Timestamp;
 use otlp::Encoding;
-use runtime::{Collector, DrainOptions, drain_once};
+use runtime::{Collector, CollectorSettings, DrainOptions, drain_once};
 use vfs::OsVfs;
 
 use super::{
@@ -92,14 +92,12 @@ pub(crate) fn parse_to_values(log: &Log, entries: u64) -> Result<f64> {
 
 /// Drains the log in `dir`, as the command does.
 pub(crate) fn drain(dir: &Path, url: &str, entries: u64) -> Result<()> {
-    let collector = Collector::new(url, "", runtime::Compression::None, Duration::from_mins(1))?;
-    let options = DrainOptions {
-        dir: dir.to_owned(),
-        batch: NonZeroUsize::new(BATCH).context("a batch")?,
-        retries: 0,
-        seed: 1,
-        holder: "bench".to_owned(),
-    };
+    let mut settings = CollectorSettings::plain(url);
+    settings.timeout = Duration::from_mins(1);
+    let collector = Collector::new(&settings)?;
+    let mut options = DrainOptions::standard(dir.to_owned(), 1, "bench".to_owned());
+    options.batch = NonZeroUsize::new(BATCH).context("a batch")?;
+    options.retries = 0;
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = threads.block_on(drain_once(&OsVfs, &options, &collector, |_| ()))?;
     ensure!(
