@@ -76,26 +76,27 @@ fn offline(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
         ensure!(kinds.len() == 2 * CALLS && back <= 1, "{kinds:?}");
         Ok(())
     });
-    narrator.check(
-        "every event of the log is at the collector and the control plane, once",
-        || {
-            stop(runtime.take())?;
-            let written: BTreeSet<String> = stack.export()?.iter().map(|it| seq(it)).collect();
-            let mut times = BTreeMap::new();
-            for (_, event_id) in lines(&stack)? {
-                *times.entry(event_id).or_insert(0) += 1;
-            }
-            ensure!(times.values().all(|it| *it == 1), "{times:?}");
-            let end = |id: &String| id.rsplit(':').next().unwrap_or_default().to_owned();
-            ensure!(times.keys().map(end).collect::<BTreeSet<_>>() == written, "{times:?}");
-            let page =
-                client.get_json(&format!("{}/v1/events?limit=1000", stack.orchestrator_url()))?;
-            ensure!(page["count"] == written.len(), "{} of {}", page["count"], written.len());
-            Ok(())
-        },
-    );
+    narrator.check("every event is at the collector and the control plane, once", || {
+        stop(runtime.take())?;
+        arrived_once(&stack, &client)
+    });
     stop(sink.take())?;
     stop(control_plane.take())
+}
+
+/// Compares the log with what the collector kept and the control plane stored.
+fn arrived_once(stack: &Stack, client: &Client) -> Result<()> {
+    let written: BTreeSet<String> = stack.export()?.iter().map(|it| seq(it)).collect();
+    let mut times = BTreeMap::new();
+    for (_, event_id) in lines(stack)? {
+        *times.entry(event_id).or_insert(0) += 1;
+    }
+    ensure!(times.values().all(|it| *it == 1), "{times:?}");
+    let end = |id: &String| id.rsplit(':').next().unwrap_or_default().to_owned();
+    ensure!(times.keys().map(end).collect::<BTreeSet<_>>() == written, "{times:?}");
+    let page = client.get_json(&format!("{}/v1/events?limit=1000", stack.orchestrator_url()))?;
+    ensure!(page["count"] == written.len(), "{} of {}", page["count"], written.len());
+    Ok(())
 }
 
 fn stop(process: Option<Process>) -> Result<()> {
