@@ -171,6 +171,10 @@ impl Line {
     ///
     /// [`LineError`] when it is none that we write (F2, F3).
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
+        // An array of values without their keys would be taken for them, in their order.
+        if line.trim_ascii_start().first() == Some(&b'[') {
+            return Err(LineError::Unreadable { text: "an array, not an object".to_owned() });
+        }
         let keys: Keys<'_> = serde_json::from_slice(line)
             .map_err(|error| LineError::Unreadable { text: error.to_string() })?;
         match keys.schema {
@@ -235,19 +239,24 @@ impl Keys<'_> {
 
     /// Decides by the table of the module (F2).
     fn line(self) -> Result<Line, LineError> {
-        let about = (self.seq, self.attempts, self.delivered_at, self.purged_at);
-        match about {
-            (Some(_), None, None, None) => self.letter(),
-            (None, Some(attempts), None, None) => Ok(Line::RefusedAgain {
-                text: required(self.text, "text")?.into_owned(),
-                refused_at: required(self.refused_at, "refused_at")?,
-                event_id: not_empty(self.event_id)?,
-                attempts,
-            }),
-            (None, None, Some(delivered_at), None) => {
+        let letter = self.class.is_some() || self.has_log_or_payload();
+        let refusal = self.text.is_some() || self.refused_at.is_some();
+        let reason = self.reason.is_some();
+        let damage = self.damaged.is_some() || self.bytes.is_some();
+        match (self.seq, self.attempts, self.delivered_at, self.purged_at) {
+            (Some(_), None, None, None) if !reason && !damage => self.letter(),
+            (None, Some(attempts), None, None) if !letter && !reason && !damage => {
+                Ok(Line::RefusedAgain {
+                    text: required(self.text, "text")?.into_owned(),
+                    refused_at: required(self.refused_at, "refused_at")?,
+                    event_id: not_empty(self.event_id)?,
+                    attempts,
+                })
+            }
+            (None, None, Some(delivered_at), None) if !(letter || refusal || reason || damage) => {
                 Ok(Line::Delivered { event_id: not_empty(self.event_id)?, delivered_at })
             }
-            (None, None, None, Some(purged_at)) if self.damaged.is_some() => {
+            (None, None, None, Some(purged_at)) if damage && !letter && !refusal => {
                 if !self.event_id.is_empty() {
                     return Err(LineError::Ambiguous);
                 }
@@ -258,13 +267,21 @@ impl Keys<'_> {
                     purged_at,
                 })
             }
-            (None, None, None, Some(purged_at)) => Ok(Line::Purged {
+            (None, None, None, Some(purged_at)) if !letter && !refusal => Ok(Line::Purged {
                 reason: required(self.reason, "reason")?.into_owned(),
                 event_id: not_empty(self.event_id)?,
                 purged_at,
             }),
             _ => Err(LineError::Ambiguous),
         }
+    }
+
+    /// Whether it has a key that stands in no other line than a letter of today.
+    fn has_log_or_payload(&self) -> bool {
+        self.wal_id.is_some()
+            || self.node.is_some()
+            || self.payload.is_some()
+            || self.payload_hex.is_some()
     }
 
     fn letter(self) -> Result<Line, LineError> {
@@ -288,11 +305,11 @@ impl Keys<'_> {
         let (node, wal_id) = parts.ok_or(LineError::Lacks { key: "event_id" })?;
         let wal_id = wal_id.parse().map_err(|_| LineError::Lacks { key: "event_id" })?;
         let source = Source { node: node.to_owned(), wal_id };
-        let others = self.attempts.is_some()
-            || self.payload.is_some()
-            || self.payload_hex.is_some()
+        let others = self.has_log_or_payload()
+            || self.attempts.is_some()
             || self.delivered_at.is_some()
-            || self.purged_at.is_some();
+            || self.purged_at.is_some()
+            || self.reason.is_some();
         if others { Err(LineError::Ambiguous) } else { self.letter_of(source, None) }
     }
 
@@ -451,6 +468,54 @@ mod tests {
         }
         let unknown = whole.replace(r#""seq":7"#, r#""later":[1],"seq":7"#);
         assert!(Line::parse(unknown.as_bytes()).is_ok(), "F3");
+    }
+
+    /// F2.
+    #[test]
+    fn a_line_with_a_key_of_another_kind_is_no_line() {
+        let at = r#""2026-01-02T03:04:05Z""#;
+        let head = format!(r#""schema":1,"event_id":"{ID}:7""#);
+        let letter = format!(
+            r#","wal_id":"{WAL_ID}","node":"edge-1","seq":7,"class":"decision","payload":"{{}}""#
+        );
+        let refusal = format!(r#","text":"bad","refused_at":{at}"#);
+        let old = format!(r#""event_id":"{ID}:7","seq":7,"class":"decision"{refusal}"#);
+        for (kind, body) in [
+            ("letter", format!("{head}{letter}{refusal}")),
+            ("refused again", format!(r#"{head},"attempts":2{refusal}"#)),
+            ("delivered", format!(r#"{head},"delivered_at":{at}"#)),
+            ("purged", format!(r#"{head},"purged_at":{at},"reason":"old""#)),
+            ("old letter", old),
+        ] {
+            assert!(Line::parse(format!("{{{body}}}").as_bytes()).is_ok(), "{kind}");
+            for key in [
+                format!(r#""wal_id":"{WAL_ID}""#),
+                r#""node":"edge-1""#.to_owned(),
+                r#""seq":7"#.to_owned(),
+                r#""class":"decision""#.to_owned(),
+                r#""payload":"{}""#.to_owned(),
+                r#""payload_hex":"7b7d""#.to_owned(),
+                r#""attempts":2"#.to_owned(),
+                r#""text":"bad""#.to_owned(),
+                format!(r#""refused_at":{at}"#),
+                format!(r#""delivered_at":{at}"#),
+                format!(r#""purged_at":{at}"#),
+                r#""reason":"old""#.to_owned(),
+            ] {
+                // A key that it has already would be there twice, which is an error as well.
+                let both = format!("{{{body},{key}}}");
+                assert!(Line::parse(both.as_bytes()).is_err(), "{kind} with {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_without_their_keys_are_no_line() {
+        let keys = [r#"1,"a:b:7""#, &"null,".repeat(9), r#""2026-01-02T03:04:05Z""#];
+        for line in [format!("[{},{}{}]", keys[0], keys[1], keys[2]), " []".to_owned()] {
+            let error = Line::parse(line.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), "unreadable: an array, not an object");
+        }
     }
 
     proptest! {

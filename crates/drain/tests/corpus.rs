@@ -1,5 +1,6 @@
 //! The seeds of the fuzz targets over this crate, as ordinary tests.
 #![allow(
+    dead_code,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +14,8 @@
 mod cursors;
 #[path = "../../../tests/fuzz/src/dead_letters.rs"]
 mod dead_letters;
+#[path = "../../../tests/fuzz/src/json.rs"]
+mod json;
 #[path = "../../../tests/fuzz/src/replay.rs"]
 mod replay;
 

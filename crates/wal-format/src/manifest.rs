@@ -106,7 +106,7 @@ impl Manifest {
             raw: self.raw.clone(),
             packed: self.packed.clone(),
             seal: self.seal.as_ref().map(SealFile::to_wire),
-            archived_at: format!("{:.6}", self.archived_at),
+            archived_at: time_text(self.archived_at),
         };
         // Numbers, strings and maps with string keys always serialize.
         let mut out = serde_json::to_vec_pretty(&wire).unwrap_or_default();
@@ -146,8 +146,23 @@ impl Manifest {
                 .map(SealFile::from_wire)
                 .transpose()
                 .map_err(|it| bad(it.to_string()))?,
-            archived_at: wire.archived_at.parse().map_err(|it: jiff::Error| bad(it.to_string()))?,
+            archived_at: parse_time(&wire.archived_at)?,
         })
+    }
+}
+
+fn time_text(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// Reads a time in the one spelling that we write: a finer one would be another when it is written.
+fn parse_time(text: &str) -> Result<Timestamp, ManifestError> {
+    let bad = |text: String| ManifestError { text };
+    let time = text.parse().map_err(|it: jiff::Error| bad(it.to_string()))?;
+    if time_text(time) == text {
+        Ok(time)
+    } else {
+        Err(bad(format!("archived_at `{text}` is not UTC in microseconds")))
     }
 }
 
@@ -193,5 +208,16 @@ mod tests {
         let other = String::from_utf8(first.to_bytes()).unwrap().replace("archive/1", "archive/2");
         assert!(Manifest::from_bytes(other.as_bytes()).is_err());
         assert!(Manifest::from_bytes(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_time_that_could_not_be_written_again_is_refused() {
+        let golden = include_str!("../tests/golden/archive-manifest.json");
+        for other in [".0000061Z", ".00000Z", "Z", ".000006+00:00"] {
+            let bytes = golden.replace(".000006Z", other);
+            assert_ne!(bytes, golden);
+            let error = Manifest::from_bytes(bytes.as_bytes()).unwrap_err().to_string();
+            assert!(error.ends_with("is not UTC in microseconds"), "{error}");
+        }
     }
 }

@@ -17,7 +17,8 @@
 //!
 //! A log may begin with frames that others wrote without a chain; the first frame of ours is a
 //! birth (`wal.created`, `wal.adopted`). A birth without a chain is damage, else one flipped bit in
-//! the key `chain` would turn our first frame into one of theirs.
+//! the key `chain` would turn our first frame into one of theirs. A first frame with a chain that is no
+//! birth we know is damage as well: nothing says whose log it is, and it is not adopted on a guess.
 //!
 //! When one frame breaks several rules the order of the report is: JSON, number, chain.
 
@@ -219,7 +220,10 @@ impl Scanner {
         let chain = split_chain(payload);
         let chain_holds = match (&chain, &self.at.chain) {
             _ if removed(Mutant::ChainCheck) => true,
-            (Some((body, value)), _) => self.chain_value().link(body) == *value,
+            (Some((body, value)), before) => {
+                let has_birth = matches!(before, ChainState::At(_)) || birth_in(payload).is_some();
+                has_birth && self.chain_value().link(body) == *value
+            }
             (None, ChainState::None(_)) => {
                 (self.vouched_for(seq) || removed(Mutant::PhantomsNeedAChain))
                     && birth_in(payload).is_none()
@@ -308,7 +312,8 @@ impl Scanner {
         match &self.at.chain {
             ChainState::At(chain) => follows(payload, seq, *chain).is_some(),
             ChainState::None(_) => {
-                plain(payload, seq) || follows(payload, seq, self.chain_value()).is_some()
+                let is_first_of_ours = || follows(payload, seq, self.chain_value()).is_some();
+                plain(payload, seq) || (birth_in(payload).is_some() && is_first_of_ours())
             }
         }
     }

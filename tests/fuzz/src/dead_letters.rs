@@ -3,14 +3,22 @@
 //! Each request is answered from the bytes: two bytes of status, one byte that chooses the content
 //! type and the retry header, one byte of length, then the body. When the bytes are used up, the
 //! collector is gone.
+//!
+//! The same bytes are read as a file of dead letters first: each line means one thing or nothing, and
+//! a compaction of the file changes no answer.
 
 use std::collections::BTreeSet;
 
-use drain::{Answer, Config, Drain, Effect, Input, Line, Progress, Request, Silence};
+use drain::{
+    Answer, Config, Drain, Effect, Input, Letters, Line, OpenLetter, Progress, Request, Silence,
+};
 use otlp::{Encoding, Limits};
 use wal_format::{Position, Seq, event_id};
 
-use crate::cursors::{now, wal_id};
+use crate::{
+    cursors::{now, wal_id},
+    json::{Json, judge},
+};
 
 const NODE: &str = "edge-1";
 const ENTRIES: u64 = 9;
@@ -19,6 +27,15 @@ const STEPS_MAX: usize = 20_000;
 const STATUSES: [u16; 8] = [200, 200, 200, 204, 400, 413, 429, 503];
 const CONTENT_TYPES: [Option<&str>; 4] =
     [None, Some("application/json"), Some("application/x-protobuf"), Some("text/html")];
+
+/// What stands in a line of each kind; `payload?` is one of two spellings.
+const LINES: [(&str, &str); 5] = [
+    ("letter", "class event_id node payload? refused_at schema seq text wal_id"),
+    ("refused again", "attempts event_id refused_at schema text"),
+    ("delivered", "delivered_at event_id schema"),
+    ("purged", "event_id purged_at reason schema"),
+    ("old letter", "class event_id refused_at seq text"),
+];
 
 /// What the files and the collector say has become of the entries.
 #[derive(Default)]
@@ -32,8 +49,9 @@ struct Accounts {
     dead: BTreeSet<u64>,
 }
 
-/// Drains one log with these answers.
+/// Reads these bytes as a file, and drains one log with them as answers.
 pub fn check(mut answers: &[u8]) {
+    check_file(answers);
     let mut drain = new_drain(answers);
     let mut accounts = Accounts::default();
     let mut input = Input::Indexed;
@@ -159,4 +177,64 @@ fn refused(lines: &[u8]) -> Vec<u64> {
         n
     };
     lines.map(number).collect()
+}
+
+/// The letters that are open are the same when only the lines that a compaction keeps are left (N2).
+fn check_file(bytes: &[u8]) {
+    let mut end = 0;
+    let lines = bytes.split_inclusive(|it| *it == b'\n').map(|it| {
+        end += it.len() as u64;
+        (end - it.len() as u64, it.strip_suffix(b"\n").unwrap_or(it))
+    });
+    let lines: Vec<(u64, &[u8])> = lines.collect();
+    let (mut all, mut kept) = (Letters::default(), Letters::default());
+    for (offset, line) in &lines {
+        check_line(line);
+        assert_eq!(all.add(*offset, line).err(), Line::parse(line).err());
+    }
+    for (offset, line) in lines.iter().filter(|(offset, line)| all.keeps(*offset, line)) {
+        // What means nothing is kept, and still means nothing.
+        assert_eq!(kept.add(*offset, line).err(), Line::parse(line).err());
+    }
+    let open = |letters: &Letters| -> Vec<_> {
+        let what = |it: &OpenLetter| {
+            let source = letters.source(it).cloned();
+            (source, it.place, it.update, it.seq, it.class, it.attempts, it.refused_at)
+        };
+        letters.open().iter().map(what).collect()
+    };
+    assert_eq!(open(&all), open(&kept), "N2");
+}
+
+/// F1 and F2.
+fn check_line(bytes: &[u8]) {
+    let Ok(line) = Line::parse(bytes) else { return };
+    let mut again = Vec::new();
+    line.write(&mut again);
+    let again = again.strip_suffix(b"\n").expect("a line has its end");
+    assert!(!again.contains(&b'\n'));
+    assert_eq!(Line::parse(again).as_ref(), Ok(&line), "F1");
+    // What a `Value` cannot hold can only stand behind a key that is not known.
+    let (value, members) = match judge(bytes) {
+        Json::Object(value, members) => (value, members),
+        Json::Unusual => return,
+        other => panic!("{line:?} from {other:?}"),
+    };
+    assert_eq!(value["event_id"].as_str(), Some(&*line.event_id()));
+    let known = |it: &str| LINES.iter().any(|(_, keys)| keys.split(' ').any(|key| key == it));
+    let mut keys: Vec<&str> = members
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, _)| if matches!(&**key, "payload" | "payload_hex") { "payload?" } else { key })
+        .filter(|it| known(it))
+        .collect();
+    keys.sort_unstable();
+    let kind = match &line {
+        Line::Letter(it) if it.payload.is_none() => "old letter",
+        Line::Letter(_) => "letter",
+        Line::RefusedAgain { .. } => "refused again",
+        Line::Delivered { .. } => "delivered",
+        Line::Purged { .. } => "purged",
+    };
+    assert!(LINES.contains(&(kind, &keys.join(" "))), "F2: {kind} with {keys:?}");
 }

@@ -12,7 +12,7 @@
 //! | `recover`      | a log directory                                  | `wal-recovery`               |
 //! | `tail`         | a log of ours, and one damage to it              | `wal-recovery`               |
 //! | `cursors`      | the progress files of a drain                    | `drain`                      |
-//! | `dead_letters` | answers of a collector                           | `drain`                      |
+//! | `dead_letters` | answers of a collector; a file of dead letters   | `drain`                      |
 //! | `otlp_bodies`  | bodies of requests and answers (target `otlp`)   | `otlp`                       |
 //!
 //! `json` and `disk` serve the others; `oracle` is that of the crash model.

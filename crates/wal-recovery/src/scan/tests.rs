@@ -64,9 +64,23 @@ fn a_birth_without_a_chain_has_lost_it() {
 }
 
 #[test]
+fn a_log_with_a_chain_and_no_birth_is_nobodys() {
+    let nobodys = Event::new(Kind::Lifecycle).with("event", "wal.created").with("node", "n");
+    for event in [Event::new(Kind::Action), nobodys] {
+        let (first, _) = chained(1, Chain::before(b""), &event);
+        let damage = Violation::CorruptChain { seq: Seq::FIRST, offset: 0 };
+        assert_eq!(scanner(1).frame(0, &first), Err(damage));
+        assert_eq!(scanner(0).frame(0, &first), Ok(Verdict::Phantom));
+        assert!(!scanner(1).continues(Seq::FIRST, &first));
+    }
+}
+
+#[test]
 fn json_is_reported_before_the_number_and_the_number_before_the_chain() {
     let mut it = scanner(9);
-    let (good, chain) = chained(1, Chain::before(b""), &Event::new(Kind::Action));
+    let wal_id = WalId::from_random([3; 16]);
+    let birth = Birth { wal_id, node: "n".to_owned(), origin: Origin::FirstRun, previous: None };
+    let (good, chain) = chained(1, Chain::before(b""), &birth.to_event());
     it.frame(0, &good).unwrap();
     let (mut bad, _) = chained(3, Chain::before(b"elsewhere"), &Event::new(Kind::Action));
     assert!(matches!(it.frame(9, &bad), Err(Violation::SeqGap { found: 3, .. })));
