@@ -104,6 +104,7 @@ impl CallCode {
             AppendError::TooLarge { .. } => Self::BodyTooLarge,
             AppendError::Poisoned { .. }
             | AppendError::FileReplaced { .. }
+            | AppendError::FileCut { .. }
             | AppendError::Closed
             | AppendError::SeqExhausted => Self::WalUnavailable,
         }

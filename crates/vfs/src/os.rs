@@ -127,7 +127,11 @@ impl File for OsFile {
     }
 
     fn is_named(&self, path: &Path) -> io::Result<bool> {
-        Ok(id_of(path)? == Some(self.id))
+        Ok(self.named_len(path)?.is_some())
+    }
+
+    fn named_len(&self, path: &Path) -> io::Result<Option<u64>> {
+        Ok(look_up(path)?.filter(|it| it.0 == self.id).map(|it| it.1))
     }
 }
 
@@ -147,29 +151,29 @@ pub(crate) fn check_kind(metadata: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Which file a path names, and nothing else about it.
+/// Which file a path names and how long it is, and nothing else about it.
 ///
 /// Asking for the times of a file, as every `stat` does, makes newer kernels give the next write a
 /// time of its own, which dirties the inode: a question after each sync would cost the next sync a
 /// journal commit.
 #[cfg(target_os = "linux")]
-fn id_of(path: &Path) -> io::Result<Option<FileId>> {
+fn look_up(path: &Path) -> io::Result<Option<(FileId, u64)>> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
-    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
-        Ok(found) => Ok(Some(FileId {
-            device: makedev(found.stx_dev_major, found.stx_dev_minor),
-            inode: found.stx_ino,
-        })),
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO | StatxFlags::SIZE) {
+        Ok(found) => {
+            let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+            Ok(Some((FileId { device, inode: found.stx_ino }, found.stx_size)))
+        }
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Which file a path names.
+/// Which file a path names, and how long it is.
 #[cfg(not(target_os = "linux"))]
-fn id_of(path: &Path) -> io::Result<Option<FileId>> {
-    Ok(OsVfs.stat(path)?.map(|it| it.id))
+fn look_up(path: &Path) -> io::Result<Option<(FileId, u64)>> {
+    Ok(OsVfs.stat(path)?.map(|it| (it.id, it.len)))
 }
 
 fn stat(metadata: &fs::Metadata) -> Stat {
@@ -229,8 +233,13 @@ mod tests {
         let path = dir.path().join("x");
         let file = OsVfs.open(&path, OpenMode::Create).unwrap();
         assert!(file.is_named(&path).unwrap());
+        let len = file.stat().unwrap().len;
+        assert_eq!(file.named_len(&path).unwrap(), Some(len));
+        file.set_len(len + 7).unwrap();
+        assert_eq!(file.named_len(&path).unwrap(), Some(len + 7));
         OsVfs.remove(&path).unwrap();
         assert!(!file.is_named(&path).unwrap());
+        assert_eq!(file.named_len(&path).unwrap(), None);
         let other = OsVfs.open(&path, OpenMode::Create).unwrap();
         assert!(!file.is_named(&path).unwrap());
         assert!(other.is_named(&path).unwrap());

@@ -165,6 +165,15 @@ pub trait File: fmt::Debug + Send + Sync {
     ///
     /// What the file system reports.
     fn is_named(&self, path: &Path) -> io::Result<bool>;
+
+    /// Length of this file in bytes, if `path` still names it; `None` for another file or none.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports.
+    fn named_len(&self, path: &Path) -> io::Result<Option<u64>> {
+        Ok(if self.is_named(path)? { Some(self.stat()?.len) } else { None })
+    }
 }
 
 /// Writes all of `buf` at `offset` (V3).

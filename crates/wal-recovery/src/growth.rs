@@ -51,6 +51,11 @@ impl Growth {
         *self = Self::new(end, self.step_max);
     }
 
+    /// Where the file ends, at least.
+    pub(crate) const fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
     /// Writes zeros behind frames that end at `end` and whose last group has `group` bytes, when it
     /// is time to.
     pub(crate) fn grow(&mut self, file: &dyn File, end: u64, group: usize) -> io::Result<()> {

@@ -22,8 +22,8 @@
 //! * **W5** After the process is killed the safe point on disk is the last acknowledged number,
 //!   since step 5 precedes the answer.
 //! * **W6** A receipt exists only when, after the sync, `telemetry.wal` and `telemetry.safe_seq`
-//!   still named the files that were written: nobody is told of an entry in a file that was deleted
-//!   under us.
+//!   still named the files that were written, and the log was as long as it was written: nobody is
+//!   told of an entry in a file that was deleted or cut off under us.
 //! * **W7** What stands behind the last frame are zeros of our own. A clean close and every recovery
 //!   cut them off.
 //!
@@ -209,6 +209,10 @@ impl Writer {
         buffer: &mut Vec<u8>,
     ) -> Result<Vec<Receipt>, AppendError> {
         let receipts = self.encode(group, buffer)?;
+        if self.end + buffer.len() as u64 > self.growth.allocated() {
+            // Afterwards the file is long enough again, whatever was cut off it (W6).
+            self.check_names()?;
+        }
         match write_all_at(&*self.wal.file, buffer, self.end) {
             Ok(()) => {}
             Err(error) if is_full(&error) => return Err(self.give_way(buffer.len())),
@@ -249,11 +253,13 @@ impl Writer {
 
     /// Step 4 (W6).
     fn check_names(&mut self) -> Result<(), AppendError> {
-        for Named { file, path } in [&self.wal, &self.safe] {
-            let failure = match file.is_named(path) {
-                Ok(true) => continue,
-                Ok(false) if removed(Mutant::NamesChecked) => continue,
-                Ok(false) => AppendError::FileReplaced { path: path.clone() },
+        let ends = [(&self.wal, self.growth.allocated()), (&self.safe, 0)];
+        for (Named { file, path }, end) in ends {
+            let failure = match file.named_len(path) {
+                Ok(Some(len)) if len >= end => continue,
+                Ok(_) if removed(Mutant::NamesChecked) => continue,
+                Ok(Some(len)) => AppendError::FileCut { path: path.clone(), len, end },
+                Ok(None) => AppendError::FileReplaced { path: path.clone() },
                 Err(error) => {
                     let action = "look at the names of the log";
                     AppendError::Poisoned { action, cause: error.to_string() }
@@ -318,6 +324,16 @@ pub enum AppendError {
         /// The name that was taken away.
         path: PathBuf,
     },
+    /// The log was cut off under the writer: entries that were acknowledged are gone.
+    #[error("WAL_FILE_REPLACED — {} has {len} bytes, and had {end}: somebody cut it off", path.display())]
+    FileCut {
+        /// The log.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+        /// The length that it had.
+        end: u64,
+    },
     /// The event does not fit a frame.
     #[error("WAL_ENTRY_TOO_LARGE — event of {len} bytes (limit {EVENT_LEN_MAX})")]
     TooLarge {
@@ -350,7 +366,7 @@ impl AppendError {
         match self {
             Self::DiskFull { .. } => codes::WAL_DISK_FULL,
             Self::Poisoned { .. } | Self::SeqExhausted => codes::WAL_POISONED,
-            Self::FileReplaced { .. } => codes::WAL_FILE_REPLACED,
+            Self::FileReplaced { .. } | Self::FileCut { .. } => codes::WAL_FILE_REPLACED,
             Self::TooLarge { .. } => codes::WAL_ENTRY_TOO_LARGE,
             Self::Overloaded { .. } => codes::WAL_OVERLOADED,
             Self::Closed => codes::WAL_CLOSED,
@@ -359,6 +375,9 @@ impl AppendError {
 
     /// Whether every later append fails too, until the next recovery.
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Poisoned { .. } | Self::FileReplaced { .. } | Self::Closed)
+        matches!(
+            self,
+            Self::Poisoned { .. } | Self::FileReplaced { .. } | Self::FileCut { .. } | Self::Closed
+        )
     }
 }

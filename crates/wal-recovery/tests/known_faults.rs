@@ -508,6 +508,26 @@ fn notices(vfs: &MemVfs, mut writer: wal_recovery::Writer, name: &str) {
     assert_eq!(writer.close(), Err(error));
 }
 
+/// `> telemetry.wal`, or a rotation that copies and truncates.
+#[test]
+fn a_log_that_is_cut_off_under_the_writer_ends_it() {
+    let path = Path::new(DIR).join(names::WAL);
+    let cut = |disk: &MemVfs, len| disk.open(&path, vfs::OpenMode::ReadWrite).unwrap().set_len(len);
+    // While the group fits into what is preallocated, and at the moment when it does not.
+    for (size, left) in [(10, 0), (10, 100), (200_000, 0), (200_000, 100)] {
+        let vfs = MemVfs::default();
+        let mut writer = open(&vfs).unwrap();
+        writer.commit(&[entry(1, 10)]).unwrap();
+        let before = read(&vfs, names::WAL).unwrap().len() as u64;
+        cut(&vfs, left).unwrap();
+        let error = writer.commit(&[entry(2, size)]).unwrap_err();
+        assert!(matches!(&error, AppendError::FileCut { end, .. } if *end == before), "{error}");
+        assert_eq!(error.code(), codes::WAL_FILE_REPLACED);
+        assert_eq!(writer.commit(&[entry(3, 10)]), Err(error.clone()));
+        assert_eq!(writer.close(), Err(error));
+    }
+}
+
 #[test]
 fn a_file_that_is_removed_or_replaced_under_the_writer_ends_it() {
     for name in [names::WAL, names::SAFE_SEQ] {

@@ -513,7 +513,10 @@ fn readers_that_race_with_switches_never_see_a_damaged_log() {
         let sealer = scope.spawn(|| {
             let key = SigningKey::from_bytes(&[7; 32]);
             while !done.load(Ordering::Relaxed) {
-                seal(&OsVfs, temp.path(), &key, now()).unwrap();
+                // Replacements can be too fast for it, which it says; nothing else may go wrong.
+                if let Err(error) = seal(&OsVfs, temp.path(), &key, now()) {
+                    assert!(format!("{error:?}").contains("is being replaced"), "{error:?}");
+                }
             }
         });
         for round in 0..60_u8 {
