@@ -496,6 +496,13 @@ fn look(dir: &Path) {
     }
 }
 
+/// Replacements can be too fast for a seal, which it says; nothing else may go wrong.
+fn seal_unless_too_fast(dir: &Path, key: &SigningKey) {
+    if let Err(error) = seal(&OsVfs, dir, key, now()) {
+        assert!(format!("{error:?}").contains("is being replaced"), "{error:?}");
+    }
+}
+
 #[test]
 fn readers_that_race_with_switches_never_see_a_damaged_log() {
     let temp = tempfile::tempdir().unwrap();
@@ -513,10 +520,7 @@ fn readers_that_race_with_switches_never_see_a_damaged_log() {
         let sealer = scope.spawn(|| {
             let key = SigningKey::from_bytes(&[7; 32]);
             while !done.load(Ordering::Relaxed) {
-                // Replacements can be too fast for it, which it says; nothing else may go wrong.
-                if let Err(error) = seal(&OsVfs, temp.path(), &key, now()) {
-                    assert!(format!("{error:?}").contains("is being replaced"), "{error:?}");
-                }
+                seal_unless_too_fast(temp.path(), &key);
             }
         });
         for round in 0..60_u8 {
