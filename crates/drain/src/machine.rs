@@ -37,7 +37,7 @@
 use std::mem;
 
 use jiff::Timestamp;
-use wal_format::{Entry, Seq, leading_seq, read_seq};
+use wal_format::{Entry, Glance, Kind, Seq, leading_seq, read_seq};
 
 use crate::{
     Class, Config, DeadLetter, Effect, EntryRef, Failure, IndexError, Input, Notice, Prepared,
@@ -109,11 +109,7 @@ impl Drain {
         if self.progress.is_settled_for_all(seq) {
             return Ok(());
         }
-        // What is no event is delivered with the least urgent ones, as old as the entry before it.
-        let (class, written) = match Entry::parse(payload) {
-            Ok(entry) => (Class::of(&entry.event.kind()), entry.time().map(Timestamp::as_second)),
-            Err(_) => (Class::Lifecycle, None),
-        };
+        let (class, written) = class_and_time(payload);
         self.last_written = written.unwrap_or(self.last_written);
         if !self.progress.is_settled(seq, class) {
             let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -164,13 +160,23 @@ impl Drain {
         Step { notices: self.delivery.take_notices(), effect }
     }
 
-    /// Returns the batch that would be next if it were chosen now; empty when nothing waits behind the one
-    /// in flight.
+    /// Returns the batches that would be next if they were chosen now, `count` of them at most and as many as
+    /// wait behind the one in flight. What is behind the first of them fits, with it, into the bytes of one
+    /// batch, so that little memory is taken for what can wait.
     ///
-    /// It is no promise: what is indexed until then, how late it is, and what the collector says about the
-    /// size of a request can change it. Whoever prepares it may do so for nothing.
-    pub fn ahead(&self, now: Timestamp) -> Vec<EntryRef> {
-        self.queue.look(self.bounds(), now)
+    /// They are no promise: what is indexed until then, how late it is, and what the collector says about the
+    /// size of a request can change them. Whoever prepares them may do so for nothing.
+    pub fn ahead(&self, count: usize, now: Timestamp) -> Vec<Vec<EntryRef>> {
+        let bounds = self.bounds();
+        let mut batches = self.queue.look(bounds, count, now);
+        let mut bytes = 0;
+        let mut fits = |batch: &Vec<EntryRef>| {
+            bytes += batch.iter().map(|it| u64::from(it.len)).sum::<u64>();
+            bytes <= bounds.bytes
+        };
+        let kept = batches.iter().take_while(|it| fits(it)).count();
+        batches.truncate(kept.max(1));
+        batches
     }
 
     /// Returns what makes a request of such a batch. It stays good for this drain.
@@ -354,6 +360,19 @@ impl Drain {
 
     fn stop(&mut self, failure: Failure) -> Effect {
         Effect::Failed(failure, self.report())
+    }
+}
+
+/// Returns how urgent an entry is and when it was written, in seconds since the epoch. What is no event is
+/// delivered with the least urgent ones, as old as the entry before it.
+fn class_and_time(payload: &[u8]) -> (Class, Option<i64>) {
+    if let Some(seen) = Glance::at(payload) {
+        let written = seen.written_at.parse().map(Timestamp::as_second);
+        return (Class::of(&Kind::parse(seen.kind)), written.ok());
+    }
+    match Entry::parse(payload) {
+        Ok(entry) => (Class::of(&entry.event.kind()), entry.time().map(Timestamp::as_second)),
+        Err(_) => (Class::Lifecycle, None),
     }
 }
 

@@ -94,7 +94,7 @@ impl Queue {
 
     /// Takes the next batch; empty only when nothing waits.
     pub(crate) fn take(&mut self, bounds: Bounds, now: Timestamp) -> Vec<EntryRef> {
-        let taken = self.look(bounds, now);
+        let taken = self.look(bounds, 1, now).pop().unwrap_or_default();
         for entry in &taken {
             self.lanes.get_mut(entry.class).pop();
         }
@@ -103,24 +103,14 @@ impl Queue {
         taken
     }
 
-    /// Returns the batch that [`Self::take`] would take, and leaves it where it is.
-    pub(crate) fn look(&self, bounds: Bounds, now: Timestamp) -> Vec<EntryRef> {
+    /// Returns the batches that [`Self::take`] would take one after the other, `count` of them at most, and
+    /// leaves them where they are. None is empty.
+    pub(crate) fn look(&self, bounds: Bounds, count: usize, now: Timestamp) -> Vec<Vec<EntryRef>> {
         let now = now.as_second();
         let since = self.served_since(now);
         let mut heads = Class::ALL.map(|it| (it, self.lanes.get(it).walk()));
-        let mut found = Vec::new();
-        let mut bytes = 0_u64;
-        while found.len() < bounds.entries.max(1)
-            && let Some((class, head, lane)) = next(&mut heads, bounds.max_age, now, since)
-        {
-            bytes = bytes.saturating_add(u64::from(head.len));
-            if bytes > bounds.bytes && !found.is_empty() {
-                break;
-            }
-            lane.advance();
-            found.push(EntryRef { seq: head.seq, offset: head.offset, len: head.len, class });
-        }
-        found
+        let batches = (0..count).map(|_| batch(&mut heads, bounds, now, since));
+        batches.take_while(|it| !it.is_empty()).collect()
     }
 
     /// Returns since when the queue is served, outages left out, if a batch leaves now.
@@ -129,6 +119,23 @@ impl Queue {
         let outage = now.saturating_sub(before.last).saturating_sub(GAP_MAX).max(0);
         before.since.saturating_add(outage)
     }
+}
+
+/// Walks over the entries of the next batch.
+fn batch(heads: &mut [(Class, Walk<'_>)], bounds: Bounds, now: i64, since: i64) -> Vec<EntryRef> {
+    let mut found = Vec::new();
+    let mut bytes = 0_u64;
+    while found.len() < bounds.entries.max(1)
+        && let Some((class, head, lane)) = next(heads, bounds.max_age, now, since)
+    {
+        bytes = bytes.saturating_add(u64::from(head.len));
+        if bytes > bounds.bytes && !found.is_empty() {
+            break;
+        }
+        lane.advance();
+        found.push(EntryRef { seq: head.seq, offset: head.offset, len: head.len, class });
+    }
+    found
 }
 
 /// Picks the class whose head goes next.
@@ -280,9 +287,11 @@ mod tests {
             let bounds = Bounds { entries: batch, max_age: max_age.map(Duration::from_secs), ..ALL };
             let mut taken = Vec::new();
             loop {
-                let seen = queue.look(bounds, at(now));
+                let mut seen = queue.look(bounds, 2, at(now)).into_iter();
                 let more = queue.take(bounds, at(now));
-                prop_assert_eq!(seen, more.clone(), "what is seen is what is taken");
+                prop_assert_eq!(seen.next().unwrap_or_default(), more.clone(), "what is seen is what is taken");
+                let behind = queue.look(bounds, 1, at(now)).pop();
+                prop_assert_eq!(seen.next(), behind, "and then what is seen behind it");
                 if more.is_empty() {
                     break;
                 }

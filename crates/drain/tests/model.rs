@@ -3,6 +3,8 @@
 
 mod rig;
 
+use std::collections::VecDeque;
+
 use drain::{Drain, Effect, EntryRef, Input, Prepared, Step};
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -52,7 +54,7 @@ fn process(
     let mut drain = Drain::new(rig::config(batch), disk.progress());
     log.feed(&mut drain, 0);
     let mut input = Input::Indexed;
-    let mut begun: Option<(Vec<EntryRef>, Prepared)> = None;
+    let mut begun: VecDeque<(Vec<EntryRef>, Prepared)> = VecDeque::new();
     for count in 1..rig::STEPS_MAX {
         // Some positions are written inside a pass, and some are not.
         let now = rig::now() + SignedDuration::from_millis(300 * i64::try_from(count).unwrap());
@@ -69,14 +71,24 @@ fn process(
                 return true;
             }
             Effect::Failed(..) => Input::Indexed,
-            Effect::Read(entries) => match begun.take().filter(|it| it.0 == entries) {
-                Some((_, prepared)) => Input::Prepared(Box::new(prepared)),
-                None => Input::Read(log.read(&entries)),
-            },
+            Effect::Read(entries) => {
+                let front = begun.pop_front().filter(|it| it.0 == entries);
+                if front.is_none() {
+                    begun.clear();
+                }
+                front.map_or_else(
+                    || Input::Read(log.read(&entries)),
+                    |(_, prepared)| Input::Prepared(Box::new(prepared)),
+                )
+            }
             Effect::Send(request) => {
-                let ahead = drain.ahead(now);
-                let prepared = drain.preparer().prepare(ahead.clone(), log.read(&ahead));
-                begun = Some((ahead, prepared));
+                let ahead = drain.ahead(2, now);
+                let known = ahead.iter().zip(&begun).take_while(|(it, begun)| begun.0 == **it);
+                begun.truncate(known.count());
+                for batch in ahead.into_iter().skip(begun.len()) {
+                    let prepared = drain.preparer().prepare(batch.clone(), log.read(&batch));
+                    begun.push_back((batch, prepared));
+                }
                 let settled = disk.progress();
                 for n in rig::numbers(&request) {
                     let again = settled.is_settled(rig::seq(n), log.class(n));

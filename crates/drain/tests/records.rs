@@ -1,5 +1,6 @@
 //! Records of entries against a model: the same table, with a copy of everything and one attribute at
 //! a time.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use drain::Class;
 use otlp::{Record, Severity};
@@ -151,17 +152,29 @@ fn payload() -> impl Strategy<Value = String> {
     (
         prop::sample::select(kinds),
         prop::option::of(prop_oneof![4 => object(value()), 1 => value()]),
-        prop::sample::select(ids),
-        prop::sample::select(ids),
+        prop::option::of((prop::sample::select(ids), prop::sample::select(ids))),
         prop::sample::select(times),
+        prop::sample::select(ENDS),
     )
-        .prop_map(|(kind, attrs, trace_id, span_id, written_at)| {
+        .prop_map(|(kind, attrs, ids, written_at, end)| {
             let attrs = attrs.map_or_else(String::new, |it| format!(r#","attrs":{it}"#));
+            let ids = ids.map_or_else(String::new, |(trace_id, span_id)| {
+                format!(r#","trace_id":"{trace_id}","span_id":"{span_id}""#)
+            });
             format!(
-                r#"{{"seq":7,"written_at":"{written_at}","event":{{"kind":"{kind}"{attrs},"trace_id":"{trace_id}","span_id":"{span_id}"}}}}"#
+                r#"{{"seq":7,"written_at":"{written_at}","event":{{"kind":"{kind}"{attrs}{ids}}}{end}"#
             )
         })
 }
+
+/// With a chain value, with something that looks like one, and without.
+const ENDS: &[&str] = &[
+    "}",
+    r#","chain":"5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b"}"#,
+    "}",
+    ",\"chain\":\"5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b\n\"}",
+    r#","x":1,"chain":"5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b"}"#,
+];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
@@ -171,5 +184,19 @@ proptest! {
         let seq = Seq::new(seq).unwrap();
         let got = drain::record(NODE, wal_id(), seq, payload.as_bytes());
         prop_assert_eq!(got, model(NODE, wal_id(), seq, payload.as_bytes()));
+    }
+
+    /// What is read in one pass is refused wherever the parser refuses it.
+    #[test]
+    fn the_record_of_a_damaged_entry_is_that_of_the_model(
+        payload in payload(),
+        at in any::<prop::sample::Index>(),
+        to in prop_oneof![any::<u8>(), prop::sample::select(&b"\"\\{}[],: 0a"[..])],
+    ) {
+        let mut payload = payload.into_bytes();
+        let at = at.index(payload.len());
+        payload[at] = to;
+        let got = drain::record(NODE, wal_id(), Seq::FIRST, &payload);
+        prop_assert_eq!(got, model(NODE, wal_id(), Seq::FIRST, &payload));
     }
 }

@@ -57,7 +57,7 @@ fn machine_in(state: &str) -> Drain {
 fn prepared(count: usize) -> Input {
     let mut drain = Drain::new(rig::config(count), Disk::default().progress());
     log().feed(&mut drain, 0);
-    let ahead = drain.ahead(rig::now());
+    let ahead = drain.ahead(1, rig::now()).remove(0);
     let payloads = log().read(&ahead);
     Input::Prepared(Box::new(drain.preparer().prepare(ahead, payloads)))
 }
@@ -136,7 +136,7 @@ fn what_was_prepared_is_sent_as_if_it_were_read_now_and_for_its_own_entries_only
 
     let mut others = vec![prepared(3)];
     let drain = machine_in("idle");
-    let entries = drain.ahead(rig::now());
+    let entries = drain.ahead(1, rig::now()).remove(0);
     let mut payloads = log().read(&entries);
     let missing = payloads[1..].to_vec();
     let mut config = rig::config(4);

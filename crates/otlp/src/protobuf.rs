@@ -15,7 +15,7 @@
 //! * **W1** The bytes are those that generated code writes: fields by number, what equals its default
 //!   left out, lengths in their shortest form.
 
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encode_varint, encoded_len_varint};
 
 use crate::{
     RecordRef,
@@ -43,9 +43,9 @@ pub(crate) fn log_record(record: &RecordRef<'_>, out: &mut Vec<u8>) {
     message(2, out, |out| {
         fixed64(1, record.time_unix_nano, out);
         if record.severity.0 != 0 {
-            encode_key(2, WireType::Varint, out);
+            key(2, WireType::Varint, out);
             // Negative numbers are extended to 64 bits, as protobuf wants it.
-            encode_varint(i64::from(record.severity.0).cast_unsigned(), out);
+            varint(i64::from(record.severity.0).cast_unsigned(), out);
         }
         text(3, record.severity_text, out);
         if record.body != ValueRef::Null {
@@ -53,11 +53,11 @@ pub(crate) fn log_record(record: &RecordRef<'_>, out: &mut Vec<u8>) {
         }
         pairs(6, record.attributes.as_slice(), 0, out);
         if record.dropped_attributes_count != 0 {
-            encode_key(7, WireType::Varint, out);
-            encode_varint(record.dropped_attributes_count.into(), out);
+            key(7, WireType::Varint, out);
+            varint(record.dropped_attributes_count.into(), out);
         }
         if record.flags != 0 {
-            encode_key(8, WireType::ThirtyTwoBit, out);
+            key(8, WireType::ThirtyTwoBit, out);
             out.extend_from_slice(&record.flags.to_le_bytes());
         }
         if let Some(id) = &record.trace_id {
@@ -85,15 +85,15 @@ fn value(held: &ValueRef<'_>, depth: usize, out: &mut Vec<u8>) {
     match to_wire(held, depth) {
         Wire::Empty => {}
         Wire::Bool(it) => {
-            encode_key(2, WireType::Varint, out);
+            key(2, WireType::Varint, out);
             out.push(it.into());
         }
         Wire::Int(it) => {
-            encode_key(3, WireType::Varint, out);
-            encode_varint(it.cast_unsigned(), out);
+            key(3, WireType::Varint, out);
+            varint(it.cast_unsigned(), out);
         }
         Wire::Double(it) => {
-            encode_key(4, WireType::SixtyFourBit, out);
+            key(4, WireType::SixtyFourBit, out);
             out.extend_from_slice(&it.to_le_bytes());
         }
         Wire::Text(it) => bytes(1, it.as_bytes(), out),
@@ -115,7 +115,7 @@ fn text(number: u32, text: &str, out: &mut Vec<u8>) {
 
 fn fixed64(number: u32, value: u64, out: &mut Vec<u8>) {
     if value != 0 {
-        encode_key(number, WireType::SixtyFourBit, out);
+        key(number, WireType::SixtyFourBit, out);
         out.extend_from_slice(&value.to_le_bytes());
     }
 }
@@ -126,14 +126,28 @@ fn bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn length_delimited(number: u32, len: usize, out: &mut Vec<u8>) {
-    encode_key(number, WireType::LengthDelimited, out);
-    encode_varint(len as u64, out);
+    key(number, WireType::LengthDelimited, out);
+    varint(len as u64, out);
+}
+
+/// Most keys, lengths and numbers take one byte.
+#[inline]
+fn varint(number: u64, out: &mut Vec<u8>) {
+    match u8::try_from(number) {
+        Ok(byte @ ..0x80) => out.push(byte),
+        _ => encode_varint(number, out),
+    }
+}
+
+#[inline]
+fn key(number: u32, wire_type: WireType, out: &mut Vec<u8>) {
+    varint(u64::from(number << 3 | wire_type as u32), out);
 }
 
 /// Writes a message behind a length that is known only afterwards. Most are shorter than 128 bytes,
 /// whose length takes the one byte left for it; a longer one moves, at most once a level of nesting.
 fn message(number: u32, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
-    encode_key(number, WireType::LengthDelimited, out);
+    key(number, WireType::LengthDelimited, out);
     let place = out.len();
     out.push(0);
     let start = out.len();

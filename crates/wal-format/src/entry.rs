@@ -131,7 +131,8 @@ pub fn linked(payload: &[u8], previous: Chain) -> Option<Chain> {
     (chain.to_hex() == digits).then_some(chain)
 }
 
-fn split_digits(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits a payload of ours into its body and the digits of its chain value.
+pub(crate) fn split_digits(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = payload.len().checked_sub(CHAIN_SUFFIX_LEN)?;
     let (body, suffix) = payload.split_at_checked(at)?;
     Some((body, suffix.strip_prefix(CHAIN_KEY)?.strip_suffix(CHAIN_END)?))

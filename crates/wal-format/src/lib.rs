@@ -25,6 +25,7 @@ mod chain;
 mod entry;
 mod event;
 mod frame;
+mod glance;
 mod lanes;
 mod manifest;
 pub mod names;
@@ -45,6 +46,7 @@ pub use entry::{
 };
 pub use event::{Event, EventRef, Kind};
 pub use frame::{Decoded, Frame, FrameError, HEADER_LEN, Header, MAX_PAYLOAD_LEN};
+pub use glance::Glance;
 pub use lanes::{LANES, link_each};
 pub use manifest::{Content, Manifest, ManifestError};
 pub use plain::Plain;

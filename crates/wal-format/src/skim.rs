@@ -167,23 +167,9 @@ impl Skimmer<'_> {
         }
     }
 
-    /// Passes what needs no closer look inside a string: anything but a quote, a backslash and a
-    /// control character.
+    /// Passes what needs no closer look inside a string.
     fn plain_text(&mut self) {
-        while let Some((word, behind)) = self.rest.split_first_chunk::<8>() {
-            let marked = marks(u64::from_le_bytes(*word));
-            if marked != 0 {
-                let plain = marked.trailing_zeros() / u8::BITS;
-                self.rest = self.rest.get(plain as usize..).unwrap_or_default();
-                return;
-            }
-            self.rest = behind;
-        }
-        while let Some((first, behind)) = self.rest.split_first()
-            && !matches!(first, b'"' | b'\\' | ..0x20)
-        {
-            self.rest = behind;
-        }
+        self.rest = behind_plain_text(self.rest);
     }
 
     /// Checks a number whose sign and first digit are taken.
@@ -218,6 +204,25 @@ impl Skimmer<'_> {
             self.rest = behind;
         }
     }
+}
+
+/// Returns what stands behind the plain text that `rest` begins with: anything but a quote, a backslash and a
+/// control character.
+pub(crate) fn behind_plain_text(mut rest: &[u8]) -> &[u8] {
+    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+        let marked = marks(u64::from_le_bytes(*word));
+        if marked != 0 {
+            let plain = marked.trailing_zeros() / u8::BITS;
+            return rest.get(plain as usize..).unwrap_or_default();
+        }
+        rest = behind;
+    }
+    while let Some((first, behind)) = rest.split_first()
+        && !matches!(first, b'"' | b'\\' | ..0x20)
+    {
+        rest = behind;
+    }
+    rest
 }
 
 /// Marks the bytes of a word that are a quote, a backslash or a control character with their highest

@@ -70,6 +70,11 @@ impl FrameReader {
         self.base + self.taken as u64
     }
 
+    /// Returns what was read already from here on. Frames that stand there whole come next, with these bytes.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        self.buffer.get(self.taken..self.read).unwrap_or_default()
+    }
+
     /// Says what stands at the reader's place and does not move.
     pub(crate) fn peek(&mut self) -> io::Result<Peek> {
         let Some(bytes) = self.filled(HEADER_LEN)?.first_chunk::<HEADER_LEN>().copied() else {

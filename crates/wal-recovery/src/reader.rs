@@ -52,6 +52,8 @@ pub struct Reader {
     frames: Option<FrameReader>,
     scanner: Scanner,
     safe: SafePoint,
+    /// Chain values of the next frames in `frames`, which were checked together; the last comes first.
+    checked: Vec<Chain>,
     /// Another log stands in the place of this one.
     replaced: bool,
 }
@@ -102,7 +104,8 @@ impl Reader {
         };
         let frames = file.clone().map(|file| FrameReader::new(file, 0));
         let scanner = Scanner::new(Trust::UpTo(safe));
-        Ok(Self { dir: dir.to_owned(), path, file, frames, scanner, safe, replaced: false })
+        let (dir, checked) = (dir.to_owned(), Vec::new());
+        Ok(Self { dir, path, file, frames, scanner, safe, checked, replaced: false })
     }
 
     /// The safe point at which this reader stops.
@@ -122,7 +125,7 @@ impl Reader {
     /// [`ReadError::Violation`] at the first entry that does not hold, [`ReadError::Io`] when the
     /// file system fails.
     pub fn next_entry(&mut self) -> Result<Option<Item<'_>>, ReadError> {
-        let Self { frames: Some(frames), scanner, path, replaced, .. } = self else {
+        let Self { frames: Some(frames), scanner, path, checked, replaced, .. } = self else {
             self.scanner.judge(End { tail: Tail::Clean, impossible: None })?;
             return Ok(None);
         };
@@ -136,11 +139,20 @@ impl Reader {
             scanner.judge(end_of_log(frames, stop, promised).map_err(at)?)?;
             return Ok(None);
         }
+        if checked.is_empty() {
+            checked.extend(scanner.several(frames.buffered()).into_iter().flatten().rev());
+        }
         match frames.next().map_err(at)? {
-            Next::Frame { offset, payload } => match scanner.frame(offset, payload)? {
-                Verdict::Holds(seq) => Ok(Some(Item { seq, offset, payload })),
-                Verdict::Phantom => Ok(None),
-            },
+            Next::Frame { offset, payload } => {
+                let seq = match checked.pop() {
+                    Some(chain) => scanner.take_checked(offset, payload, chain),
+                    None => match scanner.frame(offset, payload)? {
+                        Verdict::Holds(seq) => Some(seq),
+                        Verdict::Phantom => None,
+                    },
+                };
+                Ok(seq.map(|seq| Item { seq, offset, payload }))
+            }
             Next::Torn | Next::End | Next::TooLong(_) => Ok(None),
         }
     }
@@ -187,6 +199,7 @@ impl Reader {
 
     /// Forgets what was read ahead: bytes behind the safe point may have changed since.
     fn look_again(&mut self) {
+        self.checked.clear();
         let offset = self.scanner.end();
         self.frames = self.file.clone().map(|file| FrameReader::new(file, offset));
     }

@@ -29,7 +29,7 @@ mod tail;
 mod whole;
 
 use wal_format::{
-    Birth, Chain, Entry, Kind, SafePoint, Seq, WalId, leading_seq, linked, read_seq, skim,
+    Birth, Chain, Entry, Kind, LANES, SafePoint, Seq, WalId, leading_seq, linked, read_seq, skim,
     split_chain,
 };
 
@@ -163,6 +163,26 @@ impl Scanner {
             Err(_) if !self.vouched_for(seq) => Ok(Verdict::Phantom),
             Err(violation) => Err(violation),
         }
+    }
+
+    /// Returns the chain values of the next frames, which `bytes` begin with, when several of them can be
+    /// checked together and hold. `None` says nothing about any of them.
+    pub(crate) fn several(&self, bytes: &[u8]) -> Option<[Chain; LANES]> {
+        let ChainState::At(chain) = self.at.chain else { return None };
+        let last = self.at.last.map_or(0, Seq::get).checked_add(LANES as u64).and_then(Seq::new)?;
+        if self.vouched_for(last) { links::several(bytes, self.at.last, chain) } else { None }
+    }
+
+    /// Takes the frame at `offset`, which has this value as [`Self::several`] said.
+    pub(crate) fn take_checked(
+        &mut self,
+        offset: u64,
+        payload: &[u8],
+        chain: Chain,
+    ) -> Option<Seq> {
+        let seq = self.expected()?;
+        self.take(seq, offset, payload, Some(chain));
+        Some(seq)
     }
 
     /// Judges the end of the whole frames (R3), and a length where the next frame should begin.

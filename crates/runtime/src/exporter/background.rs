@@ -119,8 +119,12 @@ impl Exporter {
 
     /// Lets it send what waits, for at most [`FLUSH`], and ends it. Blocks, for at most [`END_MAX`] (X3).
     pub(crate) fn finish(self) {
+        self.finish_within(END_MAX);
+    }
+
+    fn finish_within(self, most: Duration) {
         self.stop.send_replace(true);
-        if self.running.recv_timeout(END_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if self.running.recv_timeout(most) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("exporter still busy with the collector; what waits is in the log");
             return;
         }
@@ -267,5 +271,43 @@ fn nothing_yet(collector: &Collector) -> ExporterStatus {
         bytes: 0,
         last_success: None,
         last_error: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vfs::MemVfs;
+
+    use super::*;
+    use crate::CollectorSettings;
+
+    /// X3: a thread that hears nothing any more, as one that a collector keeps busy.
+    #[test]
+    fn a_thread_that_does_not_end_is_not_waited_for_for_ever() {
+        let (busy, until) = mpsc::channel::<Infallible>();
+        let (runs, running) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let _runs: mpsc::Sender<Infallible> = runs;
+            until.recv().unwrap_err();
+        });
+        let collector = Collector::new(&CollectorSettings::plain("http://127.0.0.1:1")).unwrap();
+        let shown = Exporting(Arc::new(Shared {
+            status: Mutex::new(nothing_yet(&collector)),
+            hurry: Notify::new(),
+        }));
+        let (stop, stopped) = watch::channel(false);
+        Exporter { shown, stop, thread, running }.finish_within(Duration::from_millis(1));
+        assert!(*stopped.borrow(), "it was told to end");
+        drop(busy);
+    }
+
+    #[test]
+    fn a_runtime_that_ends_waits_for_the_thread() {
+        let options = DrainOptions::standard("/wal".into(), 1, String::new());
+        let collector = Collector::new(&CollectorSettings::plain("http://127.0.0.1:1")).unwrap();
+        let vfs = Arc::new(MemVfs::default());
+        let exporter = Exporter::start(Arc::clone(&vfs) as Arc<dyn Vfs>, options, collector);
+        exporter.unwrap().finish();
+        assert_eq!(Arc::strong_count(&vfs), 1, "the thread is gone, and what it held");
     }
 }

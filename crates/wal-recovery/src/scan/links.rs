@@ -29,6 +29,20 @@ pub(super) fn hold(mut rest: &[u8], mut last: Option<Seq>, mut chain: Chain) -> 
     }
 }
 
+/// Returns the values of the next frames, when there are [`LANES`] of them and all hold behind an entry with
+/// this number and value. `None` says nothing about any of them.
+pub(super) fn several(
+    mut rest: &[u8],
+    mut last: Option<Seq>,
+    mut chain: Chain,
+) -> Option<[Chain; LANES]> {
+    let mut claims = [(chain, &[][..], chain); LANES];
+    for place in &mut claims {
+        *place = claim(&mut rest, &mut last, &mut chain)?;
+    }
+    links_hold(&claims).then(|| claims.map(|(.., value)| value))
+}
+
 /// Takes what the next frame says; `None` when there is none, or it is not as ours are.
 fn claim<'a>(rest: &mut &'a [u8], last: &mut Option<Seq>, chain: &mut Chain) -> Option<Claim<'a>> {
     let Ok(Decoded::Whole(frame, behind)) = Frame::decode(rest) else { return None };
@@ -103,6 +117,22 @@ mod tests {
             check(&bad, at + 1 == good.len());
             bad.insert((at + 3) % good.len(), good[at].clone());
             check(&bad, false);
+        }
+    }
+
+    #[test]
+    fn several_frames_have_their_values_only_when_all_of_them_hold() {
+        let good = frames(LANES as u64 + 1);
+        let before = Chain::before(b"");
+        let values: Vec<_> = good.iter().map(|it| split_chain(&it[4..]).unwrap().1).collect();
+        let found = several(&good.concat(), None, before).unwrap();
+        assert_eq!(found[..], values[..LANES]);
+        assert_eq!(several(&good[..LANES - 1].concat(), None, before), None, "too few");
+        assert_eq!(several(&good.concat(), None, values[0]), None, "of another place");
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at][20] ^= 1;
+            assert_eq!(several(&bad.concat(), None, before).is_some(), at == LANES, "{at}");
         }
     }
 
