@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let exit = cli::run(std::env::args_os(), |name| std::env::var(name).ok());
-    ExitCode::from(exit.code())
+    let code = cli::run(std::env::args_os(), |name| std::env::var(name).ok());
+    ExitCode::from(code)
 }

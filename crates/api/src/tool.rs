@@ -62,6 +62,10 @@ pub struct ToolResponse {
     /// What went wrong in the tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What the policy demands of whoever runs the call: the tool of the runtime has met it, and an agent
+    /// that runs the call itself (`output` is `null`) must meet it or not run it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obligations: Vec<Value>,
 }
 
 /// Keeps `"output": null` apart from a missing `output`.

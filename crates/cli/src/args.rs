@@ -1,23 +1,22 @@
 //! The command line.
 #![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
-use std::{net::SocketAddr, path::PathBuf};
-
-use api::size::parse_size;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-
-use wal_recovery::archive::Keep;
 
 use crate::filter::{SeqRange, Since, parse_since};
 
 mod bridge;
 mod collector;
+mod policy;
+mod runtime;
 mod telemetry;
 mod wal;
 mod wal_life;
 
 pub(crate) use bridge::Bridge;
 pub(crate) use collector::CollectorArgs;
+pub(crate) use policy::{Policy, PolicyBuild, PolicyEval, PolicyLoad, PolicyStatus};
+pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
 };
@@ -87,91 +86,6 @@ pub(crate) struct Explain {
     pub(crate) output: OutputArg,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Runtime {
-    /// Starts the runtime and serves until SIGTERM.
-    ///
-    /// A log that cannot be trusted is refused with its code and exit code 8, or put in quarantine;
-    /// nothing in the directory is changed then.
-    #[command(after_help = "Examples:
-  autonomy runtime start --wal-dir /var/lib/autonomy/telemetry --policy-dir /var/lib/autonomy/policy
-  autonomy runtime start --listen 127.0.0.1:0 --wal-dir ./wal --policy-dir ./policy \\
-      --allowed-domains api.example.org,localhost:9000")]
-    Start(RuntimeStart),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct RuntimeStart {
-    /// Address to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:7777")]
-    pub(crate) listen: SocketAddr,
-    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
-    #[arg(long)]
-    pub(crate) wal_dir: Option<PathBuf>,
-    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
-    #[arg(long)]
-    pub(crate) policy_dir: Option<PathBuf>,
-    /// Node that is governed [default: the host name].
-    #[arg(long)]
-    pub(crate) node_id: Option<String>,
-    /// Endpoints that `tool.http_get` may reach: host, host:port or URL, comma-separated.
-    /// Without any, none is reached.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(crate) allowed_domains: runtime::AllowList,
-    /// Makes `tool.shell` exist; the policy still decides about every call of it.
-    #[arg(long)]
-    pub(crate) enable_shell: bool,
-    /// Most bytes of a request body; KiB and MiB are understood.
-    #[arg(long, default_value = "1MiB", value_parser = parse_size)]
-    pub(crate) max_body: usize,
-    /// Leaves the parameters of calls out of the log; their digest stays.
-    #[arg(long)]
-    pub(crate) redact_params: bool,
-    /// When the safe point is synced.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) durability: DurabilityArg,
-    /// Length above which a log goes to the archive, once every entry of it was delivered.
-    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) wal_max_bytes: usize,
-    /// How long archived logs are kept, by age, by size, or both: 30d, 10GiB, 30d,10GiB
-    /// [default: for ever].
-    #[arg(long, value_name = "AGE,SIZE", value_parser = wal_life::parse_keep)]
-    pub(crate) archive_keep: Option<Keep>,
-    /// Base URL of a collector to which the log is delivered in the background; `/v1/logs` is
-    /// appended. The other settings come from the OTEL_EXPORTER_OTLP_* variables. Without it nothing
-    /// is sent, whatever they say.
-    #[arg(long, value_name = "URL")]
-    pub(crate) otlp_endpoint: Option<String>,
-    /// What to do when the log cannot be trusted.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) on_corruption: OnCorruption,
-    /// How log lines look [default: text on a terminal, JSON otherwise].
-    #[arg(long)]
-    pub(crate) log_format: Option<logging::Format>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-/// When the safe point is synced.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum DurabilityArg {
-    /// Off the path of the answer; frames prove themselves by their chain.
-    #[default]
-    Chained,
-    /// Before every answer.
-    Strict,
-}
-
-/// What to do when the log cannot be trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnCorruption {
-    /// End with exit code 8.
-    #[default]
-    Exit,
-    /// Come up and deny every call; the log stays as it is.
-    Quarantine,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct FilterArgs {
     /// Only entries not older than this: a duration (90s, 1h, 2d) or an RFC 3339 time.
@@ -185,99 +99,14 @@ pub(crate) struct FilterArgs {
     pub(crate) seq: Option<SeqRange>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Policy {
-    /// Packs a directory of Rego files into a bundle. Same files, same bytes.
-    #[command(after_help = "Examples:
-  autonomy policy build --in ./policies --out bundle.tar.gz --version 1.0.0
-  autonomy policy build --in ./policies --out bundle.tar.gz --version 1.2.0 --name arm-safety \\
-      --runtime-version '>=0.1.0 <1.0.0'")]
-    Build(PolicyBuild),
-    /// Checks a bundle and makes it the one that runtimes load; the one before is kept.
-    #[command(after_help = "Examples:
-  autonomy policy load --bundle bundle.tar.gz
-  autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json")]
-    Load(PolicyLoad),
-    /// Says which bundle decides, and what is wrong with the slots.
-    #[command(after_help = "Examples:
-  autonomy policy status
-  autonomy policy status --policy-dir ./policy --output json")]
-    Status(PolicyStatus),
-    /// Decides one call without running anything. Exit code 3 means deny.
-    #[command(after_help = "Examples:
-  echo '{\"kind\":\"tool.shell\",\"params\":{\"command\":\"id\"}}' | autonomy policy eval --input -
-  autonomy policy eval --input call.json --bundle bundle.tar.gz --output json")]
-    Eval(PolicyEval),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PolicyBuild {
-    /// Directory with the *.rego files and, if there is one, data.json.
-    #[arg(long = "in", value_name = "DIR")]
-    pub(crate) input: PathBuf,
-    /// Bundle to write.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Version of the bundle (semantic versioning).
-    #[arg(long)]
-    pub(crate) version: String,
-    /// Name of the bundle.
-    #[arg(long, default_value = "policy")]
-    pub(crate) name: String,
-    /// Runtimes that may load it, for example '>=0.1.0 <1.0.0' [default: every one].
-    #[arg(long, value_name = "RANGE")]
-    pub(crate) runtime_version: Option<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PolicyLoad {
-    /// Bundle to load.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) bundle: PathBuf,
-    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
-    #[arg(long, alias = "manager-dir")]
-    pub(crate) policy_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PolicyStatus {
-    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
-    #[arg(long, alias = "manager-dir")]
-    pub(crate) policy_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PolicyEval {
-    /// The call, as an agent would post it: a file, or `-` for stdin.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) input: PathBuf,
-    /// Bundle to decide with [default: the loaded one].
-    #[arg(long, value_name = "FILE", conflicts_with = "policy_dir")]
-    pub(crate) bundle: Option<PathBuf>,
-    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
-    #[arg(long, alias = "manager-dir")]
-    pub(crate) policy_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputArg,
-}
-
 impl Command {
     /// How this command prints, so that its failure is printed alike.
     pub(crate) fn output(&self) -> Output {
         match self {
-            Self::Runtime(Runtime::Start(args)) => args.output.output,
+            Self::Runtime(command) => command.output(),
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
-            Self::Policy(Policy::Build(args)) => args.output.output,
-            Self::Policy(Policy::Load(args)) => args.output.output,
-            Self::Policy(Policy::Status(args)) => args.output.output,
-            Self::Policy(Policy::Eval(args)) => args.output.output,
+            Self::Policy(command) => command.output(),
             Self::Explain(args) => args.output.output,
         }
     }

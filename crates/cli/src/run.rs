@@ -15,11 +15,12 @@ use crate::{
     failure::{BROKEN_PIPE, Failure},
 };
 
-/// Runs a command line with an environment and returns how the process ends.
+/// Runs a command line with an environment and returns the exit code of the process: one of [`Exit`], or that of
+/// a program that the command ran.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
     lookup: impl Fn(&str) -> Option<String>,
-) -> Exit {
+) -> u8 {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -27,28 +28,29 @@ pub fn run(
             // gone cannot be told that it is gone.
             error.print().ok();
             return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-                _ => Exit::Usage,
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.code(),
+                _ => Exit::Usage.code(),
             };
         }
     };
     let context = Context::new(&lookup, std::io::stderr().is_terminal());
     let output = cli.command.output();
     match dispatch(cli.command, context) {
-        Ok(exit) => exit,
-        Err(failure) if failure.code == BROKEN_PIPE => Exit::Done,
-        Err(failure) => report(&failure, output),
+        Ok(code) => code,
+        Err(failure) if failure.code == BROKEN_PIPE => Exit::Done.code(),
+        Err(failure) => report(&failure, output).code(),
     }
 }
 
-fn dispatch(command: Command, context: Context<'_>) -> Result<Exit, Failure> {
-    match command {
+fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
+    let exit = match command {
         Command::Runtime(command) => commands::runtime::run(command, context),
         Command::Telemetry(command) => commands::telemetry::run(command, context),
         Command::Wal(command) => commands::wal::run(command, context),
         Command::Policy(command) => commands::policy::run(command, context),
         Command::Explain(args) => commands::explain::run(&args),
-    }
+    };
+    exit.map(Exit::code)
 }
 
 fn report(failure: &Failure, output: Output) -> Exit {

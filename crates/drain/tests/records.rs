@@ -1,6 +1,5 @@
 //! Records of entries against a model: the same table, with a copy of everything and one attribute at
 //! a time.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use drain::Class;
 use otlp::{Record, Severity};

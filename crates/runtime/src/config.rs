@@ -1,17 +1,28 @@
 //! Everything a runtime is started with.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use policy::Evaluator;
+use wal_recovery::{Durability, Overrides, archive::Keep};
 
 use crate::exporter::CollectorSettings;
-use wal_recovery::{Durability, Overrides, archive::Keep};
+
+/// Where the policy comes from.
+#[derive(Clone, Debug)]
+pub enum PolicyFrom {
+    /// The slots in this directory; a reload reads them again.
+    Slots(PathBuf),
+    /// An evaluator of the caller's own, for as long as the runtime runs.
+    Fixed(Arc<dyn Evaluator>),
+}
 
 /// Configuration of a runtime. There is no default: whoever starts one says what it governs.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Directory of the log; created when it does not exist.
     pub wal_dir: PathBuf,
-    /// Directory of the policy slots.
-    pub policy_dir: PathBuf,
+    /// The policy that decides.
+    pub policy: PolicyFrom,
     /// Node that is governed.
     pub node: String,
     /// Who operates it; recorded in every decision.

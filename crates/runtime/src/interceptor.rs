@@ -34,7 +34,7 @@ use crate::{
     policies::PolicyInForce,
     records::{About, Call, Outcome},
     rollover::{OpenCall, OpenCalls},
-    tools::{ToolError, ToolErrorCode, Tools},
+    tools::{Tool, ToolCall, ToolError, ToolErrorCode, Tools},
 };
 
 /// Codes of answers that no policy and no tool has given.
@@ -121,6 +121,10 @@ pub(crate) struct Judgement {
     pub(crate) policy_ref: String,
     pub(crate) policy_digest: String,
     pub(crate) eval_us: u64,
+    /// What the policy demands of whoever runs an allowed call.
+    pub(crate) obligations: Vec<Value>,
+    /// What the policy was asked; nothing when none was.
+    pub(crate) asked: Option<policy::Request>,
 }
 
 /// An answer and its HTTP status.
@@ -195,14 +199,17 @@ impl Interceptor {
         code: CallCode,
         reason: String,
     ) -> Answer {
+        let policy = self.policy.current();
         let judged = Judgement {
             verdict: Verdict::Deny,
             reason: Some(reason),
             code: Some(code.as_str().to_owned()),
             rule: None,
-            policy_ref: self.policy.current().policy_ref().to_owned(),
-            policy_digest: self.policy.current().policy_digest().to_owned(),
+            policy_ref: policy.policy_ref().to_owned(),
+            policy_digest: policy.policy_digest().to_owned(),
             eval_us: 0,
+            obligations: Vec::new(),
+            asked: None,
         };
         let _free = self.gate.read().await;
         match self.journal.append(&call.decision(&judged, &self.about)).await {
@@ -253,8 +260,12 @@ impl Interceptor {
         let decision = evaluator.evaluate(&request);
         let eval_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let rule = decision.rule().map(str::to_owned);
+        let obligations = match &decision {
+            Decision::Allow(allow) => allow.obligations().to_vec(),
+            Decision::Deny(_) => Vec::new(),
+        };
         let (verdict, code, reason) = match decision {
-            Decision::Allow(allow) => met(&allow),
+            Decision::Allow(allow) => met(&allow, self.tools.get(&call.kind).map(|it| &**it)),
             Decision::Deny(deny) => {
                 (Verdict::Deny, Some(deny.code().as_str()), Some(deny.reason().to_owned()))
             }
@@ -267,6 +278,8 @@ impl Interceptor {
             policy_ref: evaluator.policy_ref().to_owned(),
             policy_digest: evaluator.policy_digest().to_owned(),
             eval_us,
+            obligations,
+            asked: Some(request),
         }
     }
 
@@ -278,7 +291,7 @@ impl Interceptor {
         receipt: Receipt,
         mut open: OpenCall,
     ) -> Answer {
-        let outcome = self.execute(call).await;
+        let outcome = self.execute(call, &judged.obligations).await;
         let recorded = self.journal.append(&call.outcome(&outcome, &self.about)).await;
         let mut body = response(call, judged, receipt);
         let mut status = 200;
@@ -304,10 +317,14 @@ impl Interceptor {
 
     /// Step 4. The tool has a task of its own, so that a panic in it is an outcome like any other,
     /// and the deadline drops it.
-    async fn execute(&self, call: &Call) -> Outcome {
+    async fn execute(&self, call: &Call, obligations: &[Value]) -> Outcome {
         let Some(tool) = self.tools.get(&call.kind).cloned() else { return Outcome::NoExecutor };
-        let params = call.params.clone();
-        let mut task = AbortOnDrop(tokio::spawn(async move { tool.run(&params).await }));
+        let asked = ToolCall {
+            audit_id: call.audit_id.clone(),
+            params: call.params.clone(),
+            obligations: obligations.to_vec(),
+        };
+        let mut task = AbortOnDrop(tokio::spawn(async move { tool.run(&asked).await }));
         let failed = |code, message| Outcome::Failed(ToolError::new(code, message));
         match timeout(self.tool_timeout, &mut task.0).await {
             Ok(Ok(Ok(output))) => Outcome::Done(output),
@@ -338,13 +355,14 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// An allow counts only when every obligation can be met. This runtime knows none, so any is one
-/// too many.
-fn met(allow: &Allow) -> (Verdict, Option<&'static str>, Option<String>) {
-    match allow.obligations().first() {
+/// An allow counts only when whoever runs the call meets every obligation. Without an executor that is the
+/// agent, who is told of them.
+fn met(allow: &Allow, tool: Option<&dyn Tool>) -> (Verdict, Option<&'static str>, Option<String>) {
+    let unmet = |it: &&Value| tool.is_some_and(|tool| !tool.meets(it));
+    match allow.obligations().iter().find(unmet) {
         None => (Verdict::Allow, None, None),
         Some(obligation) => {
-            let reason = format!("the policy demands {obligation}, which this runtime cannot do");
+            let reason = format!("the policy demands {obligation}, which the tool does not do");
             (Verdict::Deny, Some(CallCode::ObligationUnknown.as_str()), Some(reason))
         }
     }
@@ -360,6 +378,10 @@ fn response(call: &Call, judged: &Judgement, receipt: Receipt) -> ToolResponse {
         code: judged.code.clone(),
         output: None,
         error: None,
+        obligations: match judged.verdict {
+            Verdict::Allow => judged.obligations.clone(),
+            Verdict::Deny => Vec::new(),
+        },
     }
 }
 
@@ -373,6 +395,7 @@ fn deny(audit_id: &str, code: CallCode, reason: String) -> ToolResponse {
         code: Some(code.as_str().to_owned()),
         output: None,
         error: None,
+        obligations: Vec::new(),
     }
 }
 

@@ -37,7 +37,7 @@ mod tools;
 mod trace;
 
 pub use allow_list::{AllowList, AllowListError, Reach};
-pub use config::Config;
+pub use config::{Config, PolicyFrom};
 pub use exporter::{
     Asked, Collector, CollectorError, CollectorSettings, Compression, Consumer, DeadLetters,
     DrainError, DrainLockError, DrainOptions, Endpoint, Flaw, LOCK_WAIT, LetterFileError, Listed,
@@ -50,4 +50,6 @@ pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
 pub use start::{Reloader, Runtime, StartError};
-pub use tools::{Echo, HttpGet, Shell, Tool, ToolError, ToolErrorCode, ToolFuture, Tools};
+pub use tools::{
+    Echo, HttpGet, Shell, Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, Tools,
+};

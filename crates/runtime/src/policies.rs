@@ -23,13 +23,14 @@ use serde::Serialize;
 use thiserror::Error;
 use vfs::OsVfs;
 
-use crate::{Config, interceptor::Interceptor, records::lifecycle};
+use crate::{Config, PolicyFrom, interceptor::Interceptor, records::lifecycle};
 
 /// The policy that decides.
 #[derive(Debug)]
 pub(crate) struct PolicyInForce {
     evaluator: RwLock<Arc<dyn Evaluator>>,
-    slots: Slots,
+    /// Where a reload looks; nowhere when the caller gave the evaluator.
+    slots: Option<Slots>,
     mode: Mode,
     /// What was wrong with the slots at the start, to be recorded once the log is open.
     faults_at_start: Vec<String>,
@@ -45,30 +46,45 @@ pub(crate) struct Reloaded {
 impl PolicyInForce {
     /// Loads what the slots of a configuration give.
     pub(crate) fn load(config: &Config) -> Self {
-        let slots = slots(&config.policy_dir);
+        let slots = match &config.policy {
+            PolicyFrom::Slots(dir) => Some(slots(dir)),
+            PolicyFrom::Fixed(_) => None,
+        };
         if config.strict {
             tracing::warn!("strict mode: every call is denied, whatever is loaded");
             return Self::of(Arc::new(DenyAll::strict_mode()), slots, Mode::Strict, Vec::new());
         }
+        match &config.policy {
+            PolicyFrom::Slots(dir) => Self::from_slots(dir),
+            PolicyFrom::Fixed(evaluator) => Self::fixed(Arc::clone(evaluator)),
+        }
+    }
+
+    fn from_slots(dir: &Path) -> Self {
+        let slots = slots(dir);
         let Loaded { evaluator, source, warnings, .. } = slots.load();
         for warning in &warnings {
             tracing::warn!(slot = %warning.slot, fault = %warning.fault, "policy slot is not good");
         }
         if source == Source::None {
-            let dir = config.policy_dir.display();
+            let dir = dir.display();
             tracing::warn!(%dir, "no policy is loaded: every call is denied");
         }
         let faults = warnings.iter().map(ToString::to_string).collect();
-        Self::of(evaluator, slots, Mode::Normal, faults)
+        Self::of(evaluator, Some(slots), Mode::Normal, faults)
     }
 
-    /// A policy of the caller's own, over slots that do not matter.
-    #[cfg(test)]
+    /// A policy of the caller's own.
     pub(crate) fn fixed(evaluator: Arc<dyn Evaluator>) -> Self {
-        Self::of(evaluator, slots(Path::new("/nonexistent")), Mode::Normal, Vec::new())
+        Self::of(evaluator, None, Mode::Normal, Vec::new())
     }
 
-    fn of(evaluator: Arc<dyn Evaluator>, slots: Slots, mode: Mode, faults: Vec<String>) -> Self {
+    fn of(
+        evaluator: Arc<dyn Evaluator>,
+        slots: Option<Slots>,
+        mode: Mode,
+        faults: Vec<String>,
+    ) -> Self {
         Self { evaluator: RwLock::new(evaluator), slots, mode, faults_at_start: faults }
     }
 
@@ -101,7 +117,8 @@ impl PolicyInForce {
         if self.mode == Mode::Strict {
             return Err(ReloadError::Strict);
         }
-        let Loaded { evaluator, source, warnings, .. } = self.slots.load();
+        let slots = self.slots.as_ref().ok_or(ReloadError::Fixed)?;
+        let Loaded { evaluator, source, warnings, .. } = slots.load();
         if source != Source::Current {
             let fault =
                 warnings.first().map_or("nothing is loaded".to_owned(), ToString::to_string);
@@ -128,6 +145,9 @@ pub enum ReloadError {
     /// The runtime denies everything, whatever is loaded.
     #[error("strict mode denies everything, whatever is loaded")]
     Strict,
+    /// Whoever started the runtime gave it its policy.
+    #[error("the policy was given at the start and cannot be replaced")]
+    Fixed,
     /// The slots could not be looked at.
     #[error("the slots could not be read")]
     Unread,
@@ -139,6 +159,7 @@ impl ReloadError {
         match self {
             Self::Rejected { .. } => "POLICY_REJECTED",
             Self::Strict => "STRICT_MODE",
+            Self::Fixed => "POLICY_FIXED",
             Self::Unread => "POLICY_UNREAD",
         }
     }

@@ -190,6 +190,7 @@ fn deny(status: StatusCode, code: &str, reason: String) -> Response {
         code: Some(code.to_owned()),
         output: None,
         error: None,
+        obligations: Vec::new(),
     };
     tracing::debug!(audit_id = body.audit_id, code, "denied");
     (status, Json(body)).into_response()

@@ -11,6 +11,8 @@
 //! * **O3** An entry is small enough for every consumer, whatever an agent sends: parameters over
 //!   [`PARAMS_LEN_MAX`] are left out and their length is noted; the digest stays. Otherwise an agent
 //!   could choose which of its decisions a control plane refuses to take.
+//! * **O4** A decision of a policy can be made again from its entry, unless something was left out (O2, O3) and the
+//!   entry says so. One that no policy made has no `context`.
 //! * **O2** With redaction the parameters never reach the log; their digest does.
 
 use api::tool::Verdict;
@@ -47,6 +49,7 @@ impl Call {
     pub(crate) fn decision(&self, judged: &Judgement, about: &About) -> Event {
         let params = Value::Object(self.params.clone());
         let digest = format!("blake3:{}", blake3::hash(&canonical_json(&params)).to_hex());
+        let obligations = (!judged.obligations.is_empty()).then(|| judged.obligations.clone());
         let event = Event::new(Kind::Decision)
             .with("decision", judged.verdict.as_str())
             .with("kind", self.kind.as_str())
@@ -64,6 +67,8 @@ impl Call {
                 (false, _) => event.with("params", params),
             }
             .with_some("operator", about.operator.clone())
+            .with_some("obligations", obligations)
+            .with_some("context", judged.asked.as_ref().map(|it| context(it, about)))
             .with("eval_us", judged.eval_us);
         self.traced(event)
     }
@@ -90,6 +95,25 @@ impl Call {
         }
         event
     }
+}
+
+/// What the policy was shown besides the call and its operator: with it the decision can be made again (O4).
+fn context(asked: &policy::Request, about: &About) -> Map<String, Value> {
+    let policy::Context { node, time, mode, .. } = &asked.context;
+    let mut context = Map::new();
+    context.insert("node".to_owned(), node.as_str().into());
+    // As exactly as the policy sees it.
+    context.insert("time".to_owned(), format!("{time:.3}").into());
+    context.insert("mode".to_owned(), mode.as_str().into());
+    let Some(agent) = &asked.agent_context else { return context };
+    let len = serde_json::to_vec(agent).map_or(0, |it| it.len());
+    let (key, value) = if about.redact_params || len > PARAMS_LEN_MAX {
+        ("agent_omitted_bytes", len.into())
+    } else {
+        ("agent", agent.clone().into())
+    };
+    context.insert(key.to_owned(), value);
+    context
 }
 
 /// What every decision says besides the call.

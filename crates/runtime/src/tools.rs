@@ -27,9 +27,27 @@ pub trait Tool: fmt::Debug + Send + Sync {
     /// JSON Schema of the parameters.
     fn schema(&self) -> Value;
 
+    /// Whether it does what a policy demands of it. A call with an obligation that it does not meet is
+    /// denied before anything runs; none is met unless a tool says so.
+    fn meets(&self, obligation: &Value) -> bool {
+        let _ = obligation;
+        false
+    }
+
     /// Does it. The runtime drops the future at the deadline; whatever must not outlive it has to
     /// end with it.
-    fn run<'a>(&'a self, params: &'a Map<String, Value>) -> ToolFuture<'a>;
+    fn run<'a>(&'a self, call: &'a ToolCall) -> ToolFuture<'a>;
+}
+
+/// An allowed call, as its tool sees it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolCall {
+    /// Id of the call in the log.
+    pub audit_id: String,
+    /// Its parameters, as the agent sent them.
+    pub params: Map<String, Value>,
+    /// What the policy demands; the tool has said that it meets each.
+    pub obligations: Vec<Value>,
 }
 
 /// Why a tool that was allowed did not succeed.

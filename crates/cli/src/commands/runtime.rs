@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{env, exit::Exit};
-use runtime::{Asked, Config, Echo, HttpGet, Quarantine, Shell, StartError, Tools};
+use runtime::{Asked, Config, Echo, HttpGet, PolicyFrom, Quarantine, Shell, StartError, Tools};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -97,7 +97,9 @@ async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
 fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> {
     Ok(Config {
         wal_dir: args.wal_dir.clone().map_or_else(|| context.wal_dir(), Ok)?,
-        policy_dir: args.policy_dir.clone().map_or_else(|| context.policy_dir(), Ok)?,
+        policy: PolicyFrom::Slots(
+            args.policy_dir.clone().map_or_else(|| context.policy_dir(), Ok)?,
+        ),
         node: node(args)?,
         operator: context.var(env::OPERATOR),
         strict: context.switch(env::STRICT_MODE)?,

@@ -13,7 +13,7 @@ use vfs::{CrashPolicy, Fault, FaultPlan, MemVfs, Op, read_whole};
 use wal_recovery::{Durability, Log, Opening, Overrides, recover};
 
 use super::*;
-use crate::tools::{Tool, ToolFuture};
+use crate::{PolicyFrom, tools::ToolFuture};
 
 /// Answers what it was told to.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Tool for Probe {
         json!({})
     }
 
-    fn run<'a>(&'a self, _params: &'a Map<String, Value>) -> ToolFuture<'a> {
+    fn run<'a>(&'a self, _call: &'a ToolCall) -> ToolFuture<'a> {
         self.reached.fetch_add(1, Ordering::SeqCst);
         self.at_work.notify_one();
         Box::pin(async move {
@@ -109,7 +109,7 @@ fn world(decision: Decision, act: Act) -> World {
     };
     let config = Config {
         wal_dir: "/wal".into(),
-        policy_dir: "/policy".into(),
+        policy: PolicyFrom::Slots("/policy".into()),
         node: "n".to_owned(),
         operator: Some("op".to_owned()),
         strict: false,
@@ -297,6 +297,8 @@ fn redacted_parameters_leave_only_their_digest() {
         policy_ref: String::new(),
         policy_digest: String::new(),
         eval_us: 0,
+        obligations: Vec::new(),
+        asked: None,
     };
     let text = |redact_params| {
         let about = About { operator: None, redact_params };
@@ -325,6 +327,8 @@ fn parameters_that_no_consumer_would_take_leave_their_digest_and_length() {
         policy_ref: String::new(),
         policy_digest: String::new(),
         eval_us: 0,
+        obligations: Vec::new(),
+        asked: None,
     };
     let mut call = call();
     call.params.insert("padding".to_owned(), json!("x".repeat(1 << 20)));

@@ -1,8 +1,8 @@
 //! `tool.echo` returns its message.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Tool, ToolFuture, only_text};
+use super::{Tool, ToolCall, ToolFuture, only_text};
 
 /// Returns `{"message": …}` as it came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,7 @@ impl Tool for Echo {
         })
     }
 
-    fn run<'a>(&'a self, params: &'a Map<String, Value>) -> ToolFuture<'a> {
-        Box::pin(async move { Ok(json!({ "message": only_text(params, "message")? })) })
+    fn run<'a>(&'a self, call: &'a ToolCall) -> ToolFuture<'a> {
+        Box::pin(async move { Ok(json!({ "message": only_text(&call.params, "message")? })) })
     }
 }

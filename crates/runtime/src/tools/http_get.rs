@@ -12,7 +12,7 @@ use reqwest::{Client, Response, header::LOCATION, redirect::Policy};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::{Tool, ToolError, ToolErrorCode, ToolFuture, only_text};
+use super::{Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, only_text};
 use crate::allow_list::{AllowList, Reach};
 
 /// Most bytes of an answer.
@@ -75,8 +75,8 @@ impl Tool for HttpGet {
         })
     }
 
-    fn run<'a>(&'a self, params: &'a Map<String, Value>) -> ToolFuture<'a> {
-        Box::pin(async move { self.get(only_text(params, "endpoint")?).await })
+    fn run<'a>(&'a self, call: &'a ToolCall) -> ToolFuture<'a> {
+        Box::pin(async move { self.get(only_text(&call.params, "endpoint")?).await })
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Tool, ToolError, ToolErrorCode, ToolFuture, bad, only_keys};
+use super::{Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, bad, only_keys};
 
 /// Longest run of a program.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -98,8 +98,8 @@ impl Tool for Shell {
         })
     }
 
-    fn run<'a>(&'a self, params: &'a Map<String, Value>) -> ToolFuture<'a> {
-        Box::pin(async move { self.execute(&words(params)?).await })
+    fn run<'a>(&'a self, call: &'a ToolCall) -> ToolFuture<'a> {
+        Box::pin(async move { self.execute(&words(&call.params)?).await })
     }
 }
 
@@ -164,6 +164,10 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
+    fn call(value: Value) -> ToolCall {
+        ToolCall { params: params(value), ..ToolCall::default() }
+    }
+
     #[tokio::test]
     async fn nothing_is_expanded_and_both_forms_agree() {
         let shell = Shell::default();
@@ -171,10 +175,10 @@ mod tests {
             json!({ "command": "echo '$HOME' * `id` ; x" }),
             json!({ "argv": ["echo", "$HOME", "*", "`id`", ";", "x"] }),
         ] {
-            let output = shell.run(&params(given)).await.unwrap();
+            let output = shell.run(&call(given)).await.unwrap();
             assert_eq!(output["stdout"], "$HOME * `id` ; x\n");
         }
-        let output = shell.run(&params(json!({ "command": "env" }))).await.unwrap();
+        let output = shell.run(&call(json!({ "command": "env" }))).await.unwrap();
         assert_eq!(output["stdout"], format!("PATH={PATH}\n"));
     }
 
@@ -183,7 +187,7 @@ mod tests {
         let shell = Shell { timeout: Duration::from_millis(300) };
         let argv = json!({ "argv": ["sh", "-c", "sleep 1000 & echo $! ; wait"] });
         let started = std::time::Instant::now();
-        let error = shell.run(&params(argv)).await.unwrap_err();
+        let error = shell.run(&call(argv)).await.unwrap_err();
         assert_eq!(error.code, ToolErrorCode::Timeout);
         assert!(started.elapsed() < Duration::from_secs(100), "the child held the pipe open");
     }
@@ -192,10 +196,10 @@ mod tests {
     async fn a_failure_keeps_its_output_and_a_flood_is_cut() {
         let shell = Shell::default();
         let argv = json!({ "argv": ["sh", "-c", "echo out; exit 3"] });
-        let error = shell.run(&params(argv)).await.unwrap_err();
+        let error = shell.run(&call(argv)).await.unwrap_err();
         assert_eq!(error.output.unwrap()["stdout"], "out\n");
         let argv = json!({ "argv": ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"] });
-        let output = shell.run(&params(argv)).await.unwrap();
+        let output = shell.run(&call(argv)).await.unwrap();
         assert_eq!(output["truncated"], true);
         assert_eq!(output["stdout"].as_str().unwrap().len(), 64 << 10);
     }

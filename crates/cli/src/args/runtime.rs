@@ -1,0 +1,102 @@
+//! `autonomy runtime`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use api::size::parse_size;
+use clap::{Args, Subcommand, ValueEnum};
+use wal_recovery::archive::Keep;
+
+use super::{Output, OutputArg, wal_life};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runtime {
+    /// Starts the runtime and serves until SIGTERM.
+    ///
+    /// A log that cannot be trusted is refused with its code and exit code 8, or put in quarantine;
+    /// nothing in the directory is changed then.
+    #[command(after_help = "Examples:
+  autonomy runtime start --wal-dir /var/lib/autonomy/telemetry --policy-dir /var/lib/autonomy/policy
+  autonomy runtime start --listen 127.0.0.1:0 --wal-dir ./wal --policy-dir ./policy \\
+      --allowed-domains api.example.org,localhost:9000")]
+    Start(RuntimeStart),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RuntimeStart {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:7777")]
+    pub(crate) listen: SocketAddr,
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long)]
+    pub(crate) wal_dir: Option<PathBuf>,
+    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
+    #[arg(long)]
+    pub(crate) policy_dir: Option<PathBuf>,
+    /// Node that is governed [default: the host name].
+    #[arg(long)]
+    pub(crate) node_id: Option<String>,
+    /// Endpoints that `tool.http_get` may reach: host, host:port or URL, comma-separated.
+    /// Without any, none is reached.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) allowed_domains: runtime::AllowList,
+    /// Makes `tool.shell` exist; the policy still decides about every call of it.
+    #[arg(long)]
+    pub(crate) enable_shell: bool,
+    /// Most bytes of a request body; KiB and MiB are understood.
+    #[arg(long, default_value = "1MiB", value_parser = parse_size)]
+    pub(crate) max_body: usize,
+    /// Leaves the parameters of calls out of the log; their digest stays.
+    #[arg(long)]
+    pub(crate) redact_params: bool,
+    /// When the safe point is synced.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) durability: DurabilityArg,
+    /// Length above which a log goes to the archive, once every entry of it was delivered.
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) wal_max_bytes: usize,
+    /// How long archived logs are kept, by age, by size, or both: 30d, 10GiB, 30d,10GiB
+    /// [default: for ever].
+    #[arg(long, value_name = "AGE,SIZE", value_parser = wal_life::parse_keep)]
+    pub(crate) archive_keep: Option<Keep>,
+    /// Base URL of a collector to which the log is delivered in the background; `/v1/logs` is
+    /// appended. The other settings come from the OTEL_EXPORTER_OTLP_* variables. Without it nothing
+    /// is sent, whatever they say.
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// What to do when the log cannot be trusted.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) on_corruption: OnCorruption,
+    /// How log lines look [default: text on a terminal, JSON otherwise].
+    #[arg(long)]
+    pub(crate) log_format: Option<logging::Format>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+/// When the safe point is synced.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// Off the path of the answer; frames prove themselves by their chain.
+    #[default]
+    Chained,
+    /// Before every answer.
+    Strict,
+}
+
+/// What to do when the log cannot be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnCorruption {
+    /// End with exit code 8.
+    #[default]
+    Exit,
+    /// Come up and deny every call; the log stays as it is.
+    Quarantine,
+}
+
+impl Runtime {
+    pub(super) fn output(&self) -> Output {
+        match self {
+            Self::Start(args) => args.output.output,
+        }
+    }
+}
