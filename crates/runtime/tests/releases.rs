@@ -2,7 +2,11 @@
 //!
 //! What is desired is recorded, shown and answered; nothing that was not verified is activated; and whatever the
 //! control plane does, calls are decided by the policy in force.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test"
+)]
 
 use std::{path::Path, sync::Arc, time::Duration};
 
