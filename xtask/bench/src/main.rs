@@ -1,6 +1,6 @@
-//! The benchmarks of the log and of the drain: beside floors and beside peers.
+//! The benchmarks of the log, the drain and the policy: beside floors and beside peers.
 //!
-//! `cargo xtask bench wal` and `cargo xtask bench drain` start them. The README says what each case means.
+//! `cargo xtask bench wal`, `… drain` and `… policy` start them. The README says what each case means.
 //!
 //! | module     | what it does                                                        |
 //! |------------|---------------------------------------------------------------------|
@@ -18,6 +18,7 @@
 //! | `corpus`   | large logs, written fast                                            |
 //! | `open`     | the cases of opening and verifying them                             |
 //! | `memory`   | how much memory that takes                                          |
+//! | `decisions` | the cases of the policy                                            |
 //! | `drains`   | the cases of the drain                                              |
 //! | `machine`  | where the figures were made                                         |
 //! | `report`   | the tables and the file                                             |
@@ -25,6 +26,7 @@
 mod append;
 mod callers;
 mod corpus;
+mod decisions;
 mod drains;
 mod floors;
 mod machine;
@@ -54,11 +56,13 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["wal" | drains::BENCH, .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
+        ["wal" | drains::BENCH | decisions::BENCH, .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
         }
-        [bench @ ("wal" | drains::BENCH), rest @ ..] => match Options::parse(rest) {
+        [bench @ ("wal" | drains::BENCH | decisions::BENCH), rest @ ..] => match Options::parse(rest)
+        {
+            Ok(options) if *bench == decisions::BENCH => run(decisions::BENCH, &options, decide),
             Ok(options) if *bench == drains::BENCH => run(drains::BENCH, &options, drain),
             Ok(options) => run("wal", &options, wal),
             Err(error) => {
@@ -104,6 +108,10 @@ fn run(bench: &'static str, options: &Options, measure: Measure) -> Result<()> {
 
 fn drain(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
     run_cases(drains::cases(data, options.entries)?, options, data, report)
+}
+
+fn decide(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(decisions::cases()?, options, data, report)
 }
 
 fn wal(options: &Options, data: &Path, report: &mut Report) -> Result<()> {

@@ -44,6 +44,20 @@ pub(crate) mod name {
     pub(crate) const BACKLOG_6: &str = "10⁶ entries";
     pub(crate) const BACKLOG_LARGEST: &str = "5·10⁶ entries";
 
+    pub(crate) const DECISION: &str = "decision";
+    pub(crate) const DECISION_WHOLE: &str = "decision, without index";
+    pub(crate) const REGORUS: &str = "regorus";
+    pub(crate) const REGORUS_CLONE: &str = "regorus, a clone each time";
+    pub(crate) const MILLISECOND: &str = "1 ms";
+    pub(crate) const RULES_1: &str = "1 rule";
+    pub(crate) const RULES_100: &str = "100 rules";
+    pub(crate) const RULES_1000: &str = "1 000 rules";
+    pub(crate) const RULES_10000: &str = "10 000 rules";
+
+    pub(crate) const DECISION_DEMO: &str = "decision, demo policy";
+    pub(crate) const DECISION_100: &str = "decision, 100 rules about the same tool";
+    pub(crate) const DECISION_OTHERS: &str = "decision, as rules about other tools come in";
+
     pub(crate) const DRAIN: &str = "drain, end to end";
     pub(crate) const DRAIN_ENCODE: &str = "drain, encode";
     pub(crate) const DRAIN_PER_CORE: &str = "drain, end to end, per second of a core";
@@ -56,6 +70,8 @@ pub(crate) mod name {
 pub(crate) enum Figure {
     /// Median latency, as a ratio.
     P50,
+    /// The 99th percentile of the latency, as a ratio.
+    P99,
     /// What the case counts, as a ratio.
     Rate,
     /// The 99th percentile over the median of the same contestant.
@@ -102,7 +118,7 @@ const fn target(
 
 use Against::{BestOfOurs, BestPeer, Itself, Named};
 use Bound::{AtLeast, AtMost};
-use Figure::{P50, P99OverP50, Rate};
+use Figure::{P50, P99, P99OverP50, Rate};
 
 /// No backlog costs more than 1.3 times what the cheapest costs, by entry.
 const FLAT: f64 = 1.0 / 1.3;
@@ -127,6 +143,10 @@ pub(crate) const TARGETS: &[Target] = &[
     target(name::MEMORY, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
     target(name::MEMORY_FOREIGN, name::SURVEY, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
     target(name::MEMORY_FOREIGN, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
+    target(name::DECISION_DEMO, name::DECISION, P50, Named(name::REGORUS), AtMost(1.2)),
+    target(name::DECISION_100, name::DECISION, P50, Named(name::REGORUS), AtMost(1.2)),
+    target(name::DECISION_100, name::DECISION, P99, Named(name::MILLISECOND), AtMost(1.0)),
+    target(name::DECISION_OTHERS, name::RULES_1000, P50, Named(name::RULES_100), AtMost(1.5)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL), AtLeast(3.0)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL_READY), AtLeast(3.0)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::ENCODE_ALONE), AtLeast(0.7)),
@@ -158,6 +178,7 @@ impl Target {
         let ours = find(self.ours)?;
         let figure: fn(&Sample) -> f64 = match self.figure {
             P50 => |it| it.p50_us,
+            P99 => |it| it.p99_us,
             Rate => |it| it.rate,
             P99OverP50 => |it| it.p99_us / it.p50_us,
         };
@@ -185,15 +206,25 @@ fn best(outcome: &Outcome, role: Role, figure: Figure) -> Option<&Standing> {
     let all = outcome.results.iter().filter(|it| it.role == role);
     let by_p50 = |it: &&Standing| it.medians().p50_us;
     match figure {
-        P50 | P99OverP50 => all.min_by(|a, b| by_p50(a).total_cmp(&by_p50(b))),
+        P50 | P99 | P99OverP50 => all.min_by(|a, b| by_p50(a).total_cmp(&by_p50(b))),
         Rate => all.max_by(|a, b| a.medians().rate.total_cmp(&b.medians().rate)),
     }
 }
 
 /// The targets of one benchmark.
 pub(crate) fn targets(bench: &str) -> impl Iterator<Item = &'static Target> {
-    let drains = bench == crate::drains::BENCH;
-    TARGETS.iter().filter(move |it| it.case.starts_with(crate::drains::BENCH) == drains)
+    TARGETS.iter().filter(move |it| bench_of(it.case) == bench)
+}
+
+/// The benchmark that a case is of.
+fn bench_of(case: &str) -> &'static str {
+    if case.starts_with(crate::drains::BENCH) {
+        crate::drains::BENCH
+    } else if case.starts_with(crate::decisions::CASES) {
+        crate::decisions::BENCH
+    } else {
+        "wal"
+    }
 }
 
 #[cfg(test)]
