@@ -1,6 +1,6 @@
 //! The cases of the policy: one decision, JSON text in, beside the engine without anything around it.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io::Write as _, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use policy::{Context, Evaluator as _, Recipe, RegoEvaluator, Request, RuntimeRequirement, demo};
@@ -19,6 +19,8 @@ pub(crate) const BENCH: &str = "policy";
 /// What the names of its cases start with.
 pub(crate) const CASES: &str = "decision";
 
+/// A file has a limit.
+const RULES_PER_FILE: usize = 2000;
 const RULE: &str = "data.autonomy.decision";
 const INPUT: &str = r#"{"kind":"tool.echo","params":{"message":"hi","zone":"dock","load":12.5,
 "path":["a","b","c"]},"context":{"node":"n1","operator":"op","time":"1970-01-01T00:00:00.000Z","mode":"normal"}}"#;
@@ -78,9 +80,9 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         (name::RULES_1000, 1000),
         (name::RULES_10000, 10_000),
     ];
-    let grown = growing.into_iter().map(|(name, rules)| {
-        Ok(ours(name, evaluator(&sources(rules, OtherTools)?)?))
-    });
+    let grown = growing
+        .into_iter()
+        .map(|(name, rules)| Ok(ours(name, evaluator(&sources(rules, OtherTools)?)?)));
     cases.push(case_of(name::DECISION_OTHERS, grown.collect::<Result<_>>()?));
     Ok(cases)
 }
@@ -93,7 +95,6 @@ fn case_of(name: &str, contestants: Vec<Contestant>) -> Case {
 fn sources(rules: usize, about: About) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut res: BTreeMap<_, Vec<u8>> =
         demo::SOURCES.map(|(name, text)| (name.to_owned(), text.into())).into();
-    let mut more = "package autonomy\n\n".to_owned();
     for n in 0..rules {
         let test = match about {
             About::SameTool => {
@@ -101,12 +102,15 @@ fn sources(rules: usize, about: About) -> Result<BTreeMap<String, Vec<u8>>> {
             }
             About::OtherTools => format!("input.kind == \"tool.t{n}\"; input.params.zone == \"z\""),
             About::Patterns => {
-                format!("input.kind == \"tool.echo\"; regex.match(`^[a-z]+{n}$`, input.params.zone)")
+                format!(
+                    "input.kind == \"tool.echo\"; regex.match(`^[a-z]+{n}$`, input.params.zone)"
+                )
             }
         };
-        writeln!(more, "decision := {{\"allow\": false, \"rule\": \"r{n}\"}} if {{ {test} }}")?;
+        let file = res.entry(format!("more{}.rego", n / RULES_PER_FILE));
+        let file = file.or_insert_with(|| "package autonomy\n\n".into());
+        writeln!(file, "decision := {{\"allow\": false, \"rule\": \"r{n}\"}} if {{ {test} }}")?;
     }
-    res.insert("more.rego".to_owned(), more.into());
     Ok(res)
 }
 
@@ -145,9 +149,7 @@ fn ours(name: &'static str, evaluator: RegoEvaluator) -> Contestant {
 
 fn plain(name: &'static str, mut engine: Engine, clone: bool) -> Contestant {
     Contestant::new(name, Role::Peer, move |_: &Path, window: Window| {
-        callers::one(window, || {
-            if clone { ask(&mut engine.clone()) } else { ask(&mut engine) }
-        })
+        callers::one(window, || if clone { ask(&mut engine.clone()) } else { ask(&mut engine) })
     })
 }
 

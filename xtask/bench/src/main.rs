@@ -56,20 +56,24 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["wal" | drains::BENCH | decisions::BENCH, .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
+        ["wal" | drains::BENCH | decisions::BENCH, .., "--help" | "-h"]
+        | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
         }
-        [bench @ ("wal" | drains::BENCH | decisions::BENCH), rest @ ..] => match Options::parse(rest)
-        {
-            Ok(options) if *bench == decisions::BENCH => run(decisions::BENCH, &options, decide),
-            Ok(options) if *bench == drains::BENCH => run(drains::BENCH, &options, drain),
-            Ok(options) => run("wal", &options, wal),
-            Err(error) => {
-                eprintln!("{error}\n\n{HELP}");
-                return ExitCode::from(2);
+        [bench @ ("wal" | drains::BENCH | decisions::BENCH), rest @ ..] => {
+            match Options::parse(rest) {
+                Ok(options) if *bench == decisions::BENCH => {
+                    run(decisions::BENCH, &options, decide)
+                }
+                Ok(options) if *bench == drains::BENCH => run(drains::BENCH, &options, drain),
+                Ok(options) => run("wal", &options, wal),
+                Err(error) => {
+                    eprintln!("{error}\n\n{HELP}");
+                    return ExitCode::from(2);
+                }
             }
-        },
+        }
         // A process of its own, so that its peak is that of one operation.
         [memory::COMMAND, what, dir] => memory::measure(what, dir.as_ref()),
         [drains::MEASURE, dir, url, entries] => drains::measure_memory(dir.as_ref(), url, entries),
