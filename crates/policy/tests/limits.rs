@@ -1,8 +1,6 @@
 //! How large the modules of a policy may be, at both sides of each limit; the reference, chapter Rego,
 //! names these figures.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 mod kit;
 
 use kit::{ask, request, try_bundle};

@@ -118,13 +118,16 @@ fn analyse(engine: &mut Engine) -> Result<(), String> {
     asked.map(drop).map_err(|error| error.to_string())
 }
 
+/// The engines for the groups of kinds, and the group of each kind.
+type Groups = (Vec<Engine>, BTreeMap<String, usize>);
+
 /// Makes the engines of the index; `None` when there is none, or one of them is not what it must be.
 fn indexed(
     whole: &mut Engine,
     modules: &[SourceModule],
     data: &Value,
     vetted: &Vetted,
-) -> Option<(Vec<Engine>, BTreeMap<String, usize>)> {
+) -> Option<Groups> {
     let plan = Plan::new(whole.get_modules(), &vetted.mentioned)?;
     let definitions = |engine: &mut Engine| -> usize {
         engine.get_modules().iter().map(|module| module.policy.len()).sum()

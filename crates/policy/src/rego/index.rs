@@ -13,7 +13,7 @@
 //! | every body, also after `else`, tests the kind             | otherwise something is true without it   |
 //! | before the test are only comparisons of `input.…` with literals | nothing else is certain to raise no error |
 //! | `input` is used in it only with a field or key after it   | it could be the name of a variable       |
-//! | another definition of the rule stays, the first of all    | a rule must not cease to exist           |
+//! | another definition of the rule stays, the first of its form | a rule must not cease to exist, nor a set |
 //! | no module says `with`                                     | the input could be another one           |
 //! | nothing mentions the package of the rule as a whole       | the engine looks at its definitions then |
 //!
@@ -73,29 +73,16 @@ impl Plan {
     ///
     /// `mentioned` has every path below `data` that a module mentions.
     pub(super) fn new(modules: &[Ref<Module>], mentioned: &BTreeSet<Path>) -> Option<Self> {
-        let mut optional = Vec::new();
-        let mut seen = BTreeSet::new();
+        let (mut optional, mut seen) = (Vec::new(), BTreeSet::new());
         let (mut definitions, mut lines) = (0, 0);
         for (index, module) in modules.iter().enumerate() {
-            let package = simple_path(&module.package.refr)?;
-            let text = module.package.span.source.contents();
-            lines += text.lines().count() + 1;
+            lines += module.package.span.source.contents().lines().count() + 1;
             definitions += module.policy.len();
             let tokens = Tokens::read(module)?;
-            if !mentioned.is_disjoint(&prefixes(&package)) {
-                continue;
-            }
-            for rule in &module.policy {
-                let Some((name, kinds)) = named_kinds(rule) else { continue };
-                // The first definition that could be left out stays.
-                if seen.insert((package.clone(), name)) {
-                    continue;
-                }
-                let start = usize::try_from(rule.span().start).ok()?;
-                let span = start..tokens.after(usize::try_from(rule.span().end).ok()?);
-                if !tokens.doubtful.iter().any(|at| span.contains(at)) {
-                    optional.push(Optional { module: index, span, kinds });
-                }
+            let package = simple_path(&module.package.refr)?;
+            if mentioned.is_disjoint(&prefixes(&package)) {
+                let is_first = |name| seen.insert((package.clone(), name));
+                optional.extend(optional_of(index, module, &tokens, is_first));
             }
         }
         let always = (definitions - optional.len()).max(1);
@@ -133,6 +120,24 @@ impl Plan {
             |it: &&Optional| it.kinds.iter().any(|kind| self.groups.get(kind) == Some(&group));
         self.optional.len() - self.optional.iter().filter(stays).count()
     }
+}
+
+/// The definitions of a module that may be left out; `is_first` says whether a rule is new.
+fn optional_of(
+    index: usize,
+    module: &Module,
+    tokens: &Tokens,
+    mut is_first: impl FnMut((String, bool)) -> bool,
+) -> Vec<Optional> {
+    let optional = |rule: &Ref<Rule>| {
+        let (name, kinds) = named_kinds(rule)?;
+        let start = usize::try_from(rule.span().start).ok()?;
+        let span = start..tokens.after(usize::try_from(rule.span().end).ok()?);
+        // The first definition that could be left out stays.
+        let stays = is_first(name) || tokens.doubtful.iter().any(|at| span.contains(at));
+        (!stays).then_some(Optional { module: index, span, kinds })
+    };
+    module.policy.iter().filter_map(optional).collect()
 }
 
 /// Distributes the kinds, those with the most definitions first, each to the group with the least.
@@ -203,7 +208,9 @@ impl Tokens {
 }
 
 /// The name of a definition whose bodies all test the kind, and the kinds they name.
-fn named_kinds(rule: &Rule) -> Option<(String, BTreeSet<String>)> {
+///
+/// A set and a value of the same name are told apart.
+fn named_kinds(rule: &Rule) -> Option<((String, bool), BTreeSet<String>)> {
     let Rule::Spec { head, bodies, .. } = rule else { return None };
     let (RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. }) = head else { return None };
     let Expr::Var { span, .. } = refr.as_ref() else { return None };
@@ -211,7 +218,8 @@ fn named_kinds(rule: &Rule) -> Option<(String, BTreeSet<String>)> {
     for body in bodies {
         kinds.extend(tested_kinds(body)?);
     }
-    (!bodies.is_empty()).then(|| (span.text().to_owned(), kinds))
+    let is_set = matches!(head, RuleHead::Set { .. });
+    (!bodies.is_empty()).then(|| ((span.text().to_owned(), is_set), kinds))
 }
 
 /// The kinds of a test that only harmless comparisons stand before.
@@ -380,13 +388,13 @@ mod tests {
             r#"allow if { input.kind == "a"; f(input) }"#,
             r#"allow := 1 if input.kind == "a" else := 2 if true"#,
             r#"allow := 1 if input.kind == "a" else := 2"#,
-            r#"allow if input.kind == input.params.kind"#,
+            "allow if input.kind == input.params.kind",
             r#"allow if input.kind in {"a", input.params.kind}"#,
-            r#"allow if input.kind in data.kinds"#,
+            "allow if input.kind in data.kinds",
             r#"allow if "a" in input.kind"#,
             r#"allow if input.kind.x == "a""#,
             r#"allow if input.context.agent.kind == "a""#,
-            r#"default allow := false"#,
+            "default allow := false",
             r#"f(x) := 1 if input.kind == "a""#,
             r#"p[x] := 1 if { input.kind == "a"; x := 1 }"#,
             r#"p.q if input.kind == "a""#,
@@ -429,10 +437,13 @@ mod tests {
         }
     }
 
+    fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+        (0..count).map(line).collect::<Vec<_>>().join("\n")
+    }
+
     #[test]
     fn ten_thousand_kinds_make_a_bounded_number_of_engines() {
-        let rules: String =
-            (0..10_000).map(|n| format!("allow if input.kind == \"k{n}\"\n")).collect();
+        let rules = lines(10_000, |n| format!("allow if input.kind == \"k{n}\""));
         let many = plan(&[&rules], &[]).unwrap();
         assert!(many.count() <= ENGINES_MAX && many.count() * 10_002 <= LINES_MAX);
         let loads = many.groups.values().fold(BTreeMap::new(), |mut res, group| {
@@ -442,8 +453,8 @@ mod tests {
         let (least, most) = (loads.values().min().unwrap(), loads.values().max().unwrap());
         assert!(most - least <= 1 && loads.len() == many.count() - 1);
         // What every engine needs anyway limits them too.
-        let shared: String = (0..100).map(|n| format!("h{n} if input.params.x{n}\n")).collect();
-        let few: String = (0..100).map(|n| format!("allow if input.kind == \"k{n}\"\n")).collect();
+        let shared = lines(100, |n| format!("h{n} if input.params.x{n}"));
+        let few = lines(100, |n| format!("allow if input.kind == \"k{n}\""));
         assert!(plan(&[&shared, &few], &[]).unwrap().count() <= 2 * GROWTH_MAX);
     }
 }
