@@ -41,6 +41,8 @@ pub(super) struct Vetted {
     pub(super) builtins: BTreeSet<String>,
     /// Upper bound of how deep an evaluation gets, in units of [`graph`](super::graph).
     pub(super) depth: u32,
+    /// Every path that is mentioned: a rule, something inside a rule, or a package.
+    pub(super) mentioned: BTreeSet<Path>,
 }
 
 /// Checks all modules of a policy together.
@@ -73,7 +75,8 @@ pub(super) fn check(modules: &[Ref<Module>]) -> Result<Vetted, ModuleError> {
     if depth > EVALUATION_DEPTH_MAX {
         return Err(ModuleError::TooDeep { rule: rule.join("."), depth });
     }
-    Ok(Vetted { rules: names.rules, builtins: used, depth })
+    let mentioned = graph.into_values().flat_map(|node| node.mentions.into_keys()).collect();
+    Ok(Vetted { rules: names.rules, builtins: used, depth, mentioned })
 }
 
 /// The rules and functions of all modules.
