@@ -232,7 +232,6 @@ fn bench_of(case: &str) -> &'static str {
     ];
     named.into_iter().find(|it| case.starts_with(it.0)).map_or("wal", |it| it.1)
 }
-}
 
 #[cfg(test)]
 mod tests {
