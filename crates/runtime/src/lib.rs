@@ -51,5 +51,6 @@ pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
 pub use start::{Reloader, Runtime, StartError};
 pub use tools::{
-    Echo, HttpGet, Shell, ShellLimits, Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, Tools,
+    Echo, HttpGet, Lookup, LookupFuture, Shell, ShellLimits, Tool, ToolCall, ToolError,
+    ToolErrorCode, ToolFuture, Tools,
 };

@@ -13,7 +13,7 @@ mod http_get;
 mod shell;
 
 pub use echo::Echo;
-pub use http_get::HttpGet;
+pub use http_get::{HttpGet, Lookup, LookupFuture};
 pub use shell::{Shell, ShellLimits};
 
 /// What a tool will have done.
@@ -50,6 +50,14 @@ pub struct ToolCall {
     pub obligations: Vec<Value>,
     /// After this time the runtime drops the call and whatever the tool would have returned.
     pub time_limit: Option<Duration>,
+}
+
+impl ToolCall {
+    /// How long a tool that bounds itself by `own` may take: sooner than the runtime, which keeps nothing
+    /// of what it drops.
+    pub fn time_for(&self, own: Duration) -> Duration {
+        self.time_limit.map_or(own, |it| own.min(it.mul_f64(0.9)))
+    }
 }
 
 /// Why a tool that was allowed did not succeed.

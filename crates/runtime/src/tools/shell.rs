@@ -102,11 +102,7 @@ impl Shell {
         Self { limits, ..self }
     }
 
-    async fn execute(
-        &self,
-        words: &[String],
-        granted: Option<Duration>,
-    ) -> Result<Value, ToolError> {
+    async fn execute(&self, words: &[String], limit: Duration) -> Result<Value, ToolError> {
         let (program, arguments) = words.split_first().ok_or_else(|| bad("no program".into()))?;
         let found = self.find(program).ok_or_else(|| {
             failed(format!("cannot start `{program}`: no executable file of that name"))
@@ -117,8 +113,6 @@ impl Shell {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        // Sooner than the runtime, which keeps nothing of what it drops.
-        let limit = granted.map_or(self.timeout, |it| self.timeout.min(it.mul_f64(0.9)));
         let ran = run(&mut command, limit, self.output_len_max).await;
         let ran = ran.map_err(|error| failed(format!("cannot run `{program}`: {error}")))?;
         answer(program, limit, ran)
@@ -158,7 +152,9 @@ impl Tool for Shell {
     }
 
     fn run<'a>(&'a self, call: &'a ToolCall) -> ToolFuture<'a> {
-        Box::pin(async move { self.execute(&words(&call.params)?, call.time_limit).await })
+        Box::pin(
+            async move { self.execute(&words(&call.params)?, call.time_for(self.timeout)).await },
+        )
     }
 }
 
