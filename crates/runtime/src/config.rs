@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use policy::Evaluator;
 use wal_recovery::{Durability, Overrides, archive::Keep};
 
-use crate::exporter::CollectorSettings;
+use crate::{ReleaseSource, exporter::CollectorSettings};
 
 /// Where the policy comes from.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub wal_max_bytes: u64,
     /// How long archived logs are kept; for ever unless it says otherwise.
     pub archive_keep: Keep,
+    /// Control plane that is asked for releases; none is asked by default.
+    pub releases: Option<ReleaseSource>,
     /// Collector to which the log is delivered in the background; none is delivered to by default.
     pub collector: Option<CollectorSettings>,
 }

@@ -1,6 +1,6 @@
-//! The benchmarks of the log and of the drain: beside floors and beside peers.
+//! The benchmarks of the log, the drain and the runtime: beside floors and beside peers.
 //!
-//! `cargo xtask bench wal` and `cargo xtask bench drain` start them. The README says what each case means.
+//! `cargo xtask bench wal`, `drain` and `runtime` start them. The README says what each case means.
 //!
 //! | module     | what it does                                                        |
 //! |------------|---------------------------------------------------------------------|
@@ -19,11 +19,13 @@
 //! | `open`     | the cases of opening and verifying them                             |
 //! | `memory`   | how much memory that takes                                          |
 //! | `drains`   | the cases of the drain                                              |
+//! | `calls`    | the cases of tool calls                                             |
 //! | `machine`  | where the figures were made                                         |
 //! | `report`   | the tables and the file                                             |
 
 mod append;
 mod callers;
+mod calls;
 mod corpus;
 mod drains;
 mod floors;
@@ -54,12 +56,14 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["wal" | drains::BENCH, .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
+        ["wal" | drains::BENCH | calls::BENCH, .., "--help" | "-h"]
+        | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
         }
-        [bench @ ("wal" | drains::BENCH), rest @ ..] => match Options::parse(rest) {
+        [bench @ ("wal" | drains::BENCH | calls::BENCH), rest @ ..] => match Options::parse(rest) {
             Ok(options) if *bench == drains::BENCH => run(drains::BENCH, &options, drain),
+            Ok(options) if *bench == calls::BENCH => run(calls::BENCH, &options, runtime),
             Ok(options) => run("wal", &options, wal),
             Err(error) => {
                 eprintln!("{error}\n\n{HELP}");
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         [memory::COMMAND, what, dir] => memory::measure(what, dir.as_ref()),
         [drains::MEASURE, dir, url, entries] => drains::measure_memory(dir.as_ref(), url, entries),
         [drains::SINK] => drains::serve(),
+        [calls::SERVER, who, dir] => calls::serve(who, dir.as_ref()),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);
@@ -104,6 +109,10 @@ fn run(bench: &'static str, options: &Options, measure: Measure) -> Result<()> {
 
 fn drain(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
     run_cases(drains::cases(data, options.entries)?, options, data, report)
+}
+
+fn runtime(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(calls::cases(), options, data, report)
 }
 
 fn wal(options: &Options, data: &Path, report: &mut Report) -> Result<()> {

@@ -44,6 +44,11 @@ pub(crate) mod name {
     pub(crate) const BACKLOG_6: &str = "10⁶ entries";
     pub(crate) const BACKLOG_LARGEST: &str = "5·10⁶ entries";
 
+    pub(crate) const CALL_DENY: &str = "deny";
+    pub(crate) const CALL_ECHO: &str = "allow (echo)";
+    pub(crate) const AXUM_DURABLE: &str = "axum, plain group append";
+    pub(crate) const CALLS_64: &str = "runtime, 64 connections";
+
     pub(crate) const DRAIN: &str = "drain, end to end";
     pub(crate) const DRAIN_ENCODE: &str = "drain, encode";
     pub(crate) const DRAIN_PER_CORE: &str = "drain, end to end, per second of a core";
@@ -110,6 +115,8 @@ const FLAT: f64 = 1.0 / 1.3;
 /// Every target.
 #[rustfmt::skip]
 pub(crate) const TARGETS: &[Target] = &[
+    target(name::CALLS_64, name::CALL_DENY, Rate, Named(name::AXUM_DURABLE), AtLeast(0.9)),
+    target(name::CALLS_64, name::CALL_ECHO, Rate, Named(name::AXUM_DURABLE), AtLeast(0.45)),
     target(name::ONE_256, name::LOG, P50, Named(name::ZERO_FILLED), AtMost(1.10)),
     target(name::ONE_256, name::LOG, P50, BestPeer, AtMost(1.0)),
     target(name::MANY_256, name::LOG, Rate, Named(name::RAFT_ENGINE), AtLeast(1.5)),
@@ -192,8 +199,13 @@ fn best(outcome: &Outcome, role: Role, figure: Figure) -> Option<&Standing> {
 
 /// The targets of one benchmark.
 pub(crate) fn targets(bench: &str) -> impl Iterator<Item = &'static Target> {
-    let drains = bench == crate::drains::BENCH;
-    TARGETS.iter().filter(move |it| it.case.starts_with(crate::drains::BENCH) == drains)
+    TARGETS.iter().filter(move |it| bench_of(it.case) == bench)
+}
+
+/// The benchmark that a case belongs to, as its name begins.
+fn bench_of(case: &str) -> &'static str {
+    let named = [crate::drains::BENCH, crate::calls::BENCH];
+    named.into_iter().find(|it| case.starts_with(it)).unwrap_or("wal")
 }
 
 #[cfg(test)]
