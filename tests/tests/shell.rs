@@ -1,9 +1,5 @@
 //! `tool.shell` of the real program: who may, what runs, and what is left when the runtime is killed.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::{fs, path::Path};
 

@@ -17,7 +17,9 @@ use std::{
 };
 
 use policy::{Evaluator, Recipe, RuntimeRequirement, build};
-use runtime::{Config, PolicyFrom, Runtime, Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, Tools};
+use runtime::{
+    Config, PolicyFrom, Runtime, Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, Tools,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -79,7 +81,8 @@ fn evaluator() -> Result<Arc<dyn Evaluator>, Box<dyn Error>> {
     let files = BTreeMap::from([("lamps.rego".to_owned(), POLICY.into())]);
     let requirement = RuntimeRequirement::default();
     let created_at = jiff::Timestamp::now();
-    let recipe = Recipe { version: "1.0.0", name: Some("lamps"), requirement: &requirement, created_at };
+    let recipe =
+        Recipe { version: "1.0.0", name: Some("lamps"), requirement: &requirement, created_at };
     Ok(Arc::new(build(&files, &recipe)?.bundle.evaluator()?))
 }
 

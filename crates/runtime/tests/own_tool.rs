@@ -1,11 +1,5 @@
 //! The example does what it says.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
-)]
-
 #[path = "../examples/own_tool.rs"]
 mod own_tool;
 

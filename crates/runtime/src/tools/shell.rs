@@ -115,7 +115,7 @@ impl Shell {
         }
         let ran = run(&mut command, limit, self.output_len_max).await;
         let ran = ran.map_err(|error| failed(format!("cannot run `{program}`: {error}")))?;
-        answer(program, limit, ran)
+        answer(program, limit, &ran)
     }
 
     /// The executable file that a word names, as a path that nothing takes for an option.
@@ -184,7 +184,7 @@ fn words(params: &Map<String, Value>) -> Result<Vec<String>, ToolError> {
     }
 }
 
-fn answer(program: &str, limit: Duration, ran: Ran) -> Result<Value, ToolError> {
+fn answer(program: &str, limit: Duration, ran: &Ran) -> Result<Value, ToolError> {
     let output = json!({
         "exit_code": ran.status.and_then(|it| it.code()),
         "stdout": ran.stdout.text,

@@ -3,7 +3,7 @@ use std::{io::Read as _, time::Instant};
 use super::*;
 
 /// Longest wait for anything that should happen soon.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn params(value: Value) -> Map<String, Value> {
     serde_json::from_value(value).unwrap()
@@ -143,7 +143,7 @@ async fn the_time_that_the_runtime_grants_counts_when_it_is_the_smaller_one() {
 
 #[tokio::test]
 async fn the_end_of_the_program_is_the_end_of_its_children_and_no_timeout() {
-    let shell = Shell::default().with_timeout(Duration::from_secs(60));
+    let shell = Shell::default().with_timeout(Duration::from_mins(1));
     let output = shell.run(&sh("sleep 1000 & echo $!; echo bye >&2")).await.unwrap();
     assert_eq!((&output["exit_code"], &output["stderr"]), (&json!(0), &json!("bye\n")));
     let id = output["stdout"].as_str().unwrap().trim().to_owned();
@@ -152,7 +152,7 @@ async fn the_end_of_the_program_is_the_end_of_its_children_and_no_timeout() {
 
 #[tokio::test]
 async fn a_process_that_left_the_group_and_holds_the_pipe_keeps_nobody_waiting() {
-    let shell = Shell::default().with_timeout(Duration::from_secs(60));
+    let shell = Shell::default().with_timeout(Duration::from_mins(1));
     let left = "until kill -0 -$! 2>/dev/null; do :; done";
     let script = format!("setsid sleep 1000 & {left}; echo $!");
     let said = stdout(&shell, &sh(&script)).await;
@@ -164,7 +164,7 @@ async fn a_process_that_left_the_group_and_holds_the_pipe_keeps_nobody_waiting()
 
 #[tokio::test]
 async fn a_program_that_waits_for_all_of_its_children_does_not_wait_for_the_guard() {
-    let shell = Shell::default().with_timeout(Duration::from_secs(60));
+    let shell = Shell::default().with_timeout(Duration::from_mins(1));
     let said = stdout(&shell, &sh("cat /proc/$$/task/$$/children; wait; echo done")).await;
     // The one child is the `cat` that looks.
     assert_eq!(said.split_whitespace().count(), 2, "{said}");
