@@ -54,5 +54,11 @@ pub use quarantine::Quarantine;
 pub use releases::{ControlPlaneError, ReleaseSource};
 pub use start::{Reloader, Runtime, StartError};
 pub use tools::{
-    Echo, HttpGet, Shell, Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, Tools,
+    Echo, HttpGet, Lookup, LookupFuture, Shell, ShellLimits, Tool, ToolCall, ToolError,
+    ToolErrorCode, ToolFuture, Tools,
 };
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
