@@ -1,5 +1,4 @@
 //! A runtime beside the real control plane: it asks, is told that there are no releases, and decides as before.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use e2e::harness::{Client, Ports, RuntimeOptions, Stack};
 use serde_json::{Value, json};

@@ -101,9 +101,11 @@ struct Callers {
     made: AtomicUsize,
     /// Answers of this round.
     fresh: AtomicUsize,
-    /// Mark, number and whether it ran, by audit id.
-    answered: Mutex<BTreeMap<String, (String, u64, bool)>>,
+    answered: Mutex<Answered>,
 }
+
+/// Mark, number of the decision, and whether the tool ran, by audit id.
+type Answered = BTreeMap<String, (String, u64, bool)>;
 
 impl Callers {
     /// Lets all callers call until `enough` calls are answered, then kills.
@@ -115,7 +117,7 @@ impl Callers {
                 let this = Arc::clone(self);
                 // One of four asks for what is denied.
                 let denied = number.is_multiple_of(4);
-                self.client.spawn(async move { while this.call(denied).await.is_ok() {} })
+                self.client.spawn(this.call_until_the_kill(denied))
             })
             .collect();
         eventually("enough calls are answered", || {
@@ -126,6 +128,10 @@ impl Callers {
         for task in tasks {
             self.client.block_on(task).unwrap();
         }
+    }
+
+    async fn call_until_the_kill(self: Arc<Self>, denied: bool) {
+        while self.call(denied).await.is_ok() {}
     }
 
     /// One call with a mark that no other call has. The first error is the kill; it is never repeated.
