@@ -8,6 +8,7 @@ use crate::filter::{SeqRange, Since, parse_since};
 mod bridge;
 mod collector;
 mod policy;
+mod run;
 mod runtime;
 mod telemetry;
 mod wal;
@@ -16,6 +17,7 @@ mod wal_life;
 pub(crate) use bridge::Bridge;
 pub(crate) use collector::CollectorArgs;
 pub(crate) use policy::{Policy, PolicyBuild, PolicyEval, PolicyLoad, PolicyStatus};
+pub(crate) use run::{Governing, Run};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
@@ -58,6 +60,14 @@ pub(crate) enum Command {
     /// Runs the local runtime that agents ask for every tool call.
     #[command(subcommand)]
     Runtime(Runtime),
+    /// Runs a command under governance: with a runtime of its own, for as long as it runs.
+    ///
+    /// The command finds the runtime in AUTONOMY_RUNTIME_URL. Its exit code is kept; 128 + n after
+    /// signal n. Signals are passed on.
+    #[command(after_help = "Examples:
+  autonomy run -- python3 agent.py
+  autonomy run --policy ./policies --dir ./wal --allowed-domains api.example.org -- ./agent --fast")]
+    Run(Run),
     /// Reads telemetry out of a log and sends it to a collector.
     #[command(subcommand)]
     Telemetry(Telemetry),
@@ -104,6 +114,7 @@ impl Command {
     pub(crate) fn output(&self) -> Output {
         match self {
             Self::Runtime(command) => command.output(),
+            Self::Run(_) => Output::Text,
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Policy(command) => command.output(),

@@ -45,6 +45,7 @@ pub fn run(
 fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
     let exit = match command {
         Command::Runtime(command) => commands::runtime::run(command, context),
+        Command::Run(args) => return commands::run::run(&args, context),
         Command::Telemetry(command) => commands::telemetry::run(command, context),
         Command::Wal(command) => commands::wal::run(command, context),
         Command::Policy(command) => commands::policy::run(command, context),

@@ -49,7 +49,7 @@ pub use intents::{CALLS_OPEN, OpenCallsOfDamaged, OpenIntent, open_intents};
 pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
-pub use start::{Reloader, Runtime, StartError};
+pub use start::{Recorder, Reloader, Runtime, StartError};
 pub use tools::{
     Echo, HttpGet, Shell, Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, Tools,
 };
