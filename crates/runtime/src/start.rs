@@ -207,7 +207,8 @@ impl Recorder {
     ///
     /// [`AppendError`]; the entry is not in the log.
     pub async fn happened(&self, name: &str, attrs: &[(&str, &str)]) -> Result<u64, AppendError> {
-        let event = attrs.iter().fold(lifecycle(name), |event, (key, value)| event.with(key, *value));
+        let event =
+            attrs.iter().fold(lifecycle(name), |event, (key, value)| event.with(key, *value));
         self.0.journal.append(&event).await.map(|it| it.seq.get())
     }
 }

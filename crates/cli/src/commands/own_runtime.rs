@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Longest wait for one answer of the runtime; longer than any tool may run.
-const ANSWER_WAIT: Duration = Duration::from_secs(60);
+const ANSWER_WAIT: Duration = Duration::from_mins(1);
 
 /// A runtime that serves (G2).
 pub(super) struct OwnRuntime {
@@ -42,6 +42,8 @@ pub(super) struct OwnRuntime {
     config: Config,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), StartError>>,
+    /// Whether it has ended and was waited for.
+    ended: bool,
 }
 
 impl OwnRuntime {
@@ -62,7 +64,7 @@ impl OwnRuntime {
             // Either it is asked to stop, or whoever would ask is gone.
             stopped.await.ok();
         }));
-        let mut this = Self { url, recorder, http, config, stop, serving };
+        let mut this = Self { url, recorder, http, config, stop, serving, ended: false };
         let health = this.http.get(format!("{}/health", this.url)).send();
         tokio::select! {
             failed = &mut this.serving => Err(lost(&this.config, failed)),
@@ -87,7 +89,10 @@ impl OwnRuntime {
     }
 
     /// Posts a body to `/v1/tool` and returns the answer.
-    pub(super) async fn call(&self, body: String) -> Result<(u16, api::tool::ToolResponse), Failure> {
+    pub(super) async fn call(
+        &self,
+        body: String,
+    ) -> Result<(u16, api::tool::ToolResponse), Failure> {
         let asked = async {
             let answer = self.http.post(format!("{}/v1/tool", self.url)).body(body).send().await?;
             let status = answer.status().as_u16();
@@ -99,11 +104,15 @@ impl OwnRuntime {
     /// Waits until it ends although nobody asked for that, and says why.
     pub(super) async fn lost(&mut self) -> Failure {
         let ended = (&mut self.serving).await;
+        self.ended = true;
         lost(&self.config, ended)
     }
 
-    /// Ends it in order (G3).
+    /// Ends it in order (G3). One that was lost has said so.
     pub(super) async fn stop(self) -> Result<(), Failure> {
+        if self.ended {
+            return Ok(());
+        }
         // It may have ended by itself; the result says so.
         self.stop.send(()).ok();
         match self.serving.await {

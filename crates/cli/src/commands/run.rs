@@ -10,9 +10,9 @@
 //! | the runtime ends while it runs        | is ended: SIGTERM, later SIGKILL   | 1                       |
 //! | the log is not closed in order        | has ended                          | its own; 1 instead of 0 |
 
-pub(super) mod child;
+mod child;
 mod panel;
-pub(super) mod signals;
+mod signals;
 
 use std::{
     ffi::OsString,
@@ -22,7 +22,8 @@ use std::{
 use api::{env, exit::Exit};
 use runtime::{Echo, HttpGet, Shell, Tools};
 
-use self::{child::Child, panel::Panel, signals::Signals};
+use self::child::Child;
+pub(super) use self::{panel::Panel, signals::Signals};
 use super::own_runtime::{Asked, Choice, DEMO, OwnRuntime, Place, Tally, config, quiet_log};
 use crate::{
     args::{Governing, Output, Run},
@@ -41,10 +42,8 @@ pub(crate) fn run(args: &Run, context: Context<'_>) -> Result<u8, Failure> {
 async fn governed(args: &Run, choice: Choice, context: Context<'_>) -> Result<u8, Failure> {
     let governing = &args.governing;
     let mut signals = Signals::catch().map_err(|it| Failure::process(&it))?;
-    let place = Place::choose(
-        Asked { dir: governing.dir.as_deref(), keep: governing.keep },
-        context,
-    )?;
+    let place =
+        Place::choose(Asked { dir: governing.dir.as_deref(), keep: governing.keep }, context)?;
     let config = config(governing, &place, choice.evaluator, context)?;
     let strict = config.strict;
     let mut runtime = OwnRuntime::start(config, tools(governing)).await?;
@@ -63,29 +62,37 @@ async fn governed(args: &Run, choice: Choice, context: Context<'_>) -> Result<u8
 
 /// The tools of a governed command.
 pub(super) fn tools(governing: &Governing) -> Tools {
-    let tools =
-        Tools::default().with(Echo).with(HttpGet::new(governing.allowed_domains.clone()));
+    let tools = Tools::default().with(Echo).with(HttpGet::new(governing.allowed_domains.clone()));
     if governing.enable_shell { tools.with(Shell::default()) } else { tools }
 }
 
 /// Starts the command and stays with it to its end.
-pub(super) async fn command(
+async fn command(
     command: &[OsString],
     runtime: &mut OwnRuntime,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
+    match start(command, runtime, signals) {
+        Ok(child) => child.accompany(signals, runtime.lost()).await,
+        Err(code) => Ok(code),
+    }
+}
+
+/// Starts a command that finds the runtime. When that fails it is said, and the exit code is the error.
+pub(super) fn start(
+    command: &[OsString],
+    runtime: &OwnRuntime,
+    signals: &mut Signals,
+) -> Result<Child, u8> {
     if let Some(signal) = signals.pending() {
-        return Ok(child::code_of_signal(signal));
+        return Err(child::code_of_signal(signal));
     }
     let vars = [(env::RUNTIME_URL, runtime.url().to_owned())];
-    match Child::start(command, &vars) {
-        Ok(child) => child.to_its_end(signals, runtime.lost()).await,
-        Err(error) => {
-            let (code, failure) = child::not_started(command, &error);
-            say(&failure);
-            Ok(code)
-        }
-    }
+    Child::start(command, &vars).map_err(|error| {
+        let (code, failure) = child::not_started(command, &error);
+        say(&failure);
+        code
+    })
 }
 
 /// Ends the runtime, says what is on record, and clears up. Whatever fails here is said; it replaces
@@ -95,9 +102,7 @@ pub(super) async fn finish(
     place: Place,
     ended: Result<u8, Failure>,
 ) -> Result<u8, Failure> {
-    // A runtime that was lost has said so.
-    let stopped = if ended.is_ok() { runtime.stop().await } else { Ok(()) };
-    let recorded = stopped.and_then(|()| Tally::of(place.dir()));
+    let recorded = runtime.stop().await.and_then(|()| Tally::of(place.dir()));
     let (dir, fate) = (place.dir().display().to_string(), matches!(place, Place::Stays(_)));
     let cleared = place.clear();
     let code = ended?;

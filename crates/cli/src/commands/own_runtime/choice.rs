@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use api::exit::Exit;
 use jiff::Timestamp;
-use policy::{Bundle, Evaluator, Recipe, RuntimeRequirement, build};
+use policy::{ActivateError, Bundle, Evaluator, Recipe, RuntimeRequirement, build};
 
 use crate::{
     commands::policy::{bundle_bytes, refused, sources},
@@ -59,7 +59,8 @@ impl Choice {
                     Bundle::open(&bundle_bytes(file)?).map_err(|error| refused(&error, file))?;
                 let have = runtime::version();
                 bundle.check_runtime(&have).map_err(|error| {
-                    Failure::of(Exit::Denied, "INCOMPATIBLE", &error)
+                    let error = ActivateError::from(error);
+                    Failure::of(Exit::Denied, error.code(), &error)
                         .hint("take a bundle made for this runtime")
                 })?;
                 Self::open(&bundle, file)

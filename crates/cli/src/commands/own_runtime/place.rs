@@ -39,11 +39,19 @@ impl Place {
         asked: Asked<'_>,
         context: Context<'_>,
     ) -> Result<Self, Failure> {
+        match (asked.dir, context.var(env::RUN_WAL_DIR)) {
+            (None, Some(dir)) => Ok(Self::Stays(dir.into())),
+            _ => Self::apart(asked, context),
+        }
+    }
+
+    /// The same without the variable.
+    pub(in crate::commands) fn apart(
+        asked: Asked<'_>,
+        context: Context<'_>,
+    ) -> Result<Self, Failure> {
         if let Some(dir) = asked.dir {
             return Ok(Self::Stays(dir.to_owned()));
-        }
-        if let Some(dir) = context.var(env::RUN_WAL_DIR) {
-            return Ok(Self::Stays(dir.into()));
         }
         let below = PathBuf::from(context.var(env::TMPDIR).unwrap_or_else(|| TMP.to_owned()));
         let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&below);
@@ -84,33 +92,34 @@ impl Place {
 mod tests {
     use super::*;
 
+    /// Whether the place is temporary, and whether it is there at the end.
+    fn chosen(tmp: &Path, dir: Option<&Path>, var: Option<&str>, keep: bool) -> (bool, bool) {
+        let lookup = |name: &str| match name {
+            "AUTONOMY_RUN_WAL_DIR" => var.map(str::to_owned),
+            "TMPDIR" => tmp.to_str().map(str::to_owned),
+            _ => None,
+        };
+        let place = Place::choose(Asked { dir, keep }, Context::new(&lookup, false)).unwrap();
+        let at = place.dir().to_owned();
+        match dir.or(var.map(Path::new)) {
+            Some(named) => assert_eq!(at, named),
+            None => assert!(at.starts_with(tmp) && at.is_dir(), "{at:?}"),
+        }
+        let temporary = matches!(place, Place::Temporary(_));
+        place.clear().unwrap();
+        (temporary, at.is_dir())
+    }
+
     /// Every row of the table.
     #[test]
     fn the_flag_wins_over_the_variable_and_only_what_nobody_named_is_temporary() {
         let tmp = tempfile::tempdir().unwrap();
-        let below = tmp.path().to_str().unwrap().to_owned();
-        let flag = tmp.path().join("flag");
-        for dir in [None, Some(flag.as_path())] {
-            for var in [None, Some("/var-dir")] {
-                for keep in [false, true] {
-                    let lookup = |name: &str| match name {
-                        "AUTONOMY_RUN_WAL_DIR" => var.map(str::to_owned),
-                        "TMPDIR" => Some(below.clone()),
-                        _ => None,
-                    };
-                    let context = Context::new(&lookup, false);
-                    let place = Place::choose(Asked { dir, keep }, context).unwrap();
-                    let at = place.dir().to_owned();
-                    match dir.or(var.map(Path::new)) {
-                        Some(named) => assert_eq!(at, named),
-                        None => assert!(at.starts_with(tmp.path()) && at.is_dir(), "{at:?}"),
-                    }
-                    let temporary = dir.is_none() && var.is_none() && !keep;
-                    assert_eq!(matches!(place, Place::Temporary(_)), temporary);
-                    place.clear().unwrap();
-                    assert_eq!(at.is_dir(), dir.is_none() && var.is_none() && keep, "{at:?}");
-                }
-            }
+        let (flag, var) = (tmp.path().join("flag"), Some("/var-dir"));
+        for keep in [false, true] {
+            assert_eq!(chosen(tmp.path(), Some(&flag), None, keep), (false, false));
+            assert_eq!(chosen(tmp.path(), Some(&flag), var, keep), (false, false));
+            assert_eq!(chosen(tmp.path(), None, var, keep), (false, false));
+            assert_eq!(chosen(tmp.path(), None, None, keep), (!keep, keep));
         }
     }
 }

@@ -1,14 +1,8 @@
 //! The governed command: started, signalled, waited for.
 
 use std::{
-    ffi::OsString,
-    fs::File,
-    future::Future,
-    io,
-    os::unix::process::ExitStatusExt as _,
-    path::Path,
-    process::ExitStatus,
-    time::Duration,
+    ffi::OsString, fs::File, future::Future, io, os::unix::process::ExitStatusExt as _, path::Path,
+    process::ExitStatus, time::Duration,
 };
 
 use api::exit::Exit;
@@ -62,7 +56,7 @@ impl Child {
 
     /// Passes signals on until it ends, and returns its code. When the runtime is lost first, it is
     /// ended: nobody governs it any more.
-    pub(in crate::commands) async fn to_its_end(
+    pub(in crate::commands) async fn accompany(
         mut self,
         signals: &mut Signals,
         lost: impl Future<Output = Failure>,
@@ -98,11 +92,8 @@ impl Child {
         // Without a number it was waited for and is gone, and the number may be somebody else's.
         let pid = self.child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
         let Some(pid) = pid else { return };
-        let sent = if self.grouped {
-            kill_process_group(pid, signal)
-        } else {
-            kill_process(pid, signal)
-        };
+        let sent =
+            if self.grouped { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
         if let Err(error) = sent {
             tracing::warn!(error = %error, "signal not passed on");
         }
@@ -170,7 +161,7 @@ mod tests {
         let pid = child.child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
         let mut signals = Signals::catch().unwrap();
         let lost = std::future::ready(Failure::new(Exit::Failed, "RUNTIME_LOST", "gone"));
-        let failure = child.to_its_end(&mut signals, lost).await.unwrap_err();
+        let failure = child.accompany(&mut signals, lost).await.unwrap_err();
         assert_eq!(failure.code, "RUNTIME_LOST");
         assert!(rustix::process::test_kill_process(pid.unwrap()).is_err(), "it still runs");
     }

@@ -47,14 +47,15 @@ impl Signals {
         let mut infos = SignalsInfo::<WithOrigin>::new(caught)?;
         let handle = infos.handle();
         let (sender, receiver) = mpsc::unbounded_channel();
-        thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            for origin in infos.forever() {
-                let by_kernel = matches!(origin.cause, Cause::Kernel);
-                if sender.send(Got { signal: origin.signal, by_kernel }).is_err() {
-                    break;
-                }
-            }
-        })?;
+        let pass = move || {
+            let got = infos.forever().map(|origin| Got {
+                signal: origin.signal,
+                by_kernel: matches!(origin.cause, Cause::Kernel),
+            });
+            // Until the handle closes, or nobody listens any more.
+            got.map(|it| sender.send(it)).find(Result::is_err);
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(pass)?;
         Ok(Self { receiver, handle })
     }
 
