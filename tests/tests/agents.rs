@@ -7,8 +7,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use e2e::harness::{
@@ -223,6 +224,37 @@ fn signals_are_passed_on_once_and_the_command_decides_what_they_mean() {
     process.signal(Signal::TERM).unwrap();
     assert_eq!(process.wait().unwrap().code(), Some(143));
     assert_eq!(left(tmp.path()), Vec::<PathBuf>::new(), "it clears up after a signal, too");
+}
+
+/// A shell that counts a signal and stays for one good second after the first.
+const COUNTING: &str = "n=0; trap 'n=$((n+1)); echo g\"\"ot' INT; echo rea''dy; i=0; \
+    while [ $i -lt 10 ]; do sleep 0.1 & wait; [ $n -gt 0 ] && i=$((i+1)); done; exit $((40 + n))";
+
+#[test]
+fn ctrl_c_at_a_terminal_reaches_the_command_once() {
+    let tmp = tempfile::tempdir().unwrap();
+    let counting = tmp.path().join("counting.sh");
+    fs::write(&counting, COUNTING).unwrap();
+    let autonomy = Bin::Autonomy.path().unwrap();
+    let line = format!("{} run -- sh {}", autonomy.display(), counting.display());
+    let mut terminal = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("TMPDIR", tmp.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = terminal.stdin.take().unwrap();
+    let mut said = String::new();
+    for line in BufReader::new(terminal.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.contains("ready") {
+            keys.write_all(b"\x03").unwrap();
+        }
+        said.push_str(&line);
+    }
+    assert_eq!(said.matches("got").count(), 1, "{said}");
+    assert_eq!(terminal.wait().unwrap().code(), Some(41), "{said}");
 }
 
 #[test]
