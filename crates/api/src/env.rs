@@ -31,6 +31,14 @@ pub const STRICT_MODE: &str = "AUTONOMY_STRICT_MODE";
 pub const OPERATOR: &str = "AUTONOMY_OPERATOR";
 /// Control plane that a runtime asks for releases.
 pub const ORCHESTRATOR_URL: &str = "AUTONOMY_ORCHESTRATOR_URL";
+/// Address of the runtime that governs a command.
+pub const RUNTIME_URL: &str = "AUTONOMY_RUNTIME_URL";
+/// Directory of the log of `autonomy run`.
+pub const RUN_WAL_DIR: &str = "AUTONOMY_RUN_WAL_DIR";
+/// Time between two steps of the simulated robot.
+pub const SIM_TICK_MS: &str = "SIM_TICK_MS";
+/// Steps after which the simulated robot ends.
+pub const SIM_MAX_TICKS: &str = "SIM_MAX_TICKS";
 /// Address of the collector.
 pub const OTLP_ENDPOINT: Signal =
     Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", all: "OTEL_EXPORTER_OTLP_ENDPOINT" };
@@ -59,6 +67,8 @@ pub const OTLP_CLIENT_KEY: Signal =
     Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", all: "OTEL_EXPORTER_OTLP_CLIENT_KEY" };
 /// Time that a bundle carries, for reproducible builds.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Directory of temporary files.
+pub const TMPDIR: &str = "TMPDIR";
 /// Base directory of state files.
 pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// Base directory of cached files.
@@ -83,6 +93,22 @@ pub const ALL: &[Var] = &[
     Var {
         name: ORCHESTRATOR_URL,
         doc: "Base URL of the control plane that `autonomy runtime start` asks what the node should run.",
+    },
+    Var {
+        name: RUNTIME_URL,
+        doc: "Base URL of the runtime that an agent asks; `autonomy run` and `autonomy ros2 run` set it for their command.",
+    },
+    Var {
+        name: RUN_WAL_DIR,
+        doc: "Directory of the log of `autonomy run` and `autonomy ros2 run`; `--dir` wins. Without either the log is temporary.",
+    },
+    Var {
+        name: SIM_TICK_MS,
+        doc: "Milliseconds between two steps of the robot of `autonomy demo gazebo`; 500 when not set.",
+    },
+    Var {
+        name: SIM_MAX_TICKS,
+        doc: "Steps after which the robot of `autonomy demo gazebo` ends; 20 when not set.",
     },
     Var {
         name: WAL_LEGACY_UPGRADE,
@@ -126,6 +152,10 @@ pub const ALL: &[Var] = &[
     Var {
         name: SOURCE_DATE_EPOCH,
         doc: "Seconds since 1970 that `policy build` writes into a bundle; 0 when not set, so that the same files give the same bytes.",
+    },
+    Var {
+        name: TMPDIR,
+        doc: "Where the temporary log of `autonomy run` and of the demos is; `/tmp` when not set.",
     },
     Var {
         name: XDG_STATE_HOME,

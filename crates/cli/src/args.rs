@@ -7,7 +7,10 @@ use crate::filter::{SeqRange, Since, parse_since};
 
 mod bridge;
 mod collector;
+mod demo;
 mod policy;
+mod ros2;
+mod run;
 mod runtime;
 mod telemetry;
 mod wal;
@@ -15,7 +18,10 @@ mod wal_life;
 
 pub(crate) use bridge::Bridge;
 pub(crate) use collector::CollectorArgs;
+pub(crate) use demo::{Demo, DemoGazebo, DemoPolicy};
 pub(crate) use policy::{Policy, PolicyBuild, PolicyEval, PolicyLoad, PolicyStatus};
+pub(crate) use ros2::{Ros2, Ros2Run};
+pub(crate) use run::{Governing, Run};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
@@ -58,6 +64,17 @@ pub(crate) enum Command {
     /// Runs the local runtime that agents ask for every tool call.
     #[command(subcommand)]
     Runtime(Runtime),
+    /// Runs a command under governance: with a runtime of its own, for as long as it runs.
+    ///
+    /// The command finds the runtime in AUTONOMY_RUNTIME_URL. Its exit code is kept; 128 + n after
+    /// signal n. Signals are passed on.
+    #[command(after_help = "Examples:
+  autonomy run -- python3 agent.py
+  autonomy run --policy ./policies --dir ./wal --allowed-domains api.example.org -- ./agent --fast")]
+    Run(Run),
+    /// Starts ROS 2 under governance.
+    #[command(subcommand)]
+    Ros2(Ros2),
     /// Reads telemetry out of a log and sends it to a collector.
     #[command(subcommand)]
     Telemetry(Telemetry),
@@ -67,6 +84,9 @@ pub(crate) enum Command {
     /// Builds, loads and tries policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Shows the product in one command, without services.
+    #[command(subcommand)]
+    Demo(Demo),
     /// Prints the page about a code: symptom, cause, recovery.
     #[command(after_help = "Examples:
   autonomy explain SEQ_GAP
@@ -104,9 +124,11 @@ impl Command {
     pub(crate) fn output(&self) -> Output {
         match self {
             Self::Runtime(command) => command.output(),
+            Self::Run(_) | Self::Ros2(_) => Output::Text,
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Policy(command) => command.output(),
+            Self::Demo(command) => command.output(),
             Self::Explain(args) => args.output.output,
         }
     }

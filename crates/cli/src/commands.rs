@@ -1,7 +1,11 @@
 //! The commands, one module a noun.
 
+pub(crate) mod demo;
 pub(crate) mod explain;
+mod own_runtime;
 pub(crate) mod policy;
+pub(crate) mod ros2;
+pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod telemetry;
 pub(crate) mod wal;

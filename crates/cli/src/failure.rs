@@ -170,7 +170,8 @@ impl From<io::Error> for Failure {
 }
 
 /// Beginnings of messages that say which command failed.
-const NAMED: [&str; 4] = ["drain failed:", "retry failed:", "purge failed:", "policy load:"];
+const NAMED: [&str; 5] =
+    ["drain failed:", "retry failed:", "purge failed:", "policy load:", "demo gazebo:"];
 /// Code of a failure that is none.
 pub(crate) const BROKEN_PIPE: &str = "BROKEN_PIPE";
 

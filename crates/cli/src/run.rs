@@ -45,9 +45,12 @@ pub fn run(
 fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
     let exit = match command {
         Command::Runtime(command) => commands::runtime::run(command, context),
+        Command::Run(args) => return commands::run::run(&args, context),
+        Command::Ros2(command) => return commands::ros2::run(&command, context),
         Command::Telemetry(command) => commands::telemetry::run(command, context),
         Command::Wal(command) => commands::wal::run(command, context),
         Command::Policy(command) => commands::policy::run(command, context),
+        Command::Demo(command) => commands::demo::run(&command, context),
         Command::Explain(args) => commands::explain::run(&args),
     };
     exit.map(Exit::code)

@@ -52,7 +52,7 @@ pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
 pub use releases::{ControlPlaneError, ReleaseSource};
-pub use start::{Reloader, Runtime, StartError};
+pub use start::{Recorder, Reloader, Runtime, StartError};
 pub use tools::{
     Echo, HttpGet, Lookup, LookupFuture, Shell, ShellLimits, Tool, ToolCall, ToolError,
     ToolErrorCode, ToolFuture, Tools,

@@ -125,6 +125,11 @@ impl Runtime {
         Reloader(Arc::clone(&self.interceptor))
     }
 
+    /// A handle that writes into the log of the runtime while it serves.
+    pub fn recorder(&self) -> Recorder {
+        Recorder(Arc::clone(&self.interceptor))
+    }
+
     /// Serves until `shutdown` completes, then finishes what runs and closes the log.
     ///
     /// # Errors
@@ -204,6 +209,23 @@ impl Reloader {
     /// [`ReloadError`]; what was in force stays in force. Either outcome is logged and recorded.
     pub async fn reload(&self) -> Result<(), ReloadError> {
         record_reload(&self.0).await.map(drop)
+    }
+}
+
+/// Records what the program around a runtime has seen.
+#[derive(Clone, Debug)]
+pub struct Recorder(Arc<Interceptor>);
+
+impl Recorder {
+    /// Records a lifecycle entry and returns its number; it is durable then.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the entry is not in the log.
+    pub async fn happened(&self, name: &str, attrs: &[(&str, &str)]) -> Result<u64, AppendError> {
+        let event =
+            attrs.iter().fold(lifecycle(name), |event, (key, value)| event.with(key, *value));
+        self.0.journal.append(&event).await.map(|it| it.seq.get())
     }
 }
 

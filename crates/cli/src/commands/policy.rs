@@ -104,7 +104,7 @@ fn not_built(error: &BundleError, input: &Path) -> Failure {
 }
 
 /// Reads the files of a policy. A directory inside it or any other file is not taken, and said.
-fn sources(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+pub(super) fn sources(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let at = |error: io::Error| Failure::file("read", dir, &error).hint("--in is a directory");
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir).map_err(at)? {
@@ -305,13 +305,13 @@ fn slots(asked: Option<&Path>, context: Context<'_>) -> Result<Slots, Failure> {
     Ok(Slots::new(Arc::new(OsVfs), &dir, runtime::version()))
 }
 
-fn bundle_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn bundle_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     read_whole(&OsVfs, path, BUNDLE_LEN_MAX as u64)
         .and_then(|it| it.ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(|error| Failure::file("read", path, &error))
 }
 
-fn refused(error: &BundleError, path: &Path) -> Failure {
+pub(super) fn refused(error: &BundleError, path: &Path) -> Failure {
     let mut failure = Failure::of(Exit::Integrity, error.code(), error);
     failure.message = format!("{}: {error}", path.display());
     failure

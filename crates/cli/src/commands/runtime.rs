@@ -102,7 +102,7 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
         policy: PolicyFrom::Slots(
             args.policy_dir.clone().map_or_else(|| context.policy_dir(), Ok)?,
         ),
-        node: node(args)?,
+        node: args.node_id.as_deref().map_or_else(|| Ok(host_node()), checked_node)?,
         operator: context.var(env::OPERATOR),
         strict: context.switch(env::STRICT_MODE)?,
         overrides: Overrides {
@@ -136,17 +136,14 @@ fn releases(args: &RuntimeStart, context: Context<'_>) -> Option<ReleaseSource> 
     Some(ReleaseSource { url, interval: args.poll_interval })
 }
 
-fn node(args: &RuntimeStart) -> Result<String, Failure> {
-    if let Some(node) = &args.node_id {
-        return if node.is_empty() || node.contains(':') {
-            let message = format!("--node-id is `{node}` (not empty, no colon)");
-            Err(Failure::new(Exit::Usage, "BAD_NODE_ID", message)
-                .hint("the node is the first part of every event id, before the first colon"))
-        } else {
-            Ok(node.clone())
-        };
+/// The node that an operator names.
+pub(super) fn checked_node(node: &str) -> Result<String, Failure> {
+    if node.is_empty() || node.contains(':') {
+        let message = format!("--node-id is `{node}` (not empty, no colon)");
+        return Err(Failure::new(Exit::Usage, "BAD_NODE_ID", message)
+            .hint("the node is the first part of every event id, before the first colon"));
     }
-    Ok(host_node())
+    Ok(node.to_owned())
 }
 
 /// The node when nobody names it: the host name.
@@ -170,7 +167,7 @@ fn say_refused(dir: &Path, violation: &Violation) {
 
 /// Explains why the runtime does not run. A log that is refused has its own lines: an ERROR for the
 /// machines that read logs, a FATAL for the person who reads them.
-fn refused(config: &Config, error: StartError) -> Failure {
+pub(super) fn refused(config: &Config, error: StartError) -> Failure {
     match error {
         StartError::Recover(error @ RecoverError::Violation { .. }) => {
             let RecoverError::Violation { violation, dir } = &error else { return error.into() };
