@@ -127,7 +127,7 @@ fn optional_of(
     index: usize,
     module: &Module,
     tokens: &Tokens,
-    mut is_first: impl FnMut((String, bool)) -> bool,
+    mut is_first: impl FnMut(Name) -> bool,
 ) -> Vec<Optional> {
     let optional = |rule: &Ref<Rule>| {
         let (name, kinds) = named_kinds(rule)?;
@@ -207,10 +207,11 @@ impl Tokens {
     }
 }
 
+/// The name of a rule, and whether it is a set: a value of the same name is another rule.
+type Name = (String, bool);
+
 /// The name of a definition whose bodies all test the kind, and the kinds they name.
-///
-/// A set and a value of the same name are told apart.
-fn named_kinds(rule: &Rule) -> Option<((String, bool), BTreeSet<String>)> {
+fn named_kinds(rule: &Rule) -> Option<(Name, BTreeSet<String>)> {
     let Rule::Spec { head, bodies, .. } = rule else { return None };
     let (RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. }) = head else { return None };
     let Expr::Var { span, .. } = refr.as_ref() else { return None };

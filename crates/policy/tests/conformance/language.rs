@@ -206,9 +206,9 @@ pub(crate) const BODIES: &[Folder] = &[
         ],
     ),
     Folder(
-        "toplevel strings",
+        "strings",
         &[
-            r#""a\tb" == `a	b`"#,
+            r#"count("a\tb") == 3"#,
             r#""\u0061" == "a""#,
             r#"`a\n` != "a\n""#,
             r#""\"" == `"`"#,
