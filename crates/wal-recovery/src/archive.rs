@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use vfs::Vfs;
 
-pub use pack::{Finished, PackError, check, finish_archives};
+pub use pack::{Finished, PackError, check, finish_archives, packed, read};
 pub use prune::{Keep, Pruned, prune};
 pub use roll_over::{RollOver, RollOverError, RolledOver};
 

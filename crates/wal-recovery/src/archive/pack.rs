@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use vfs::{File, LockError, OpenMode, TEMP_SUFFIX, Vfs, read_whole, replace};
 use wal_format::{
-    Chain, Content, Entry, Manifest, SealFile, SealStatement, WalId, names, split_chain,
+    Chain, Content, Entry, Manifest, SealFile, SealStatement, Seq, WalId, names, split_chain,
 };
 
 use super::stream::{Unpacked, pack};
@@ -121,7 +121,7 @@ fn pack_one(
     let files = Files::of(dir, wal_id);
     let plain = vfs.open(&files.plain, OpenMode::Read).map_err(at("open", &files.plain))?;
     let seal = read_seal(vfs, &files.seal, wal_id)?;
-    let described = describe(&plain, &files.plain, statement(seal.as_ref()))?;
+    let described = describe(&plain, &files.plain, statement(seal.as_ref()), &mut |_, _| ())?;
 
     let mut temp = files.packed.clone().into_os_string();
     temp.push(TEMP_SUFFIX);
@@ -213,6 +213,30 @@ fn read_back(vfs: &dyn Vfs, path: &Path) -> Result<(Content, Content), PackError
 /// [`PackError::NotFound`], [`PackError::Damaged`] with the first difference, or
 /// [`PackError::Io`].
 pub fn check(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<Manifest, PackError> {
+    read(vfs, dir, wal_id, &mut |_, _| ())
+}
+
+/// The logs in the archive that are packed and described.
+///
+/// # Errors
+///
+/// [`PackError::Io`] when the archive cannot be looked at.
+pub fn packed(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<WalId>, PackError> {
+    ids(vfs, dir, ".json")
+}
+
+/// Reads an archived log as [`check`] does, and shows its entries as they come. Only when this returns well
+/// was what it showed the archived log.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn read(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    wal_id: WalId,
+    see: &mut dyn FnMut(Seq, &[u8]),
+) -> Result<Manifest, PackError> {
     let files = Files::of(dir, wal_id);
     let missing = || PackError::NotFound { wal_id };
     let bytes = read_whole(vfs, &files.manifest, MANIFEST_LEN_MAX)
@@ -227,7 +251,7 @@ pub fn check(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<Manifest, PackE
     let unpacked = Arc::new(Unpacked::new(file).map_err(at("unpack", &files.packed))?);
     let as_file: Arc<dyn File> = unpacked.clone();
     let sealed = statement(manifest.seal.as_ref());
-    let described = describe(&as_file, &files.packed, sealed)?;
+    let described = describe(&as_file, &files.packed, sealed, see)?;
     let (raw, packed) = unpacked.contents();
     let found = Manifest {
         seal: manifest.seal.clone(),
@@ -258,6 +282,7 @@ fn describe(
     file: &Arc<dyn File>,
     path: &Path,
     sealed: Option<SealStatement>,
+    see: &mut dyn FnMut(Seq, &[u8]),
 ) -> Result<Described, PackError> {
     let mut frames = FrameReader::new(Arc::clone(file), 0);
     let mut scanner = Scanner::new(Trust::AllWhole);
@@ -272,8 +297,12 @@ fn describe(
         };
         let chain = split_chain(payload).map(|it| it.1);
         match scanner.frame(offset, payload) {
-            Ok(Verdict::Holds(seq)) if sealed.is_some_and(|it| it.seq == seq) => at_seal = chain,
-            Ok(Verdict::Holds(_)) => {}
+            Ok(Verdict::Holds(seq)) => {
+                if sealed.is_some_and(|it| it.seq == seq) {
+                    at_seal = chain;
+                }
+                see(seq, payload);
+            }
             Ok(Verdict::Phantom) => return Err(damaged(path, "it has no end".to_owned())),
             Err(violation) => return Err(damaged(path, violation.to_string())),
         }
@@ -312,7 +341,7 @@ impl Described {
             wal_id: self.wal_id,
             previous: birth.as_ref().and_then(|it| it.previous),
             node: birth.map(|it| it.node).unwrap_or_default(),
-            entries: self.log.last.map_or(0, wal_format::Seq::get),
+            entries: self.log.last.map_or(0, Seq::get),
             kinds: self.kinds,
             first_chain: self.first_chain,
             last_chain: self.log.chain,
