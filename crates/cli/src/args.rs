@@ -15,7 +15,10 @@ mod wal_life;
 
 pub(crate) use bridge::Bridge;
 pub(crate) use collector::CollectorArgs;
-pub(crate) use policy::{Policy, PolicyBuild, PolicyEval, PolicyLoad, PolicyStatus};
+pub(crate) use policy::{
+    Policy, PolicyBuild, PolicyCheck, PolicyDiff, PolicyEval, PolicyLoad, PolicyReplay,
+    PolicyStatus, PolicyTest,
+};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
@@ -64,7 +67,7 @@ pub(crate) enum Command {
     /// Looks into a write-ahead log, archives, repairs and seals it.
     #[command(subcommand)]
     Wal(Wal),
-    /// Builds, loads and tries policies.
+    /// Checks, tests, builds, loads, compares and tries policies.
     #[command(subcommand)]
     Policy(Policy),
     /// Prints the page about a code: symptom, cause, recovery.

@@ -217,8 +217,7 @@ impl Recorded {
             return Err(NotReplayable::AgentContextOmitted);
         }
         let need = |key| optional(context, key)?.ok_or(NotReplayable::Unreadable);
-        let time: Timestamp =
-            need("time")?.parse().map_err(|_| NotReplayable::Unreadable)?;
+        let time: Timestamp = need("time")?.parse().map_err(|_| NotReplayable::Unreadable)?;
         let operator = text("operator")?.unwrap_or_default();
         let request = Request {
             kind,
@@ -370,7 +369,10 @@ mod tests {
             context: Context { node, operator, time, mode },
             agent_context: Some(agent),
         };
-        assert_eq!((read.request.clone(), read.kind(), read.policy_ref()), (want, "tool.x", "1.0.0"));
+        assert_eq!(
+            (read.request.clone(), read.kind(), read.policy_ref()),
+            (want, "tool.x", "1.0.0")
+        );
         let bare = entry(|it| {
             it.remove("operator");
             it["context"].as_object_mut().unwrap().remove("agent");
@@ -393,15 +395,20 @@ mod tests {
             it.insert("params_omitted_bytes".to_owned(), 70_000.into());
         });
         refused(NotReplayable::AgentContextOmitted, |it| {
-            it["context"].as_object_mut().unwrap().insert("agent_omitted_bytes".to_owned(), 9.into());
+            it["context"]
+                .as_object_mut()
+                .unwrap()
+                .insert("agent_omitted_bytes".to_owned(), 9.into());
         });
         refused(NotReplayable::NotAsked, |it| {
             it.remove("context");
             it.insert("code".to_owned(), "BAD_REQUEST".into());
         });
         for code in DenyCode::ALL {
-            let read =
-                Recorded::read(&entry(|it| _ = it.insert("code".into(), code.as_str().into())), UNMET);
+            let read = Recorded::read(
+                &entry(|it| _ = it.insert("code".into(), code.as_str().into())),
+                UNMET,
+            );
             let by_text = matches!(
                 code,
                 DenyCode::PolicyDenied
@@ -416,9 +423,18 @@ mod tests {
 
     #[test]
     fn a_field_that_is_missing_or_of_another_type_is_unreadable() {
-        for key in ["decision", "kind", "code", "reason", "rule", "params", "operator", "context",
-            "obligations", "policy_ref"]
-        {
+        for key in [
+            "decision",
+            "kind",
+            "code",
+            "reason",
+            "rule",
+            "params",
+            "operator",
+            "context",
+            "obligations",
+            "policy_ref",
+        ] {
             refused(NotReplayable::Unreadable, |it| _ = it.insert(key.to_owned(), 7.into()));
         }
         for key in ["decision", "kind"] {
@@ -457,9 +473,7 @@ mod tests {
         let allow = |obligations: &[&str]| {
             Decision::allow(Some("r"), obligations.iter().map(|it| (*it).into()).collect())
         };
-        let allowed = |obligations: Value| {
-            json!({"decision": "allow", "code": null, "reason": null, "obligations": obligations})
-        };
+        let allowed = |obligations: Value| json!({"decision": "allow", "code": null, "reason": null, "obligations": obligations});
         let unmet = json!({"code": UNMET, "obligations": ["log"]});
 
         change(json!({}), deny("no", "r"), Change::Nothing);

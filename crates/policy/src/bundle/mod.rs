@@ -26,6 +26,6 @@ pub use error::BundleError;
 pub use manifest::NAME_LEN_MAX;
 pub use name::{PATH_LEN_MAX, PathFault};
 pub use open::Bundle;
+pub(crate) use open::digest_of;
 pub use sources::{Sources, from_modules};
 pub(crate) use sources::{read_each, refused_alone};
-pub(crate) use open::digest_of;

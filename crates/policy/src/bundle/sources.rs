@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn what_a_bundle_may_not_have_is_refused_without_one() {
         let data = json!({ "kinds": [] });
-        let refused = |modules: &[(&str, &str)]| from_modules(modules, Some(&data), "x").unwrap_err();
+        let refused =
+            |modules: &[(&str, &str)]| from_modules(modules, Some(&data), "x").unwrap_err();
         let code = |modules: &[(&str, &str)]| refused(modules).code();
         assert_eq!(code(&[]), "bundle_no_modules");
         assert_eq!(code(&[("a.txt", ALLOW)]), "bundle_unexpected_entry");

@@ -126,6 +126,10 @@ impl Suite {
         let Some(coverage) = &mut self.coverage else { return };
         for (file, seen) in covered {
             let Some(known) = coverage.get_mut(&file) else { continue };
+            if known.covered.is_empty() {
+                // What stood there until now was about a file that nothing went through.
+                known.not_covered.clear();
+            }
             known.not_covered.extend(seen.not_covered);
             known.covered.extend(seen.covered);
             known.not_covered.retain(|line| !known.covered.contains(line));
@@ -156,9 +160,9 @@ fn evaluate(
     };
     let report = if with_coverage { engine.get_coverage_report().ok() } else { None };
     let files = report.map(|it| it.files).unwrap_or_default();
-    let seen = files.into_iter().map(|it| {
-        (it.path, FileCoverage { covered: it.covered, not_covered: it.not_covered })
-    });
+    let seen = files
+        .into_iter()
+        .map(|it| (it.path, FileCoverage { covered: it.covered, not_covered: it.not_covered }));
     (outcome, seen.collect())
 }
 

@@ -114,7 +114,8 @@ fn analyse(modules: &[SourceModule]) -> Vec<ModuleError> {
         let at = fault.place().and_then(|it| modules.iter_mut().find(|m| m.file == it.file));
         let parsed = engine.get_modules();
         let stand_in = at.zip(fault.place()).and_then(|(module, place)| {
-            let parsed = parsed.iter().find(|it| it.package.span.source.get_path() == &place.file)?;
+            let parsed =
+                parsed.iter().find(|it| it.package.span.source.get_path() == &place.file)?;
             Some((module, names_of(parsed)))
         });
         faults.push(fault);

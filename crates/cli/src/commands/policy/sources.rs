@@ -66,9 +66,10 @@ impl Found {
                     let message = format!("{} has more than {LOOKED_AT_MAX} files", root.display());
                     return Err(too_many(message));
                 }
-                let name = entry.file_name().into_string().map_err(|name| {
-                    odd(&dir.join(&name), "has a name that is not UTF-8")
-                })?;
+                let name = entry
+                    .file_name()
+                    .into_string()
+                    .map_err(|name| odd(&dir.join(&name), "has a name that is not UTF-8"))?;
                 let name = format!("{prefix}{name}");
                 if kind.is_dir() {
                     open.push((format!("{name}/"), path));
@@ -113,8 +114,9 @@ fn is_part(name: &str) -> bool {
 }
 
 fn odd(path: &Path, what: &str) -> Failure {
-    Failure::new(Exit::Failed, "ODD_FILE", format!("{} {what}", path.display()))
-        .hint("a policy is made of files and directories; put the file itself there, or move it out")
+    Failure::new(Exit::Failed, "ODD_FILE", format!("{} {what}", path.display())).hint(
+        "a policy is made of files and directories; put the file itself there, or move it out",
+    )
 }
 
 fn too_many(message: String) -> Failure {
@@ -133,15 +135,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("deny/night")).unwrap();
-        for name in ["a.rego", "a_test.rego", "deny/x.rego", "deny/night/y.rego", "data.json",
-            "deny/README.md", "deny/z.REGO", "deny/data.json"]
-        {
+        for name in [
+            "a.rego",
+            "a_test.rego",
+            "deny/x.rego",
+            "deny/night/y.rego",
+            "data.json",
+            "deny/README.md",
+            "deny/z.REGO",
+            "deny/data.json",
+        ] {
             fs::write(at(name), name).unwrap();
         }
         let mut found = Found::read(&[dir.path().to_owned()]).unwrap();
         let names: Vec<_> = found.files.keys().map(String::as_str).collect();
-        assert_eq!(names, ["a.rego", "a_test.rego", "data.json", "deny/data.json",
-            "deny/night/y.rego", "deny/x.rego", "deny/z.REGO"]);
+        assert_eq!(
+            names,
+            [
+                "a.rego",
+                "a_test.rego",
+                "data.json",
+                "deny/data.json",
+                "deny/night/y.rego",
+                "deny/x.rego",
+                "deny/z.REGO"
+            ]
+        );
         assert_eq!(found.files["deny/x.rego"], b"deny/x.rego");
         assert_eq!((found.others, found.without_tests()), (1, 1));
         assert!(!found.files.contains_key("a_test.rego"));
