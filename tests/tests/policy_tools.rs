@@ -334,7 +334,7 @@ fn check_names_every_error_with_its_place_and_says_nothing_is_wrong_only_then() 
     let done = autonomy(&["policy", "check", &dir]).unwrap();
     assert_eq!(done.code(), Some(8), "{done:?}");
     let want = format!(
-        "{dir}/a.rego:3:10: error: `http.send` is not available: a policy decides from its input and data alone \
+        "{dir}/a.rego:3:10: error: `http.send` is not available: a policy has no network \
          (rego_function_not_available)\n  3 | allow if http.send({{}})\n    |          ^\n"
     );
     assert!(done.stdout.starts_with(&want), "{}", done.stdout);
