@@ -29,11 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
         agent_context: None,
     };
-    match evaluator.evaluate(&request) {
-        Decision::Allow(allow) => println!("allow {} {:?}", request.kind, allow.obligations()),
-        Decision::Deny(deny) => {
-            println!("deny {}: {} ({})", request.kind, deny.reason(), deny.code())
-        }
-    }
+    let answer = match evaluator.evaluate(&request) {
+        Decision::Allow(allow) => format!("allow {:?}", allow.obligations()),
+        Decision::Deny(deny) => format!("deny: {} ({})", deny.reason(), deny.code()),
+    };
+    println!("{} {answer}", request.kind);
     Ok(())
 }

@@ -69,8 +69,8 @@ pub fn build(files: &BTreeMap<String, Vec<u8>>, recipe: &Recipe) -> Result<Built
 /// Checks whether a file of this name may be given to make a policy.
 pub(super) fn check_source(name: &str) -> Result<(), BundleError> {
     EntryName::read(name.as_bytes(), false)?.map_or(Ok(()), |it| it.check_plain())?;
-    match content::may_be_built(name) {
-        true => Ok(()),
-        false => Err(BundleError::Unexpected { name: name.to_owned() }),
+    if content::may_be_built(name) {
+        return Ok(());
     }
+    Err(BundleError::Unexpected { name: name.to_owned() })
 }

@@ -133,10 +133,10 @@ fn names_of(module: &Ref<Module>) -> String {
     let mut seen = BTreeSet::new();
     for rule in &module.policy {
         let (refr, rest) = match rule.as_ref() {
-            Rule::Spec { head: RuleHead::Func { refr, args, .. }, .. } => (refr, parameters(args)),
+            Rule::Spec { head: RuleHead::Func { refr, args, .. }, .. }
+            | Rule::Default { refr, args, .. } => (refr, parameters(args)),
             Rule::Spec { head: RuleHead::Set { refr, .. }, .. } => (refr, " contains 1".to_owned()),
             Rule::Spec { head: RuleHead::Compr { refr, .. }, .. } => (refr, String::new()),
-            Rule::Default { refr, args, .. } => (refr, parameters(args)),
         };
         let name = first_name(refr);
         if seen.insert(name.clone()) {

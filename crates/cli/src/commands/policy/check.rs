@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Shown<'a> {
     severity: &'static str,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,13 +67,13 @@ pub(super) fn check(args: &PolicyCheck) -> Result<Exit, Failure> {
     }
 }
 
-fn line<'a>(finding: &'a Finding, found: &'a Found) -> Line<'a> {
+fn line<'a>(finding: &'a Finding, found: &'a Found) -> Shown<'a> {
     let name = finding.file.as_deref();
     let path = name.and_then(|it| found.paths.get(it));
     let place = finding.place.as_ref();
     let text = name.and_then(|it| found.files.get(it)).and_then(|it| std::str::from_utf8(it).ok());
     let index = place.and_then(|it| usize::try_from(it.line).ok()?.checked_sub(1));
-    Line {
+    Shown {
         severity: finding.severity.as_str(),
         code: finding.code,
         file: path.map(|it| it.display().to_string()).or_else(|| finding.file.clone()),
@@ -85,7 +85,7 @@ fn line<'a>(finding: &'a Finding, found: &'a Found) -> Line<'a> {
 }
 
 /// The place, what is wrong, and the line with a caret under the column.
-fn print(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+fn print(out: &mut impl Write, line: &Shown<'_>) -> io::Result<()> {
     if let Some(file) = &line.file {
         write!(out, "{}:", printable(file))?;
         if let (Some(line), Some(column)) = (line.line, line.column) {
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_caret_stands_under_the_column() {
-        let line = Line {
+        let line = Shown {
             severity: "error",
             code: "rego_syntax",
             file: Some("p/a.rego".to_owned()),

@@ -25,21 +25,21 @@ const CONTEXT_LINES: usize = 3;
 #[derive(Debug, PartialEq, Serialize)]
 struct Diff {
     same: bool,
-    manifest: Vec<Field>,
-    files: Vec<File>,
+    manifest: Vec<Claim>,
+    files: Vec<Altered>,
     data: Vec<Datum>,
 }
 
 /// Something that a bundle says about itself; `null` when one of the two says nothing.
 #[derive(Debug, PartialEq, Serialize)]
-struct Field {
+struct Claim {
     field: &'static str,
     from: Option<String>,
     to: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
-struct File {
+struct Altered {
     file: String,
     change: &'static str,
     lines_added: usize,
@@ -97,13 +97,13 @@ fn said(subject: &Subject) -> Vec<(&'static str, Option<String>)> {
 fn fields(
     from: &[(&'static str, Option<String>)],
     to: &[(&'static str, Option<String>)],
-) -> Vec<Field> {
+) -> Vec<Claim> {
     let both = from.iter().zip(to).filter(|((_, from), (_, to))| from != to);
-    both.map(|((field, from), (_, to))| Field { field, from: from.clone(), to: to.clone() })
+    both.map(|((field, from), (_, to))| Claim { field, from: from.clone(), to: to.clone() })
         .collect()
 }
 
-fn files(from: &BTreeMap<&str, &str>, to: &BTreeMap<&str, &str>) -> Vec<File> {
+fn files(from: &BTreeMap<&str, &str>, to: &BTreeMap<&str, &str>) -> Vec<Altered> {
     let names: BTreeSet<_> = from.keys().chain(to.keys()).collect();
     let changed = names.into_iter().filter_map(|name| {
         let (from, to) = (from.get(name), to.get(name));
@@ -118,7 +118,7 @@ fn files(from: &BTreeMap<&str, &str>, to: &BTreeMap<&str, &str>) -> Vec<File> {
         let count = |tag| diff.iter_all_changes().filter(|it| it.tag() == tag).count();
         let mut unified = diff.unified_diff();
         let unified = unified.context_radius(CONTEXT_LINES).header(name, name);
-        Some(File {
+        Some(Altered {
             file: (*name).to_owned(),
             change,
             lines_added: count(ChangeTag::Insert),
@@ -156,11 +156,11 @@ fn print(diff: &Diff) -> io::Result<()> {
     if diff.same {
         return writeln!(out, "no difference");
     }
-    for Field { field, from, to } in &diff.manifest {
+    for Claim { field, from, to } in &diff.manifest {
         let shown = |it: &Option<String>| printable(it.as_deref().unwrap_or("-")).into_owned();
         writeln!(out, "{field}: {} -> {}", shown(from), shown(to))?;
     }
-    for File { file, change, lines_added, lines_removed, .. } in &diff.files {
+    for Altered { file, change, lines_added, lines_removed, .. } in &diff.files {
         writeln!(out, "{change:7}  {}  +{lines_added} -{lines_removed}", printable(file))?;
     }
     for Datum { path, change, from, to } in &diff.data {

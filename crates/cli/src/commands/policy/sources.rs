@@ -6,7 +6,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, DirEntry, FileType},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -60,31 +61,43 @@ impl Found {
             let at = |error: io::Error| Failure::file("read", &dir, &error);
             for entry in fs::read_dir(&dir).map_err(at)? {
                 let entry = entry.map_err(at)?;
-                let (path, kind) = (entry.path(), entry.file_type().map_err(at)?);
-                self.looked_at += 1;
-                if self.looked_at > LOOKED_AT_MAX {
-                    let message = format!("{} has more than {LOOKED_AT_MAX} files", root.display());
-                    return Err(too_many(message));
-                }
-                let name = entry
-                    .file_name()
-                    .into_string()
-                    .map_err(|name| odd(&dir.join(&name), "has a name that is not UTF-8"))?;
-                let name = format!("{prefix}{name}");
-                if kind.is_dir() {
-                    open.push((format!("{name}/"), path));
-                } else if kind.is_symlink() {
-                    return Err(odd(&path, "is a symbolic link"));
-                } else if !kind.is_file() {
-                    return Err(odd(&path, "is neither a file nor a directory"));
-                } else if is_part(&name) {
-                    self.file(name, &path)?;
-                } else {
-                    self.others += 1;
-                }
+                let kind = entry.file_type().map_err(at)?;
+                open.extend(self.entry(&prefix, &entry, kind)?);
             }
         }
         Ok(())
+    }
+
+    /// Takes one entry of a directory; one that is a directory itself comes back, to be looked into.
+    fn entry(
+        &mut self,
+        prefix: &str,
+        entry: &DirEntry,
+        kind: FileType,
+    ) -> Result<Option<(String, PathBuf)>, Failure> {
+        let path = entry.path();
+        self.looked_at += 1;
+        if self.looked_at > LOOKED_AT_MAX {
+            return Err(too_many(format!("there are more than {LOOKED_AT_MAX} files")));
+        }
+        let name = entry.file_name().into_string();
+        let name = name.map_err(|_| odd(&path, "has a name that is not UTF-8"))?;
+        let name = format!("{prefix}{name}");
+        if kind.is_dir() {
+            return Ok(Some((format!("{name}/"), path)));
+        }
+        if kind.is_symlink() {
+            return Err(odd(&path, "is a symbolic link"));
+        }
+        if !kind.is_file() {
+            return Err(odd(&path, "is neither a file nor a directory"));
+        }
+        if is_part(&name) {
+            self.file(name, &path)?;
+        } else {
+            self.others += 1;
+        }
+        Ok(None)
     }
 
     fn file(&mut self, name: String, path: &Path) -> Result<(), Failure> {

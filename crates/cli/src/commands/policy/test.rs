@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Ran<'a> {
     test: &'a str,
     file: &'a str,
     line: u32,
@@ -35,7 +35,7 @@ struct Counts {
 }
 
 #[derive(Serialize)]
-struct Covered<'a> {
+struct Lines<'a> {
     file: &'a str,
     covered: usize,
     not_covered: Vec<u32>,
@@ -49,7 +49,7 @@ pub(super) fn test(args: &PolicyTest) -> Result<Exit, Failure> {
     for test in &tests {
         let outcome = suite.run(test);
         counts.add(&outcome);
-        print(&line(test, outcome), args.output.output)?;
+        print(&ran(test, outcome), args.output.output)?;
     }
     summary(&counts, args.output.output)?;
     coverage(&suite, args.output.output)?;
@@ -65,7 +65,7 @@ pub(super) fn test(args: &PolicyTest) -> Result<Exit, Failure> {
 }
 
 fn suite(args: &PolicyTest) -> Result<Suite, Failure> {
-    let (sources, path) = match (&args.dir, &args.bundle) {
+    let (files, path) = match (&args.dir, &args.bundle) {
         (Some(dir), _) => (Sources::new(Found::read(std::slice::from_ref(dir))?.files), dir),
         (None, Some(path)) => {
             (policy::Bundle::open(&bundle_bytes(path)?).map(|it| Sources::of(&it)), path)
@@ -74,7 +74,7 @@ fn suite(args: &PolicyTest) -> Result<Suite, Failure> {
             return Err(Failure::new(Exit::Usage, "NO_TESTS", "neither DIR nor --bundle is given"));
         }
     };
-    let sources = sources.map_err(|it| refused(&it, path))?;
+    let sources = files.map_err(|it| refused(&it, path))?;
     Suite::new(&sources, args.coverage)
         .map_err(|it| refused(&it.into(), path).hint("autonomy policy check lists every error"))
 }
@@ -101,7 +101,7 @@ impl Counts {
     }
 }
 
-fn line(test: &Test, outcome: Outcome) -> Line<'_> {
+fn ran(case: &Test, outcome: Outcome) -> Ran<'_> {
     let (result, message) = match outcome {
         Outcome::Passed => ("pass", None),
         Outcome::Failed(what) => ("fail", Some(format!("it is {what}"))),
@@ -112,16 +112,16 @@ fn line(test: &Test, outcome: Outcome) -> Line<'_> {
         }
         Outcome::Skipped => ("skip", None),
     };
-    let (file, line) = (test.place.file.as_str(), test.place.line);
-    Line { test: &test.name, file, line, result, message }
+    let (file, line) = (case.place.file.as_str(), case.place.line);
+    Ran { test: &case.name, file, line, result, message }
 }
 
-fn print(line: &Line<'_>, output: Output) -> io::Result<()> {
+fn print(line: &Ran<'_>, output: Output) -> io::Result<()> {
     if output == Output::Json {
         return print_json(line);
     }
     let mut stdout = io::stdout().lock();
-    let Line { test, file, line, result, message } = line;
+    let Ran { test, file, line, result, message } = line;
     write!(stdout, "{:5}  {}  {}:{line}", result.to_uppercase(), printable(test), printable(file))?;
     if let Some(message) = message {
         write!(stdout, "  {}", printable(message))?;
@@ -140,21 +140,22 @@ fn summary(counts: &Counts, output: Output) -> io::Result<()> {
 
 fn coverage(suite: &Suite, output: Output) -> io::Result<()> {
     let (mut covered, mut all) = (0, 0);
-    for (file, lines) in suite.coverage().into_iter().flatten() {
-        let not_covered: Vec<_> = lines.not_covered.iter().copied().collect();
-        covered += lines.covered.len();
-        all += lines.covered.len() + not_covered.len();
-        let line = Covered { file, covered: lines.covered.len(), not_covered };
+    for (file, seen) in suite.coverage().into_iter().flatten() {
+        let not_covered: Vec<_> = seen.not_covered.iter().copied().collect();
+        covered += seen.covered.len();
+        all += seen.covered.len() + not_covered.len();
+        let line = Lines { file, covered: seen.covered.len(), not_covered };
         if output == Output::Json {
             print_json(&line)?;
             continue;
         }
-        let Covered { covered, not_covered, .. } = line;
+        let Lines { covered, not_covered, .. } = line;
         let all = covered + not_covered.len();
         let missing: Vec<_> = not_covered.iter().map(u32::to_string).collect();
-        let missing = match missing.is_empty() {
-            true => String::new(),
-            false => format!("  not: {}", missing.join(", ")),
+        let missing = if missing.is_empty() {
+            String::new()
+        } else {
+            format!("  not: {}", missing.join(", "))
         };
         writeln!(io::stdout().lock(), "covered {covered}/{all}  {}{missing}", printable(file))?;
     }
