@@ -248,6 +248,14 @@ fn archived_logs_are_replayed_too_and_what_cannot_be_is_counted_by_reason() {
     let reasons = json!({ "not_asked": 3, "not_by_policy": 9, "params_redacted": 9 });
     assert_eq!(summary["not_replayable"], reasons);
     assert_eq!(summary["changes"], json!({ "unchanged": 9 }));
+    let (future, from) = (bench.text("future.tar.gz"), bench.text("p"));
+    let range = ["--version", "9.0.0", "--runtime-version", ">=99.0.0"];
+    let build = ["policy", "build", "--in", &from, "--out", &future];
+    assert_eq!(autonomy(&[&build[..], &range].concat()).unwrap().code(), Some(0));
+    let candidate = ["policy", "replay", "--wal", wal, "--candidate", &future];
+    let done = autonomy(&candidate).unwrap();
+    assert_eq!(done.code(), Some(8), "{done:?}");
+    assert!(done.stderr.contains("bundle_incompatible"), "{done:?}");
     let (_, _, live_only) = replay(&stack, &["--seq", "1.."]);
     assert_eq!((&live_only["archived_logs"], &live_only["decisions"]), (&json!(0), &json!(10)));
 

@@ -334,11 +334,11 @@ mod tests {
             self.0.clone()
         }
 
-        fn policy_ref(&self) -> &str {
+        fn policy_ref(&self) -> &'static str {
             "2.0.0"
         }
 
-        fn policy_digest(&self) -> &str {
+        fn policy_digest(&self) -> &'static str {
             ""
         }
     }
@@ -453,16 +453,10 @@ mod tests {
 
     #[track_caller]
     fn change(attrs: Value, now: Decision, want: Change) {
-        let attrs = entry(|it| {
-            let Value::Object(changes) = attrs else { panic!("it is an object") };
-            for (key, value) in changes {
-                if value.is_null() {
-                    it.remove(&key);
-                } else {
-                    it.insert(key, value);
-                }
-            }
-        });
+        let Value::Object(changes) = attrs else { panic!("it is an object") };
+        let mut attrs = entry(|_| ());
+        attrs.extend(changes);
+        attrs.retain(|_, value| !value.is_null());
         let replayed = Recorded::read(&attrs, UNMET).unwrap().replay(&Answers(now));
         assert_eq!(replayed.change, want, "{replayed:?}");
     }

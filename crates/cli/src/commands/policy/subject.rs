@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use api::exit::Exit;
-use policy::{Bundle, RegoEvaluator, Slot, Sources};
+use policy::{ActivateError, Bundle, RegoEvaluator, Slot, Sources};
 
 use super::{bundle_bytes, refused, slots, sources::Found};
 use crate::{context::Context, failure::Failure};
@@ -55,8 +55,15 @@ impl Subject {
         Self { sources: Sources::of(&bundle), bundle: Some(bundle), path: path.to_owned() }
     }
 
-    /// Compiles it.
+    /// Compiles it, unless a runtime of this version would not load it.
     pub(super) fn evaluator(&self) -> Result<RegoEvaluator, Failure> {
+        if let Some(Err(error)) =
+            self.bundle.as_ref().map(|it| it.check_runtime(&runtime::version()))
+        {
+            let error = ActivateError::from(error);
+            return Err(Failure::of(Exit::Integrity, error.code(), &error)
+                .hint("policy load would reject it; build it for this runtime"));
+        }
         let evaluator = match &self.bundle {
             Some(bundle) => bundle.evaluator(),
             None => self.sources.evaluator(&self.path.display().to_string()),
