@@ -44,7 +44,7 @@ fn every_command_of_the_tutorial_prints_what_the_page_shows() {
         "set -eu -o pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n".to_owned();
     for (commands, _) in &blocks {
         let commands = commands.replace("7777", &port);
-        script.push_str(&format!("{commands}\necho '{MARK}'\n"));
+        script.extend([&*commands, "\necho '", MARK, "'\n"]);
     }
     let programs = Bin::Autonomy.path().unwrap();
     let programs = programs.parent().unwrap().to_str().unwrap().to_owned();

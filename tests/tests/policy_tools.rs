@@ -101,7 +101,7 @@ fn replay(stack: &Stack, more: &[&str]) -> (Finished, Vec<Value>, Value) {
 /// The body of call `n`: ten different ones in turn.
 fn body(n: usize) -> String {
     let call = match n % 10 {
-        0..=2 => json!({ "kind": "tool.echo", "params": { "message": n, "x": 0.1 + n as f64 } }),
+        0..=2 => json!({ "kind": "tool.echo", "params": { "message": n, "x": 1.0 / 3.0 } }),
         3 => json!({ "kind": "tool.echo", "params": { "message": "m", "secret": true } }),
         4 => json!({ "kind": "arm.move", "params": {}, "context": { "goal": "pick" } }),
         5 => json!({ "kind": "arm.move", "params": { "n": u64::MAX } }),
@@ -122,11 +122,9 @@ fn call(stack: &Stack, calls: usize, connections: usize) {
         .map(|_| {
             let (http, next, url) = (client.http().clone(), Arc::clone(&next), url.clone());
             client.spawn(async move {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= calls {
-                        return;
-                    }
+                while let Some(n) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < calls)
+                {
                     let answer = http.post(&url).body(body(n)).send().await.unwrap();
                     let status = answer.status().as_u16();
                     assert!(matches!(status, 200 | 400 | 403), "{n}: {status}");
@@ -144,8 +142,8 @@ fn call(stack: &Stack, calls: usize, connections: usize) {
 fn seqs_of_rule(stack: &Stack, rule: &str) -> BTreeSet<u64> {
     let entries = stack.export().unwrap();
     let entries = entries.iter().map(|it| serde_json::from_str::<Value>(it).unwrap());
-    let of_rule = entries.filter(|it| it["event"]["attrs"]["rule"] == rule);
-    of_rule.map(|it| it["seq"].as_u64().unwrap()).collect()
+    let of_rule = entries.filter(|it| it.pointer("/event/attrs/rule") == Some(&json!(rule)));
+    of_rule.map(|it| it.get("seq").and_then(Value::as_u64).unwrap()).collect()
 }
 
 #[test]
