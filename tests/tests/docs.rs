@@ -191,7 +191,7 @@ fn the_index_has_one_anchor_for_each_code_and_links_to_its_page() {
 }
 
 /// Where codes are given out beside the sets above.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 16] = [
     "bins/otel-sink/src",
     "crates/cli/src",
     "crates/drain/src/texts.rs",
@@ -205,6 +205,8 @@ const SOURCES: [&str; 14] = [
     "crates/policy/src/slots/slot.rs",
     "crates/runtime/src/exporter",
     "crates/runtime/src/policies.rs",
+    "crates/runtime/src/releases",
+    "crates/runtime/src/releases.rs",
     "crates/runtime/src/server.rs",
 ];
 /// Texts in them that look like a code and are none.

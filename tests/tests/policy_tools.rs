@@ -17,33 +17,33 @@ use tempfile::TempDir;
 const POLICY: &str = r#"package autonomy
 
 decision := {"allow": true, "rule": "echo"} if {
-	input.kind == "tool.echo"
-	not input.params.secret
+    input.kind == "tool.echo"
+    not input.params.secret
 }
 
 decision := {"allow": false, "reason": "it is a secret", "rule": "secret"} if {
-	input.kind == "tool.echo"
-	input.params.secret
+    input.kind == "tool.echo"
+    input.params.secret
 }
 
 decision := {"allow": true, "rule": "move", "obligations": [{"speed": 1}]} if {
-	input.kind == "arm.move"
-	input.context.agent.goal == "pick"
-	input.context.node == "demo-node"
+    input.kind == "arm.move"
+    input.context.agent.goal == "pick"
+    input.context.node == "demo-node"
 }
 
 decision := {"allow": true, "rule": "masked", "obligations": ["mask"]} if {
-	input.kind == "tool.http_get"
+    input.kind == "tool.http_get"
 }
 
 decision := {"allow": true, "rule": "even"} if {
-	input.kind == "arm.even"
-	to_number(substring(input.context.time, 20, 3)) % 2 == 0
+    input.kind == "arm.even"
+    to_number(substring(input.context.time, 20, 3)) % 2 == 0
 }
 
 deny contains "boom" if {
-	input.kind == "arm.boom"
-	1 / input.params.n > 0
+    input.kind == "arm.boom"
+    1 / input.params.n > 0
 }
 "#;
 

@@ -29,6 +29,8 @@ pub const WAL_OPERATOR_RESET: &str = "AUTONOMYOPS_WAL_OPERATOR_RESET";
 pub const STRICT_MODE: &str = "AUTONOMY_STRICT_MODE";
 /// Names the person or program in decisions.
 pub const OPERATOR: &str = "AUTONOMY_OPERATOR";
+/// Control plane that a runtime asks for releases.
+pub const ORCHESTRATOR_URL: &str = "AUTONOMY_ORCHESTRATOR_URL";
 /// Address of the collector.
 pub const OTLP_ENDPOINT: Signal =
     Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", all: "OTEL_EXPORTER_OTLP_ENDPOINT" };
@@ -77,6 +79,10 @@ pub const ALL: &[Var] = &[
     Var {
         name: OPERATOR,
         doc: "Names the person or program that operates the node; recorded in every decision.",
+    },
+    Var {
+        name: ORCHESTRATOR_URL,
+        doc: "Base URL of the control plane that `autonomy runtime start` asks what the node should run.",
     },
     Var {
         name: WAL_LEGACY_UPGRADE,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::release::ReleaseStatus;
+
 /// How the runtime decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +48,9 @@ pub struct RuntimeStatus {
     /// Delivery to a collector; absent when the runtime has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exporter: Option<ExporterStatus>,
+    /// What the control plane wants here; absent when the runtime asks none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releases: Option<ReleaseStatus>,
     /// Seconds since the start.
     pub uptime_seconds: u64,
 }

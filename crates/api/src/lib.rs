@@ -7,6 +7,7 @@
 //! | `health`  | health and status answers                                  |
 //! | `control` | events of the control plane                                |
 //! | `problem` | error bodies: RFC 9457 over HTTP, one object on stdout      |
+//! | `release` | what a node should run, and what it says about it          |
 //! | `env`     | every environment variable, with its documentation         |
 //! | `size`    | numbers of bytes on a command line                         |
 //! | `url`     | URLs in logs, answers and errors                           |
@@ -20,6 +21,7 @@ pub mod env;
 pub mod exit;
 pub mod health;
 pub mod problem;
+pub mod release;
 pub mod size;
 pub mod tool;
 pub mod url;

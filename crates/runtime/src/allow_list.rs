@@ -77,8 +77,9 @@ impl Reach {
     }
 }
 
-/// Whether an address is ordinary unicast on the public internet. What is not known to be public is
-/// not.
+/// Whether an address is ordinary unicast on the public internet, by the IANA special-purpose address
+/// registries. What is not known to be public is not; the few addresses in protocol ranges that the
+/// registries call globally reachable (anycast of PCP, TURN, AMT, ORCHID) are not either.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -98,19 +99,20 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || a >= 240
         || (a == 100 && (64..128).contains(&b)) // shared address space, RFC 6598
         || (a == 192 && b == 0 && c == 0) // protocol assignments, RFC 6890
+        || (a == 192 && b == 88 && c == 99) // relays of 6to4, RFC 7526
         || (a == 198 && (b == 18 || b == 19)); // benchmarking, RFC 2544
     !special
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return is_public_v4(mapped);
-    }
     let [first, second, ..] = address.segments();
-    // Global unicast is 2000::/3; documentation, 6to4 and Teredo inside it lead elsewhere.
+    // Global unicast is 2000::/3. The forms that carry an IPv4 address are outside of it, 6to4 excepted:
+    // mapped, compatible, NAT64 (64:ff9b::/96, 64:ff9b:1::/48).
     (first & 0xe000) == 0x2000
-        && first != 0x2002
-        && !(first == 0x2001 && (second == 0 || second == 0x0db8))
+        && first != 0x2002 // 6to4, RFC 3056
+        && !(first == 0x2001 && second < 0x0200) // protocol assignments, RFC 2928; Teredo is one
+        && !(first == 0x2001 && second == 0x0db8) // documentation, RFC 3849
+        && !(first == 0x3fff && second < 0x1000) // documentation, RFC 9637
 }
 
 impl FromStr for AllowList {
@@ -188,39 +190,133 @@ mod tests {
         }
     }
 
+    /// First and last address of every block of the IANA special-purpose registries that a name must not
+    /// lead to, and of multicast.
+    const INSIDE: [(&str, &str, &str); 35] = [
+        ("this network", "0.0.0.0", "0.255.255.255"),
+        ("private", "10.0.0.0", "10.255.255.255"),
+        ("shared", "100.64.0.0", "100.127.255.255"),
+        ("loopback", "127.0.0.0", "127.255.255.255"),
+        ("link-local, metadata", "169.254.0.0", "169.254.255.255"),
+        ("private", "172.16.0.0", "172.31.255.255"),
+        ("protocol assignments", "192.0.0.0", "192.0.0.255"),
+        ("documentation", "192.0.2.0", "192.0.2.255"),
+        ("6to4 relays", "192.88.99.0", "192.88.99.255"),
+        ("private", "192.168.0.0", "192.168.255.255"),
+        ("benchmarking", "198.18.0.0", "198.19.255.255"),
+        ("documentation", "198.51.100.0", "198.51.100.255"),
+        ("documentation", "203.0.113.0", "203.0.113.255"),
+        ("multicast", "224.0.0.0", "239.255.255.255"),
+        ("reserved, broadcast", "240.0.0.0", "255.255.255.255"),
+        ("unspecified, loopback", "::", "::1"),
+        ("IPv4-compatible", "::10.0.0.1", "::255.255.255.255"),
+        ("IPv4-mapped", "::ffff:0.0.0.0", "::ffff:255.255.255.255"),
+        ("IPv4-mapped, loopback", "::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+        ("NAT64", "64:ff9b::", "64:ff9b::ffff:ffff"),
+        ("NAT64, local", "64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"),
+        ("discard", "100::", "100::ffff:ffff:ffff:ffff"),
+        ("dummy", "100:0:0:1::", "100::1:ffff:ffff:ffff:ffff"),
+        ("protocol assignments", "2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("Teredo", "2001::a00:1", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("benchmarking", "2001:2::", "2001:2::ffff:ffff:ffff:ffff:ffff"),
+        ("ORCHID", "2001:20::", "2001:2f:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("documentation", "2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("6to4", "2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("documentation", "3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("segment routing", "5f00::", "5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("unique local", "fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("link-local", "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("site-local", "fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("multicast", "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ];
+
     #[test]
     fn a_name_never_leads_inside() {
-        for inside in [
-            "10.0.0.1",
-            "172.16.0.1",
-            "192.168.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "100.64.0.1",
-            "192.0.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "240.0.0.1",
-            "192.0.2.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fc00::1",
-            "::ffff:10.0.0.1",
-            "ff02::1",
-            "2001:db8::1",
-            "2002:a00:1::",
-            "2001::1",
-            "64:ff9b::a00:1",
-        ] {
-            assert!(!Reach::Public.takes(inside.parse().unwrap()), "{inside}");
-        }
-        for outside in ["1.1.1.1", "93.184.216.34", "2606:4700::1111"] {
-            assert!(Reach::Public.takes(outside.parse().unwrap()), "{outside}");
+        for (what, first, last) in INSIDE {
+            for inside in [first, last] {
+                assert!(!Reach::Public.takes(inside.parse().unwrap()), "{what}: {inside}");
+            }
         }
         assert!(!Reach::Loopback.takes("10.0.0.1".parse().unwrap()));
+        assert!(!Reach::Loopback.takes("::ffff:127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_neighbours_of_special_blocks_are_public() {
+        for outside in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.0.3.0",
+            "192.88.98.255",
+            "192.88.100.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "198.51.99.255",
+            "198.51.101.0",
+            "203.0.112.255",
+            "203.0.114.0",
+            "223.255.255.255",
+            "2001:200::",
+            "2001:db7:ffff::",
+            "2001:db9::",
+            "2003::",
+            "2606:4700::1111",
+            "3fff:1000::",
+        ] {
+            assert!(Reach::Public.takes(outside.parse().unwrap()), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_compared_as_it_will_be_connected_to() {
+        for (list, url, want) in [
+            // Every spelling of 127.0.0.1 is 127.0.0.1 before it is compared.
+            ("127.0.0.1:9", "http://0x7f.1:9/", Some(Reach::Literal)),
+            ("127.0.0.1:9", "http://0177.0.0.1:9/", Some(Reach::Literal)),
+            ("127.0.0.1:9", "http://0x7f000001:9/", Some(Reach::Literal)),
+            ("127.0.0.1:9", "http://127.1:9/", Some(Reach::Literal)),
+            ("127.0.0.1:9", "http://127.0.0.1.:9/", Some(Reach::Literal)),
+            ("localhost:9", "http://127.0.0.1:9/", None),
+            ("localhost:9", "http://2130706433:9/", None),
+            ("127.0.0.1:9", "http://[::ffff:127.0.0.1]:9/", None),
+            ("127.0.0.1:9", "http://[::127.0.0.1]:9/", None),
+            // A name with a trailing dot is another name.
+            ("a.example", "http://a.example./", None),
+            ("localhost", "http://localhost./", None),
+            ("localhost.", "http://localhost./", Some(Reach::Public)),
+            ("localhost", "http://x.localhost/", None),
+            // Letters that look alike are other letters; those that mean the same are the same.
+            ("apple.example", "http://аpple.example/", None),
+            ("apple.example", "http://xn--pple-43d.example/", None),
+            ("apple.example", "http://ａｐｐｌｅ.example/", Some(Reach::Public)),
+            ("apple.example", "http://apple。example/", Some(Reach::Public)),
+            ("apple.example", "http://a%70ple.example/", Some(Reach::Public)),
+            ("bücher.example", "http://xn--bcher-kva.example/", Some(Reach::Public)),
+            ("a.example", "http:\\\\a.example\\@evil.example/", Some(Reach::Public)),
+            ("a.example", "http://evil.example#@a.example/", None),
+            ("a.example", "http://evil.example?@a.example/", None),
+            ("a.example", "file:///etc/passwd", None),
+            ("a.example", "data:text/plain,a.example", None),
+        ] {
+            assert_eq!(reach(list, url), want, "{list} {url}");
+        }
+        for no_url in
+            ["http://[fe80::1%25eth0]/", "http://a b.example/", "http://1.2.3.4.5/", "//a"]
+        {
+            assert!(no_url.parse::<Url>().is_err(), "{no_url}");
+        }
     }
 
     #[test]

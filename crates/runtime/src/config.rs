@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use policy::Evaluator;
 use wal_recovery::{Durability, Overrides, archive::Keep};
 
-use crate::exporter::CollectorSettings;
+use crate::{ReleaseSource, exporter::CollectorSettings};
 
 /// Where the policy comes from.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub wal_max_bytes: u64,
     /// How long archived logs are kept; for ever unless it says otherwise.
     pub archive_keep: Keep,
+    /// Control plane that is asked for releases; none is asked by default.
+    pub releases: Option<ReleaseSource>,
     /// Collector to which the log is delivered in the background; none is delivered to by default.
     pub collector: Option<CollectorSettings>,
 }
@@ -56,4 +58,26 @@ impl Config {
     pub const WAL_MAX_BYTES: u64 = 256 << 20;
     /// Most calls at once; one more is refused as `OVERLOADED`.
     pub const CALLS_MAX: usize = 1024;
+
+    /// Says what is governed, and where it is recorded. Everything else is as its field says: no
+    /// operator, not strict, no override, parameters on record, the limits above, archives for ever, no
+    /// control plane, no collector.
+    pub fn new(wal_dir: impl Into<PathBuf>, policy: PolicyFrom, node: impl Into<String>) -> Self {
+        Self {
+            wal_dir: wal_dir.into(),
+            policy,
+            node: node.into(),
+            operator: None,
+            strict: false,
+            overrides: Overrides::default(),
+            durability: Durability::Chained,
+            redact_params: false,
+            max_body: Self::MAX_BODY,
+            tool_timeout: Self::TOOL_TIMEOUT,
+            wal_max_bytes: Self::WAL_MAX_BYTES,
+            archive_keep: Keep::default(),
+            releases: None,
+            collector: None,
+        }
+    }
 }

@@ -323,6 +323,7 @@ impl Interceptor {
             audit_id: call.audit_id.clone(),
             params: call.params.clone(),
             obligations: obligations.to_vec(),
+            time_limit: Some(self.tool_timeout),
         };
         let mut task = AbortOnDrop(tokio::spawn(async move { tool.run(&asked).await }));
         let failed = |code, message| Outcome::Failed(ToolError::new(code, message));

@@ -15,6 +15,7 @@
 //! | `rollover`    | a log that is long and delivered goes to the archive                        |
 //! | `tools`       | what an allowed call does                                                   |
 //! | `exporter`    | drives a drain: log, HTTP, files; by hand or in the background              |
+//! | `releases`    | asks the control plane what to run, and says what came of it                |
 //! | `metrics`     | the state as OpenMetrics text                                               |
 //! | `allow_list`  | which endpoints a tool may reach                                            |
 //! | `trace`       | W3C trace context of a request                                              |
@@ -29,6 +30,7 @@ mod metrics;
 mod policies;
 mod quarantine;
 mod records;
+mod releases;
 mod rollover;
 mod server;
 mod shape;
@@ -49,7 +51,14 @@ pub use intents::{CALLS_OPEN, OpenCallsOfDamaged, OpenIntent, open_intents};
 pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
+pub use releases::{ControlPlaneError, ReleaseSource};
 pub use start::{Reloader, Runtime, StartError};
 pub use tools::{
-    Echo, HttpGet, Shell, Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, Tools,
+    Echo, HttpGet, Lookup, LookupFuture, Shell, ShellLimits, Tool, ToolCall, ToolError,
+    ToolErrorCode, ToolFuture, Tools,
 };
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -138,6 +138,7 @@ mod tests {
                 last_success: None,
                 last_error: None,
             }),
+            releases: None,
             uptime_seconds: 60,
         }
     }

@@ -36,6 +36,7 @@ use crate::{
     metrics,
     policies::record_reload,
     records::Call,
+    releases::Shown,
     shape,
     start::Wal,
     trace::TraceContext,
@@ -52,6 +53,7 @@ pub(crate) struct App {
     pub(crate) interceptor: Arc<Interceptor>,
     pub(crate) wal: Arc<Wal>,
     pub(crate) exporting: Option<Exporting>,
+    pub(crate) releasing: Option<Shown>,
     pub(crate) max_body: usize,
     pub(crate) started: Instant,
 }
@@ -184,6 +186,7 @@ async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
             health: log.failure.map_or("ok".to_owned(), |it| it.code().to_owned()),
         },
         exporter: app.exporting.as_ref().map(Exporting::status),
+        releases: app.releasing.as_ref().map(Shown::status),
         uptime_seconds: app.started.elapsed().as_secs(),
     })
 }

@@ -29,6 +29,7 @@ use crate::{
     journal::Journal,
     policies::{PolicyInForce, record_reload, rejected},
     records::{lifecycle, unknown_outcome},
+    releases::{ControlPlane, ControlPlaneError, Poller, ReleaseSource, Unverified},
     rollover::{Rollover, look_after},
     server::{App, router},
     tools::Tools,
@@ -43,6 +44,7 @@ pub struct Runtime {
     grace: Duration,
     rollover: Rollover,
     export: Option<(DrainOptions, Collector)>,
+    releases: Option<Poller>,
 }
 
 /// The log behind a runtime, as far as status needs it.
@@ -80,6 +82,8 @@ impl Runtime {
         let now = Timestamp::now();
         // What cannot be used is said before the log is touched.
         let collector = config.collector.as_ref().map(Collector::new).transpose()?;
+        let control_plane = |it: &ReleaseSource| ControlPlane::new(&it.url, &config.node);
+        let control_plane = config.releases.as_ref().map(control_plane).transpose()?;
         let recovered = recover(&OsVfs, &opening(config, now))?;
         report(config, &recovered.report);
         let open = open_intents(&OsVfs, &config.wal_dir)?;
@@ -96,9 +100,13 @@ impl Runtime {
         for fault in policy.faults_at_start() {
             journal.append(&rejected(fault)).await?;
         }
-        let interceptor = Interceptor::new(journal, policy, tools, config);
+        let interceptor = Arc::new(Interceptor::new(journal, policy, tools, config));
+        let releases = config.releases.as_ref().zip(control_plane).map(|(source, plane)| {
+            Poller::new(plane, source.interval, Box::new(Unverified), Arc::clone(&interceptor))
+        });
         Ok(Self {
-            interceptor: Arc::new(interceptor),
+            interceptor,
+            releases,
             wal: Arc::new(wal),
             max_body: config.max_body,
             grace: config.tool_timeout,
@@ -149,10 +157,13 @@ impl Runtime {
             Arc::clone(&self.wal),
             exporting.clone(),
         ));
+        let releasing = self.releases.as_ref().map(Poller::shown);
+        let poller = self.releases.map(|it| tokio::spawn(it.run()));
         let app = App {
             interceptor: Arc::clone(&self.interceptor),
             wal: self.wal,
             exporting,
+            releasing,
             max_body: self.max_body,
             started: Instant::now(),
         };
@@ -163,6 +174,11 @@ impl Runtime {
         };
         connections::serve(listener, router(app), &bounds, shutdown).await;
         self.interceptor.drained().await;
+        if let Some(poller) = poller {
+            // Nothing may be recorded behind the end.
+            poller.abort();
+            poller.await.ok();
+        }
         // What it is in the middle of it finishes on its own thread; the log waits for that.
         care.abort();
         self.interceptor.journal.append(&lifecycle("runtime.stopped")).await?;
@@ -246,6 +262,9 @@ pub enum StartError {
     /// The collector cannot be used.
     #[error(transparent)]
     Collector(#[from] CollectorError),
+    /// The control plane cannot be asked.
+    #[error(transparent)]
+    ControlPlane(#[from] ControlPlaneError),
     /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

@@ -3,7 +3,7 @@
 //! A tool is asked only after the decision is durable (see `interceptor`). It gets the parameters
 //! and returns a value or an error; it never sees the policy, and it never writes the log.
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -13,8 +13,8 @@ mod http_get;
 mod shell;
 
 pub use echo::Echo;
-pub use http_get::HttpGet;
-pub use shell::Shell;
+pub use http_get::{HttpGet, Lookup, LookupFuture};
+pub use shell::{Shell, ShellLimits};
 
 /// What a tool will have done.
 pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<Value, ToolError>> + Send + 'a>>;
@@ -48,6 +48,16 @@ pub struct ToolCall {
     pub params: Map<String, Value>,
     /// What the policy demands; the tool has said that it meets each.
     pub obligations: Vec<Value>,
+    /// After this time the runtime drops the call and whatever the tool would have returned.
+    pub time_limit: Option<Duration>,
+}
+
+impl ToolCall {
+    /// How long a tool that bounds itself by `own` may take: sooner than the runtime, which keeps nothing
+    /// of what it drops.
+    pub fn time_for(&self, own: Duration) -> Duration {
+        self.time_limit.map_or(own, |it| own.min(it.mul_f64(0.9)))
+    }
 }
 
 /// Why a tool that was allowed did not succeed.

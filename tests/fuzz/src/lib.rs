@@ -14,9 +14,13 @@
 //! | `cursors`      | the progress files of a drain                    | `drain`                      |
 //! | `dead_letters` | answers of a collector; a file of dead letters   | `drain`                      |
 //! | `otlp_bodies`  | bodies of requests and answers (target `otlp`)   | `otlp`                       |
+//! | `bundles`      | a policy bundle (target `bundle`)                | `policy`                     |
+//! | `modules`      | rules of a policy (target `module`)              | `policy`                     |
+//! | `requests`     | the body of a tool call (target `request`)       | `policy`                     |
 //!
-//! `json` and `disk` serve the others; `oracle` is that of the crash model.
+//! `json`, `disk` and `plain_policy` serve the others; `oracle` is that of the crash model.
 
+pub mod bundles;
 pub mod cursors;
 pub mod dead_letters;
 pub mod disk;
@@ -25,9 +29,12 @@ pub mod entry;
 pub mod frame;
 pub mod json;
 pub mod life_files;
+pub mod modules;
 #[path = "../../../crates/wal-recovery/tests/harness/oracle.rs"]
 pub mod oracle;
 pub mod otlp_bodies;
+pub mod plain_policy;
 pub mod recover;
+pub mod requests;
 pub mod small_files;
 pub mod tail;

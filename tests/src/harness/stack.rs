@@ -210,11 +210,20 @@ impl Stack {
     ///
     /// When one of the commands fails.
     pub fn load_demo_policy(&self) -> Result<String> {
+        self.load_policy(&demo_policies())
+    }
+
+    /// Builds the Rego files of a directory and loads them into the slots.
+    ///
+    /// # Errors
+    ///
+    /// When one of the commands fails.
+    pub fn load_policy(&self, sources: &Path) -> Result<String> {
         std::fs::create_dir_all(&self.dir)?;
         let bundle = self.dir.join("bundle.tar.gz");
         let mut builder = program(Bin::Autonomy)?;
         builder.args(["policy", "build", "--version", "1.0.0", "--name", "demo", "--in"]);
-        builder.arg(demo_policies()).arg("--out").arg(&bundle);
+        builder.arg(sources).arg("--out").arg(&bundle);
         let built = run_to_end(&mut builder)?;
         anyhow::ensure!(built.code() == Some(0), "policy build failed: {built:?}");
         let mut activate = program(Bin::Autonomy)?;

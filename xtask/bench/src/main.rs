@@ -1,6 +1,6 @@
-//! The benchmarks of the log and of the drain: beside floors and beside peers.
+//! The benchmarks of the log, the drain, the policy and the runtime: beside floors and beside peers.
 //!
-//! `cargo xtask bench wal` and `cargo xtask bench drain` start them. The README says what each case means.
+//! `cargo xtask bench` with one or more of their names starts them. The README says what each case means.
 //!
 //! | module     | what it does                                                        |
 //! |------------|---------------------------------------------------------------------|
@@ -18,13 +18,17 @@
 //! | `corpus`   | large logs, written fast                                            |
 //! | `open`     | the cases of opening and verifying them                             |
 //! | `memory`   | how much memory that takes                                          |
+//! | `decisions` | the cases of the policy                                            |
 //! | `drains`   | the cases of the drain                                              |
+//! | `calls`    | the cases of tool calls                                             |
 //! | `machine`  | where the figures were made                                         |
 //! | `report`   | the tables and the file                                             |
 
 mod append;
 mod callers;
+mod calls;
 mod corpus;
+mod decisions;
 mod drains;
 mod floors;
 mod machine;
@@ -53,14 +57,16 @@ use crate::{
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let done = match words.as_slice() {
-        ["wal" | drains::BENCH, .., "--help" | "-h"] | ["help" | "--help" | "-h"] => {
-            print!("{HELP}");
-            Ok(())
-        }
-        [bench @ ("wal" | drains::BENCH), rest @ ..] => match Options::parse(rest) {
-            Ok(options) if *bench == drains::BENCH => run(drains::BENCH, &options, drain),
-            Ok(options) => run("wal", &options, wal),
+    let names = words.iter().take_while(|it| bench(it).is_some()).count();
+    let (names, rest) = words.split_at_checked(names).unwrap_or((&words, &[]));
+    let asks = |it: &&str| matches!(*it, "--help" | "-h");
+    let done = match rest {
+        ["help" | "--help" | "-h"] => print_help(),
+        _ if !names.is_empty() && rest.iter().any(asks) => print_help(),
+        _ if !names.is_empty() => match Options::parse(rest) {
+            Ok(options) => {
+                names.iter().filter_map(|it| bench(it)).try_for_each(|it| run(it, &options))
+            }
             Err(error) => {
                 eprintln!("{error}\n\n{HELP}");
                 return ExitCode::from(2);
@@ -70,6 +76,7 @@ fn main() -> ExitCode {
         [memory::COMMAND, what, dir] => memory::measure(what, dir.as_ref()),
         [drains::MEASURE, dir, url, entries] => drains::measure_memory(dir.as_ref(), url, entries),
         [drains::SINK] => drains::serve(),
+        [calls::SERVER, who, dir] => calls::serve(who, dir.as_ref()),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);
@@ -86,17 +93,39 @@ fn main() -> ExitCode {
 
 type Measure = fn(&Options, &Path, &mut Report) -> Result<()>;
 
-fn run(bench: &'static str, options: &Options, measure: Measure) -> Result<()> {
+/// A benchmark, by its name.
+#[derive(Clone, Copy)]
+struct Bench {
+    name: &'static str,
+    measure: Measure,
+}
+
+fn bench(name: &str) -> Option<Bench> {
+    let all = [
+        Bench { name: "wal", measure: wal },
+        Bench { name: drains::BENCH, measure: drain },
+        Bench { name: decisions::BENCH, measure: decide },
+        Bench { name: calls::BENCH, measure: runtime },
+    ];
+    all.into_iter().find(|it| it.name == name)
+}
+
+fn print_help() -> Result<()> {
+    print!("{HELP}");
+    Ok(())
+}
+
+fn run(bench: Bench, options: &Options) -> Result<()> {
     let out = &options.out;
     fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
     let data = options.data_dir()?;
-    let mut report = Report::new(bench, options, &data)?;
+    let mut report = Report::new(bench.name, options, &data)?;
     println!("{}", report.heading());
-    let done = measure(options, &data, &mut report);
+    let done = (bench.measure)(options, &data, &mut report);
     fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
     done?;
     println!("{}", report.targets_table());
-    let path = out.join("report.json");
+    let path = out.join(format!("report-{}.json", bench.name));
     report.write(&path)?;
     println!("written: {}", path.display());
     Ok(())
@@ -104,6 +133,14 @@ fn run(bench: &'static str, options: &Options, measure: Measure) -> Result<()> {
 
 fn drain(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
     run_cases(drains::cases(data, options.entries)?, options, data, report)
+}
+
+fn runtime(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(calls::cases(), options, data, report)
+}
+
+fn decide(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(decisions::cases()?, options, data, report)
 }
 
 fn wal(options: &Options, data: &Path, report: &mut Report) -> Result<()> {

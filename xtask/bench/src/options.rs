@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-cargo xtask bench [wal|drain] [options]
+cargo xtask bench [wal] [drain] [policy] [runtime] [options]
 
   --quick        three rounds of 0.3 s and small logs: does it run, roughly where are we
   --dir D        where the data goes; a directory on the disk to be measured (default target/bench)
@@ -22,7 +22,7 @@ cargo xtask bench [wal|drain] [options]
   --case TEXT    only cases whose name contains TEXT; may be given again
   --only TEXT    only contestants whose name contains TEXT; may be given again
 
-Prints the tables and writes target/bench/report.json.
+Prints the tables and writes target/bench/report-<name>.json.
 ";
 
 /// What was asked for.

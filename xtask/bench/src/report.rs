@@ -158,6 +158,7 @@ impl TargetReport {
             ours: target.ours,
             figure: match target.figure {
                 Figure::P50 => "p50",
+                Figure::P99 => "p99",
                 Figure::Rate => "rate",
                 Figure::P99OverP50 => "p99 / p50",
             },

@@ -44,6 +44,25 @@ pub(crate) mod name {
     pub(crate) const BACKLOG_6: &str = "10⁶ entries";
     pub(crate) const BACKLOG_LARGEST: &str = "5·10⁶ entries";
 
+    pub(crate) const CALL_DENY: &str = "deny";
+    pub(crate) const CALL_ECHO: &str = "allow (echo)";
+    pub(crate) const AXUM_DURABLE: &str = "axum, plain group append";
+    pub(crate) const CALLS_64: &str = "runtime, 64 connections";
+
+    pub(crate) const DECISION: &str = "decision";
+    pub(crate) const DECISION_WHOLE: &str = "decision, without index";
+    pub(crate) const REGORUS: &str = "regorus";
+    pub(crate) const REGORUS_CLONE: &str = "regorus, a clone each time";
+    pub(crate) const MILLISECOND: &str = "1 ms";
+    pub(crate) const RULES_1: &str = "1 rule";
+    pub(crate) const RULES_100: &str = "100 rules";
+    pub(crate) const RULES_1000: &str = "1 000 rules";
+    pub(crate) const RULES_10000: &str = "10 000 rules";
+
+    pub(crate) const DECISION_DEMO: &str = "decision, demo policy";
+    pub(crate) const DECISION_100: &str = "decision, 100 rules about the same tool";
+    pub(crate) const DECISION_OTHERS: &str = "decision, as rules about other tools come in";
+
     pub(crate) const DRAIN: &str = "drain, end to end";
     pub(crate) const DRAIN_ENCODE: &str = "drain, encode";
     pub(crate) const DRAIN_PER_CORE: &str = "drain, end to end, per second of a core";
@@ -56,6 +75,8 @@ pub(crate) mod name {
 pub(crate) enum Figure {
     /// Median latency, as a ratio.
     P50,
+    /// The 99th percentile of the latency, as a ratio.
+    P99,
     /// What the case counts, as a ratio.
     Rate,
     /// The 99th percentile over the median of the same contestant.
@@ -102,7 +123,7 @@ const fn target(
 
 use Against::{BestOfOurs, BestPeer, Itself, Named};
 use Bound::{AtLeast, AtMost};
-use Figure::{P50, P99OverP50, Rate};
+use Figure::{P50, P99, P99OverP50, Rate};
 
 /// No backlog costs more than 1.3 times what the cheapest costs, by entry.
 const FLAT: f64 = 1.0 / 1.3;
@@ -110,6 +131,8 @@ const FLAT: f64 = 1.0 / 1.3;
 /// Every target.
 #[rustfmt::skip]
 pub(crate) const TARGETS: &[Target] = &[
+    target(name::CALLS_64, name::CALL_DENY, Rate, Named(name::AXUM_DURABLE), AtLeast(0.9)),
+    target(name::CALLS_64, name::CALL_ECHO, Rate, Named(name::AXUM_DURABLE), AtLeast(0.45)),
     target(name::ONE_256, name::LOG, P50, Named(name::ZERO_FILLED), AtMost(1.10)),
     target(name::ONE_256, name::LOG, P50, BestPeer, AtMost(1.0)),
     target(name::MANY_256, name::LOG, Rate, Named(name::RAFT_ENGINE), AtLeast(1.5)),
@@ -127,6 +150,10 @@ pub(crate) const TARGETS: &[Target] = &[
     target(name::MEMORY, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
     target(name::MEMORY_FOREIGN, name::SURVEY, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
     target(name::MEMORY_FOREIGN, name::READER, Rate, Named(name::MEMORY_LIMIT), AtMost(1.0)),
+    target(name::DECISION_DEMO, name::DECISION, P50, Named(name::REGORUS), AtMost(1.2)),
+    target(name::DECISION_100, name::DECISION, P50, Named(name::REGORUS), AtMost(1.2)),
+    target(name::DECISION_100, name::DECISION, P99, Named(name::MILLISECOND), AtMost(1.0)),
+    target(name::DECISION_OTHERS, name::RULES_1000, P50, Named(name::RULES_100), AtMost(1.5)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL), AtLeast(3.0)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL_READY), AtLeast(3.0)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::ENCODE_ALONE), AtLeast(0.7)),
@@ -158,6 +185,7 @@ impl Target {
         let ours = find(self.ours)?;
         let figure: fn(&Sample) -> f64 = match self.figure {
             P50 => |it| it.p50_us,
+            P99 => |it| it.p99_us,
             Rate => |it| it.rate,
             P99OverP50 => |it| it.p99_us / it.p50_us,
         };
@@ -185,15 +213,24 @@ fn best(outcome: &Outcome, role: Role, figure: Figure) -> Option<&Standing> {
     let all = outcome.results.iter().filter(|it| it.role == role);
     let by_p50 = |it: &&Standing| it.medians().p50_us;
     match figure {
-        P50 | P99OverP50 => all.min_by(|a, b| by_p50(a).total_cmp(&by_p50(b))),
+        P50 | P99 | P99OverP50 => all.min_by(|a, b| by_p50(a).total_cmp(&by_p50(b))),
         Rate => all.max_by(|a, b| a.medians().rate.total_cmp(&b.medians().rate)),
     }
 }
 
 /// The targets of one benchmark.
 pub(crate) fn targets(bench: &str) -> impl Iterator<Item = &'static Target> {
-    let drains = bench == crate::drains::BENCH;
-    TARGETS.iter().filter(move |it| it.case.starts_with(crate::drains::BENCH) == drains)
+    TARGETS.iter().filter(move |it| bench_of(it.case) == bench)
+}
+
+/// The benchmark that a case belongs to, as its name begins.
+fn bench_of(case: &str) -> &'static str {
+    let named = [
+        (crate::drains::BENCH, crate::drains::BENCH),
+        (crate::decisions::CASES, crate::decisions::BENCH),
+        (crate::calls::BENCH, crate::calls::BENCH),
+    ];
+    named.into_iter().find(|it| case.starts_with(it.0)).map_or("wal", |it| it.1)
 }
 
 #[cfg(test)]

@@ -63,6 +63,13 @@ pub(crate) struct RuntimeStart {
     /// is sent, whatever they say.
     #[arg(long, value_name = "URL")]
     pub(crate) otlp_endpoint: Option<String>,
+    /// Base URL of the control plane that is asked what this node should run
+    /// [default: $AUTONOMY_ORCHESTRATOR_URL; without either, none is asked].
+    #[arg(long, value_name = "URL")]
+    pub(crate) orchestrator_url: Option<String>,
+    /// Time between two questions, a tenth more or less.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::parse_duration)]
+    pub(crate) poll_interval: std::time::Duration,
     /// What to do when the log cannot be trusted.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_corruption: OnCorruption,

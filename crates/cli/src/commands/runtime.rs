@@ -6,7 +6,9 @@ use std::{
 };
 
 use api::{env, exit::Exit};
-use runtime::{Asked, Config, Echo, HttpGet, PolicyFrom, Quarantine, Shell, StartError, Tools};
+use runtime::{
+    Asked, Config, Echo, HttpGet, PolicyFrom, Quarantine, ReleaseSource, Shell, StartError, Tools,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -116,6 +118,7 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
         tool_timeout: Config::TOOL_TIMEOUT,
         wal_max_bytes: args.wal_max_bytes as u64,
         archive_keep: args.archive_keep.unwrap_or_default(),
+        releases: releases(args, context),
         collector: match &args.otlp_endpoint {
             // Variables alone send nothing: they may be meant for the agent.
             None => None,
@@ -125,6 +128,12 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
             }
         },
     })
+}
+
+/// Where releases come from, if anybody names a control plane.
+fn releases(args: &RuntimeStart, context: Context<'_>) -> Option<ReleaseSource> {
+    let url = args.orchestrator_url.clone().or_else(|| context.var(env::ORCHESTRATOR_URL))?;
+    Some(ReleaseSource { url, interval: args.poll_interval })
 }
 
 fn node(args: &RuntimeStart) -> Result<String, Failure> {
@@ -175,6 +184,8 @@ fn refused(config: &Config, error: StartError) -> Failure {
         StartError::Recover(error) => error.into(),
         StartError::Read(error) => error.into(),
         StartError::Collector(error) => unusable_collector(&error),
+        StartError::ControlPlane(error) => Failure::of(Exit::Usage, error.code(), &error)
+            .hint("pass --orchestrator-url http://HOST:PORT, the address of autonomy-orchestrator"),
         other => {
             let mut failure = Failure::new(Exit::Failed, "RUNTIME_FAILED", other.to_string());
             failure.cause = causes(&other);

@@ -8,21 +8,23 @@
 //! |    4 | compare data and rules                           | values where a rule is defined       |
 //! |    5 | analyse and order                                | what makes no policy                 |
 //! |    6 | find out which of the three rules are declared   | rules put together part by part      |
+//! |    7 | [`index`](super::index): one engine for each group of tools | nothing: then there is no index |
 //!
 //! All of it happens on a stack of its own, since the steps call themselves as deep as step 1 allows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::Engine;
+use regorus::{Engine, Value};
 use serde_json::Value as Json;
 
 use super::{
     ModuleError, REQUEST_DEPTH_MAX, bounds,
     graph::Path,
+    index::Plan,
     shape,
     stack::{self, COMPILE_STACK},
     value::{self, Budget},
-    vet,
+    vet::{self, Vetted},
 };
 
 /// Rules that are asked, below `data`.
@@ -47,6 +49,9 @@ pub(super) struct Program {
     pub(super) deny: Option<&'static str>,
     /// Upper bound of how deep an evaluation gets.
     pub(super) depth: u32,
+    /// The engines for the groups of kinds, and the group of each kind; empty when there are none.
+    pub(super) groups: Vec<Engine>,
+    pub(super) kinds: BTreeMap<String, usize>,
 }
 
 /// Compiles modules and data.
@@ -62,17 +67,11 @@ pub(super) fn compile(modules: &[SourceModule], data: &Json) -> Result<Program, 
 }
 
 fn compile_here(modules: &[SourceModule], data: &Json) -> Result<Program, ModuleError> {
-    let mut engine = Engine::new();
-    // An error in a function is an error, not an absent value that `not` turns into a yes.
-    engine.set_strict_builtin_errors(true);
-    // Never on the standard error of the process.
-    engine.set_gather_prints(true);
+    let mut engine = new_engine();
     let mut visits = 0;
     for module in modules {
         shape::check(&module.file, &module.text, &mut visits)?;
-        engine
-            .add_policy(module.file.clone(), module.text.clone())
-            .map_err(|error| ModuleError::syntax(&error.to_string()))?;
+        add(&mut engine, module).map_err(|message| ModuleError::syntax(&message))?;
     }
     let vetted = vet::check(engine.get_modules())?;
     for rule in &vetted.rules {
@@ -83,20 +82,71 @@ fn compile_here(modules: &[SourceModule], data: &Json) -> Result<Program, Module
     let mut budget = Budget::new(usize::MAX, REQUEST_DEPTH_MAX);
     let data = value::from_json(data, &mut budget)
         .map_err(|_| ModuleError::Data { limit: REQUEST_DEPTH_MAX })?;
-    engine.add_data(data).map_err(|error| ModuleError::compile(&error.to_string()))?;
+    engine.add_data(data.clone()).map_err(|error| ModuleError::compile(&error.to_string()))?;
     bounds::install(&mut engine, &|name| vetted.builtins.contains(name))
         .map_err(|message| ModuleError::Compile { place: None, message })?;
-    // Any query makes the engine analyse the modules.
-    engine
-        .eval_query("true".to_owned(), false)
-        .map_err(|error| ModuleError::compile(&error.to_string()))?;
+    analyse(&mut engine).map_err(|message| ModuleError::compile(&message))?;
+    let (groups, kinds) = indexed(&mut engine, modules, &data, &vetted).unwrap_or_default();
     Ok(Program {
         decision: declared(&mut engine, &vetted.rules, DECISION, "data.autonomy.decision")?,
         allow: declared(&mut engine, &vetted.rules, ALLOW, "data.autonomy.allow")?,
         deny: declared(&mut engine, &vetted.rules, DENY, "data.autonomy.deny")?,
         engine,
         depth: vetted.depth,
+        groups,
+        kinds,
     })
+}
+
+fn new_engine() -> Engine {
+    let mut engine = Engine::new();
+    // An error in a function is an error, not an absent value that `not` turns into a yes.
+    engine.set_strict_builtin_errors(true);
+    // Never on the standard error of the process.
+    engine.set_gather_prints(true);
+    engine
+}
+
+fn add(engine: &mut Engine, module: &SourceModule) -> Result<(), String> {
+    let added = engine.add_policy(module.file.clone(), module.text.clone());
+    added.map(drop).map_err(|error| error.to_string())
+}
+
+/// Makes the engine analyse the modules: any query does.
+fn analyse(engine: &mut Engine) -> Result<(), String> {
+    let asked = engine.eval_query("true".to_owned(), false);
+    asked.map(drop).map_err(|error| error.to_string())
+}
+
+/// The engines for the groups of kinds, and the group of each kind.
+type Groups = (Vec<Engine>, BTreeMap<String, usize>);
+
+/// Makes the engines of the index; `None` when there is none, or one of them is not what it must be.
+fn indexed(
+    whole: &mut Engine,
+    modules: &[SourceModule],
+    data: &Value,
+    vetted: &Vetted,
+) -> Option<Groups> {
+    let plan = Plan::new(whole.get_modules(), &vetted.mentioned)?;
+    let definitions = |engine: &mut Engine| -> usize {
+        engine.get_modules().iter().map(|module| module.policy.len()).sum()
+    };
+    let mut engines = Vec::with_capacity(plan.count());
+    for group in 0..plan.count() {
+        let mut engine = new_engine();
+        for module in plan.modules(group, modules)? {
+            add(&mut engine, &module).ok()?;
+        }
+        if definitions(&mut engine) + plan.left_out(group) != definitions(whole) {
+            return None;
+        }
+        engine.add_data(data.clone()).ok()?;
+        bounds::install(&mut engine, &|name| vetted.builtins.contains(name)).ok()?;
+        analyse(&mut engine).ok()?;
+        engines.push(engine);
+    }
+    Some((engines, plan.groups))
 }
 
 /// Whether the modules declare a rule that is asked; then its path for the engine.

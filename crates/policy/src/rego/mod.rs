@@ -9,6 +9,7 @@
 //! | `builtins` | the list of functions a policy may call                         |
 //! | `bounds`   | how far functions with large results may go                     |
 //! | `compile`  | all of the above in order, then the engine                      |
+//! | `index`    | an engine for each group of tools                               |
 //! | `program`  | [`RegoEvaluator`]                                               |
 //! | `input`    | the input document                                              |
 //! | `value`    | values of the engine and JSON                                   |
@@ -24,6 +25,7 @@ mod builtins;
 mod compile;
 mod error;
 mod graph;
+mod index;
 mod input;
 mod place;
 mod program;

@@ -7,7 +7,9 @@
 //! a pop and never while something is evaluated. An engine is made for one input after the other,
 //! and starts each with a clean state. One that failed is thrown away, since what it left behind is
 //! unknown (R1). A clone for every evaluation would be simpler, and costs as much again as the
-//! evaluation at a thousand rules: an engine has tables as large as the policy.
+//! evaluation at a thousand rules: an engine has tables as large as the policy. When the policy has an
+//! [`index`](super::index), there are such engines for each group of kinds, and a request goes to those
+//! of its group.
 //!
 //! # Invariants
 //!
@@ -16,6 +18,7 @@
 //!   [`verdict`](super::verdict) alone.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
@@ -41,6 +44,8 @@ pub const EVALUATION_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Most engines that wait for their next evaluation; more than this many threads make new ones.
 const IDLE_ENGINES_MAX: usize = 64;
+/// The same for each group of an index, whose engines are small and quickly cloned.
+const IDLE_GROUP_ENGINES_MAX: usize = 8;
 
 /// Work of the engine between two looks at the clock.
 pub(super) const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(31);
@@ -51,12 +56,50 @@ pub(super) const TIME_IS_OVER: &str = "execution exceeded time limit";
 
 /// Decides by a Rego policy (R1, R2).
 pub struct RegoEvaluator {
-    program: Program,
-    /// Engines that nobody uses at the moment.
-    idle: Mutex<Vec<Engine>>,
+    decision: Option<&'static str>,
+    allow: Option<&'static str>,
+    deny: Option<&'static str>,
+    /// The whole policy.
+    whole: Pool,
+    /// The policy as far as it is about the kinds of a group; empty without an index.
+    groups: Vec<Pool>,
+    /// The group of a kind; of any other it is the first.
+    kinds: BTreeMap<String, usize>,
     stack: usize,
     version: String,
     digest: String,
+}
+
+/// One engine and the clones of it that nobody uses at the moment.
+struct Pool {
+    /// Never evaluates anything itself.
+    first: Engine,
+    idle: Mutex<Vec<Engine>>,
+    idle_max: usize,
+}
+
+impl Pool {
+    fn new(mut first: Engine, idle_max: usize) -> Self {
+        first.set_execution_timer_config(ExecutionTimerConfig {
+            limit: EVALUATION_TIME_MAX,
+            check_interval: CLOCK_INTERVAL,
+        });
+        Self { first, idle: Mutex::default(), idle_max }
+    }
+
+    /// Takes an engine out for one evaluation.
+    fn take(&self) -> Engine {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| self.first.clone())
+    }
+
+    /// Puts an engine back after an evaluation that went well.
+    fn keep(&self, engine: Engine) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.idle_max {
+            idle.push(engine);
+        }
+    }
 }
 
 /// Why there are no answers.
@@ -68,14 +111,33 @@ enum Failure {
 
 impl RegoEvaluator {
     pub(crate) fn compile(modules: &[SourceModule], data: &Json) -> Result<Self, ModuleError> {
-        let mut program = compile::compile(modules, data)?;
-        program.engine.set_execution_timer_config(ExecutionTimerConfig {
-            limit: EVALUATION_TIME_MAX,
-            check_interval: CLOCK_INTERVAL,
-        });
-        let stack = stack::need(program.depth);
-        let idle = Mutex::default();
-        Ok(Self { program, idle, stack, version: String::new(), digest: String::new() })
+        let Program { engine, decision, allow, deny, depth, groups, kinds } =
+            compile::compile(modules, data)?;
+        let groups = groups.into_iter().map(|it| Pool::new(it, IDLE_GROUP_ENGINES_MAX)).collect();
+        Ok(Self {
+            decision,
+            allow,
+            deny,
+            whole: Pool::new(engine, IDLE_ENGINES_MAX),
+            groups,
+            kinds,
+            stack: stack::need(depth),
+            version: String::new(),
+            digest: String::new(),
+        })
+    }
+
+    /// Gives up the index: every request is decided by the whole policy.
+    ///
+    /// The decisions are the same and take longer; this is for who wants to compare.
+    #[must_use]
+    pub fn without_index(self) -> Self {
+        Self { groups: Vec::new(), kinds: BTreeMap::new(), ..self }
+    }
+
+    /// Returns how many groups of tools have an engine of their own; zero without an index.
+    pub fn index_groups(&self) -> usize {
+        self.groups.len()
     }
 
     /// Says which bundle the policy is from.
@@ -83,22 +145,15 @@ impl RegoEvaluator {
         Self { version: version.to_owned(), digest: digest.to_owned(), ..self }
     }
 
-    /// Takes an engine out for one evaluation.
-    fn engine(&self) -> Engine {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| self.program.engine.clone())
+    /// The engines for a kind.
+    fn pool(&self, kind: &str) -> &Pool {
+        let group = self.kinds.get(kind).copied().unwrap_or_default();
+        self.groups.get(group).unwrap_or(&self.whole)
     }
 
-    /// Puts an engine back after an evaluation that went well.
-    fn keep(&self, engine: Engine) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_ENGINES_MAX {
-            idle.push(engine);
-        }
-    }
-
-    fn ask(&self, input: Value) -> Result<Answers, Failure> {
-        let mut engine = self.engine();
+    fn ask(&self, kind: &str, input: Value) -> Result<Answers, Failure> {
+        let pool = self.pool(kind);
+        let mut engine = pool.take();
         engine.set_input(input);
         let mut ask = |rule: &str| {
             engine.eval_rule(rule.to_owned()).map_err(|error| {
@@ -109,19 +164,19 @@ impl RegoEvaluator {
                 }
             })
         };
-        let decision = match self.program.decision {
+        let decision = match self.decision {
             Some(rule) => verdict::read_decision(&ask(rule)?),
             None => Whole::NotDeclared,
         };
-        let allow = match self.program.allow {
+        let allow = match self.allow {
             Some(rule) => verdict::read_allow(&ask(rule)?),
             None => Flag::NotDeclared,
         };
-        let deny = match self.program.deny {
+        let deny = match self.deny {
             Some(rule) => verdict::read_deny(&ask(rule)?),
             None => Vetoes::Nothing,
         };
-        self.keep(engine);
+        pool.keep(engine);
         Ok(Answers { decision, allow, deny })
     }
 }
@@ -131,7 +186,7 @@ impl Evaluator for RegoEvaluator {
         let Ok(input) = input::document(request) else {
             return Decision::deny(DenyCode::RequestTooLarge, None, None);
         };
-        settle(self.stack, || self.ask(input))
+        settle(self.stack, || self.ask(&request.kind, input))
     }
 
     fn policy_ref(&self) -> &str {

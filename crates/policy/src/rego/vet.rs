@@ -41,6 +41,8 @@ pub(super) struct Vetted {
     pub(super) builtins: BTreeSet<String>,
     /// Upper bound of how deep an evaluation gets, in units of [`graph`](super::graph).
     pub(super) depth: u32,
+    /// Every path that is mentioned: a rule, something inside a rule, or a package.
+    pub(super) mentioned: BTreeSet<Path>,
 }
 
 /// Checks all modules of a policy together; the error is the first of [`survey`].
@@ -76,7 +78,8 @@ pub(super) fn survey(modules: &[Ref<Module>]) -> (Vetted, Vec<ModuleError>) {
             }
         }
     }
-    let mut vetted = Vetted { rules: names.rules, builtins: used, depth: 0 };
+    let mut vetted =
+        Vetted { rules: names.rules, builtins: used, depth: 0, mentioned: BTreeSet::new() };
     match deepest(&graph) {
         Ok((depth, rule)) if depth > EVALUATION_DEPTH_MAX => {
             faults.push(ModuleError::TooDeep { rule: rule.join("."), depth });
@@ -87,6 +90,7 @@ pub(super) fn survey(modules: &[Ref<Module>]) -> (Vetted, Vec<ModuleError>) {
             faults.push(ModuleError::Recursion { place: cycle.place, rule });
         }
     }
+    vetted.mentioned = graph.into_values().flat_map(|node| node.mentions.into_keys()).collect();
     (vetted, faults)
 }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use policy::{
-    Bundle, BundleError, Context, Decision, DenyCode, Evaluator, Recipe, RegoEvaluator, Request,
-    RuntimeRequirement, build,
+    Bundle, BundleError, Context, Decision, DenyCode, Evaluator, ModuleError, Recipe,
+    RegoEvaluator, Request, RuntimeRequirement, build,
 };
 use serde_json::{Map, Value, json};
 
@@ -46,18 +46,47 @@ pub(crate) fn recipe<'a>(version: &'a str, requirement: &'a RuntimeRequirement) 
     Recipe { version, name: Some("test"), requirement, created_at: Timestamp::UNIX_EPOCH }
 }
 
+/// A policy with its index and without, which must always say the same (X1).
+#[derive(Debug)]
+pub(crate) struct Both {
+    pub(crate) indexed: RegoEvaluator,
+    pub(crate) whole: RegoEvaluator,
+}
+
+impl Both {
+    pub(crate) fn of(bundle: &Bundle) -> Result<Self, ModuleError> {
+        Ok(Self { indexed: bundle.evaluator()?, whole: bundle.evaluator()?.without_index() })
+    }
+}
+
+impl Evaluator for Both {
+    fn evaluate(&self, request: &Request) -> Decision {
+        let decision = self.indexed.evaluate(request);
+        assert_eq!(decision, self.whole.evaluate(request), "{request:?}");
+        decision
+    }
+
+    fn policy_ref(&self) -> &str {
+        self.indexed.policy_ref()
+    }
+
+    fn policy_digest(&self) -> &str {
+        self.indexed.policy_digest()
+    }
+}
+
 /// The evaluator of one module of package `autonomy` and data.
-pub(crate) fn evaluator(rules: &str, data: &Value) -> RegoEvaluator {
+pub(crate) fn evaluator(rules: &str, data: &Value) -> Both {
     match try_evaluator(rules, data) {
         Ok(evaluator) => evaluator,
         Err(error) => panic!("{rules}\n{error}"),
     }
 }
 
-pub(crate) fn try_evaluator(rules: &str, data: &Value) -> Result<RegoEvaluator, BundleError> {
+pub(crate) fn try_evaluator(rules: &str, data: &Value) -> Result<Both, BundleError> {
     let module = format!("package autonomy\n\n{rules}\n");
     let bundle = try_bundle(&[("policy.rego", &module), ("data.json", &data.to_string())])?;
-    Ok(bundle.evaluator()?)
+    Ok(Both::of(&bundle)?)
 }
 
 /// What one module of package `autonomy` decides about a request, in one word.

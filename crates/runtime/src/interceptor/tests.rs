@@ -122,6 +122,7 @@ fn world(decision: Decision, act: Act) -> World {
         wal_max_bytes: Config::WAL_MAX_BYTES,
         archive_keep: wal_recovery::archive::Keep::default(),
         collector: None,
+        releases: None,
     };
     let policy = PolicyInForce::fixed(Arc::new(Says(decision)));
     let tools = Tools::default().with(probe.clone());

@@ -1,84 +1,137 @@
 //! `tool.shell` runs a program. It exists only when the operator enables it.
 //!
-//! There is no shell in it: a `command` is split into words by the quoting rules of POSIX, nothing
-//! is expanded, and the first word is the program. The `argv` form takes the words as they are.
+//! No shell reads what the agent sent: a `command` is split into words by the quoting rules of POSIX,
+//! nothing is expanded, and the first word is the program. The `argv` form takes the words as they are.
 //!
-//! The program gets an empty environment but for a fixed `PATH`, no input, and its own process
-//! group; the whole group is killed at the time limit or when the call is abandoned.
+//! | module   | what it does                                                        |
+//! |----------|---------------------------------------------------------------------|
+//! | `script` | the fixed lines of `/bin/sh` before the program: guard, limits, exec |
+//! | `group`  | the process group: started, watched, killed, read                    |
+//!
+//! The program gets an environment of `PATH` and what the embedder adds, no input, and its own process
+//! group. The whole group is killed when the program ends, at the time limit, when the call is abandoned,
+//! and when the runtime is gone, even by SIGKILL. A process that leaves the group (`setsid`) or kills the
+//! guard escapes: this bounds programs, it is no sandbox against them.
 
 use std::{
-    process::{ExitStatus, Stdio},
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Map, Value, json};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    process::Command,
-    time::timeout,
-};
+use tokio::process::Command;
 
+use self::group::{Ran, run};
 use super::{Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture, bad, only_keys};
 
-/// Longest run of a program.
-const TIMEOUT: Duration = Duration::from_secs(20);
-/// Most bytes kept of each of its outputs.
-const OUTPUT_LEN_MAX: u64 = 64 << 10;
-/// Where programs are looked for.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+mod group;
+mod script;
+
+pub use script::ShellLimits;
 
 /// Runs programs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Shell {
     timeout: Duration,
+    output_len_max: usize,
+    path: String,
+    env: BTreeMap<String, String>,
+    dir: Option<PathBuf>,
+    limits: ShellLimits,
 }
 
 impl Default for Shell {
     fn default() -> Self {
-        Self { timeout: TIMEOUT }
+        Self {
+            timeout: Self::TIMEOUT,
+            output_len_max: Self::OUTPUT_LEN_MAX,
+            path: Self::PATH.to_owned(),
+            env: BTreeMap::new(),
+            dir: None,
+            limits: ShellLimits::default(),
+        }
     }
 }
 
 impl Shell {
-    async fn execute(&self, words: &[String]) -> Result<Value, ToolError> {
+    /// Longest run of a program unless the embedder says otherwise.
+    pub const TIMEOUT: Duration = Duration::from_secs(20);
+    /// Most bytes kept of each of its outputs unless the embedder says otherwise.
+    pub const OUTPUT_LEN_MAX: usize = 64 << 10;
+    /// Where programs are looked for unless the embedder says otherwise.
+    pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+    /// Bounds a run. The limit of the runtime counts too, if it is the smaller one.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Bounds what is kept of each output.
+    #[must_use]
+    pub fn with_output_len_max(self, output_len_max: usize) -> Self {
+        Self { output_len_max, ..self }
+    }
+
+    /// Replaces the directories in which programs are looked for, separated by colons. It is the `PATH`
+    /// of the program too.
+    #[must_use]
+    pub fn with_path(self, path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..self }
+    }
+
+    /// Adds a variable to the environment of every program. `PATH` is not set this way.
+    #[must_use]
+    pub fn with_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the directory in which programs run; without it, that of the runtime.
+    #[must_use]
+    pub fn with_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: Some(dir.into()), ..self }
+    }
+
+    /// Bounds what each process of a program may use up.
+    #[must_use]
+    pub fn with_limits(self, limits: ShellLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    async fn execute(&self, words: &[String], limit: Duration) -> Result<Value, ToolError> {
         let (program, arguments) = words.split_first().ok_or_else(|| bad("no program".into()))?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .env("PATH", PATH)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| failed(format!("cannot start `{program}`: {error}")))?;
-        // Kills what the program started too, also when this future is dropped.
-        let group = Group(child.id().and_then(|it| Pid::from_raw(it.cast_signed())));
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let run = async { tokio::join!(read(stdout), read(stderr), child.wait()) };
-        let outcome = timeout(self.timeout, run).await;
-        drop(group);
-        let (stdout, stderr, status) = outcome.map_err(|_| {
-            let seconds = self.timeout.as_secs();
-            ToolError::new(ToolErrorCode::Timeout, format!("`{program}` ran over {seconds} s"))
+        let found = self.find(program).ok_or_else(|| {
+            failed(format!("cannot start `{program}`: no executable file of that name"))
         })?;
-        let status = status.map_err(|error| failed(format!("cannot wait: {error}")))?;
-        answer(program, status, stdout?, stderr?)
+        let mut command = Command::new(script::SH);
+        command.args(["-c", &script::script(&self.limits), "sh"]).arg(found).args(arguments);
+        command.env_clear().envs(&self.env).env("PATH", &self.path);
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        let ran = run(&mut command, limit, self.output_len_max).await;
+        let ran = ran.map_err(|error| failed(format!("cannot run `{program}`: {error}")))?;
+        answer(program, limit, &ran)
+    }
+
+    /// The executable file that a word names, as a path that nothing takes for an option.
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        let here = self.dir.as_deref().unwrap_or(Path::new("."));
+        let candidates: Vec<_> = if program.contains('/') {
+            vec![here.join(program)]
+        } else {
+            self.path.split(':').map(|dir| here.join(dir).join(program)).collect()
+        };
+        candidates.into_iter().find(|it| is_executable(it))
     }
 }
 
-/// The process group of a program, killed when this value goes.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // An empty group is what we want; there is nobody to tell about any other error.
-            kill_process_group(group, Signal::KILL).ok();
-        }
-    }
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 
 impl Tool for Shell {
@@ -99,13 +152,15 @@ impl Tool for Shell {
     }
 
     fn run<'a>(&'a self, call: &'a ToolCall) -> ToolFuture<'a> {
-        Box::pin(async move { self.execute(&words(&call.params)?).await })
+        Box::pin(
+            async move { self.execute(&words(&call.params)?, call.time_for(self.timeout)).await },
+        )
     }
 }
 
 fn words(params: &Map<String, Value>) -> Result<Vec<String>, ToolError> {
     only_keys(params, &["command", "argv"])?;
-    match (params.get("command"), params.get("argv")) {
+    let words: Vec<String> = match (params.get("command"), params.get("argv")) {
         (Some(Value::String(command)), None) => shlex::split(command)
             .ok_or_else(|| bad("parameter `command` has an open quote".to_owned())),
         (None, Some(Value::Array(words))) => words
@@ -118,36 +173,33 @@ fn words(params: &Map<String, Value>) -> Result<Vec<String>, ToolError> {
         }
         (Some(_), None) => Err(bad("parameter `command` must be a string".to_owned())),
         (None, Some(_)) => Err(bad("parameter `argv` must be an array".to_owned())),
+    }?;
+    match words.first() {
+        None => Err(bad("no program is given".to_owned())),
+        Some(program) if program.is_empty() => Err(bad("the program is an empty word".to_owned())),
+        Some(_) if words.iter().any(|it| it.contains('\0')) => {
+            Err(bad("no word may contain a NUL".to_owned()))
+        }
+        Some(_) => Ok(words),
     }
 }
 
-/// Reads to the end and keeps the beginning, so that a chatty program is not blocked by a full
-/// pipe.
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<(String, bool), ToolError> {
-    let Some(mut stream) = stream else { return Ok((String::new(), false)) };
-    let at = |error| failed(format!("cannot read the output: {error}"));
-    let mut kept = Vec::new();
-    (&mut stream).take(OUTPUT_LEN_MAX).read_to_end(&mut kept).await.map_err(at)?;
-    let dropped = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map_err(at)?;
-    Ok((String::from_utf8_lossy(&kept).into_owned(), dropped > 0))
-}
-
-fn answer(
-    program: &str,
-    status: ExitStatus,
-    (stdout, stdout_cut): (String, bool),
-    (stderr, stderr_cut): (String, bool),
-) -> Result<Value, ToolError> {
+fn answer(program: &str, limit: Duration, ran: &Ran) -> Result<Value, ToolError> {
     let output = json!({
-        "exit_code": status.code(),
-        "stdout": stdout,
-        "stderr": stderr,
-        "truncated": stdout_cut || stderr_cut,
+        "exit_code": ran.status.and_then(|it| it.code()),
+        "stdout": ran.stdout.text,
+        "stderr": ran.stderr.text,
+        "truncated": ran.stdout.cut || ran.stderr.cut,
     });
-    if status.success() {
-        return Ok(output);
-    }
-    let mut error = failed(format!("`{program}` ended with {status}"));
+    let mut error = match ran.status {
+        Some(status) if status.success() => return Ok(output),
+        Some(status) => failed(format!("`{program}` ended with {status}")),
+        None => {
+            let seconds = limit.as_secs_f64();
+            let message = format!("`{program}` ran over {seconds} s and was killed");
+            ToolError::new(ToolErrorCode::Timeout, message)
+        }
+    };
     error.output = Some(output);
     Err(error)
 }
@@ -157,65 +209,4 @@ fn failed(message: String) -> ToolError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn params(value: Value) -> Map<String, Value> {
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn call(value: Value) -> ToolCall {
-        ToolCall { params: params(value), ..ToolCall::default() }
-    }
-
-    #[tokio::test]
-    async fn nothing_is_expanded_and_both_forms_agree() {
-        let shell = Shell::default();
-        for given in [
-            json!({ "command": "echo '$HOME' * `id` ; x" }),
-            json!({ "argv": ["echo", "$HOME", "*", "`id`", ";", "x"] }),
-        ] {
-            let output = shell.run(&call(given)).await.unwrap();
-            assert_eq!(output["stdout"], "$HOME * `id` ; x\n");
-        }
-        let output = shell.run(&call(json!({ "command": "env" }))).await.unwrap();
-        assert_eq!(output["stdout"], format!("PATH={PATH}\n"));
-    }
-
-    #[tokio::test]
-    async fn a_program_that_does_not_end_is_killed_with_its_children() {
-        let shell = Shell { timeout: Duration::from_millis(300) };
-        let argv = json!({ "argv": ["sh", "-c", "sleep 1000 & echo $! ; wait"] });
-        let started = std::time::Instant::now();
-        let error = shell.run(&call(argv)).await.unwrap_err();
-        assert_eq!(error.code, ToolErrorCode::Timeout);
-        assert!(started.elapsed() < Duration::from_secs(100), "the child held the pipe open");
-    }
-
-    #[tokio::test]
-    async fn a_failure_keeps_its_output_and_a_flood_is_cut() {
-        let shell = Shell::default();
-        let argv = json!({ "argv": ["sh", "-c", "echo out; exit 3"] });
-        let error = shell.run(&call(argv)).await.unwrap_err();
-        assert_eq!(error.output.unwrap()["stdout"], "out\n");
-        let argv = json!({ "argv": ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"] });
-        let output = shell.run(&call(argv)).await.unwrap();
-        assert_eq!(output["truncated"], true);
-        assert_eq!(output["stdout"].as_str().unwrap().len(), 64 << 10);
-    }
-
-    #[test]
-    fn parameters_that_name_no_program_are_refused() {
-        for bad in [
-            json!({}),
-            json!({ "command": 1 }),
-            json!({ "command": "a 'b" }),
-            json!({ "argv": "id" }),
-            json!({ "argv": ["id", 1] }),
-            json!({ "argv": ["id"], "command": "id" }),
-            json!({ "command": "id", "cwd": "/" }),
-        ] {
-            assert_eq!(words(&params(bad)).unwrap_err().code, ToolErrorCode::BadParams);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,81 @@
+//! Releases: what a node should run, and what it says about it.
+//!
+//! A node asks `GET /v1/nodes/{id}/desired` and reports with `POST /v1/nodes/{id}/ack`; the control plane never
+//! calls a node.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest text in a release or an acknowledgement, in bytes.
+pub const TEXT_LEN_MAX: usize = 1024;
+
+/// What nodes of a channel should run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Id, for example `rel-004`.
+    pub id: String,
+    /// Number that grows with each release of a channel.
+    pub sequence: u64,
+    /// Where the artifact is: `registry/repository:tag@digest` or `oci:PATH`.
+    pub artifact_ref: String,
+    /// Behavioral fingerprint of the lock that describes it: `blake3:` and 64 hex digits.
+    pub lock_fingerprint: String,
+}
+
+/// Answer of `GET /v1/nodes/{id}/desired`. Unknown members are for later versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// The release; `null` when nothing is desired of this node.
+    pub release: Option<Release>,
+}
+
+/// What came of a release on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AckState {
+    /// It decides now.
+    Activated,
+    /// It does not, and what was in force still is.
+    Failed,
+}
+
+/// Body of `POST /v1/nodes/{id}/ack`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Id of the release.
+    pub release_id: String,
+    /// Fingerprint that the release named.
+    pub lock_fingerprint: String,
+    /// What came of it.
+    pub state: AckState,
+    /// Why it failed, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it failed, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What a node knows of releases; part of its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseStatus {
+    /// The control plane that is asked, without credentials.
+    pub control_plane: String,
+    /// When it answered last, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<String>,
+    /// The release that it wants here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<Release>,
+    /// What is wrong: with the last poll, or with the desired release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ReleaseProblem>,
+}
+
+/// Why a node does not run what is desired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseProblem {
+    /// Stable code.
+    pub code: String,
+    /// What happened.
+    pub text: String,
+}

@@ -1,0 +1,216 @@
+//! Built-in functions of texts and patterns. Each line is a body: it holds; with `!` in front it does not; with `?` it is an
+//! error here (and undefined in OPA, unless it asks for strict errors); with `~` it holds in OPA and not
+//! here, and the reference says so.
+
+use super::Folder;
+
+pub(crate) const TEXTS: &[Folder] = &[
+    Folder(
+        "base64builtins",
+        &[
+            r#"base64.encode("hello") == "aGVsbG8=""#,
+            r#"base64.decode("aGVsbG8=") == "hello""#,
+            r#"base64.encode("") == """#,
+            r#"base64.is_valid("aGVsbG8=")"#,
+            r#"! base64.is_valid("not base64!")"#,
+            r#"? base64.decode("***")"#,
+        ],
+    ),
+    Folder(
+        "base64urlbuiltins",
+        &[
+            r#"base64url.encode("??>>") == "Pz8-Pg==""#,
+            r#"base64url.encode_no_pad("??>>") == "Pz8-Pg""#,
+            r#"base64url.decode("Pz8-Pg==") == "??>>""#,
+            r#"base64url.decode("Pz8-Pg") == "??>>""#,
+        ],
+    ),
+    Folder(
+        "globmatch",
+        &[
+            r#"glob.match("*.github.com", [], "api.github.com")"#,
+            r#"! glob.match("*.github.com", ["."], "a.b.github.com")"#,
+            r#"glob.match("*:github:com", [":"], "api:github:com")"#,
+            r#"glob.match("**.com", ["."], "a.b.com")"#,
+            r#"glob.match("{cat,bat}", [], "bat")"#,
+            r#"glob.match("?at", [], "cat")"#,
+            r#"! glob.match("?at", [], "at")"#,
+            r#"glob.match("[abc]at", [], "bat")"#,
+            r#"! glob.match("[!abc]at", [], "bat")"#,
+        ],
+    ),
+    Folder(
+        "globquotemeta",
+        &[r#"glob.quote_meta("*.ab") == "\\*.ab""#, r#"~ glob.quote_meta("a?") == "a\\?""#],
+    ),
+    Folder(
+        "hexbuiltins",
+        &[
+            r#"hex.encode("hi") == "6869""#,
+            r#"hex.decode("6869") == "hi""#,
+            r#"? hex.decode("xyz")"#,
+        ],
+    ),
+    Folder(
+        "regexfind",
+        &[
+            r#"regex.find_n("[a-z]+", "ab 12 cd", -1) == ["ab", "cd"]"#,
+            r#"regex.find_n("[a-z]+", "ab 12 cd", 1) == ["ab"]"#,
+            r#"regex.find_n("x", "ab", -1) == []"#,
+        ],
+    ),
+    Folder(
+        "regexfindallstringsubmatch",
+        &[
+            r#"regex.find_all_string_submatch_n("a(x*)b", "axxb ab", -1) == [["axxb", "xx"], ["ab", ""]]"#,
+            r#"regex.find_all_string_submatch_n("a(x*)b", "axxb ab", 1) == [["axxb", "xx"]]"#,
+        ],
+    ),
+    Folder(
+        "regexisvalid",
+        &[r#"regex.is_valid("[a-z]+")"#, r#"! regex.is_valid("[a-z")"#, r#"! regex.is_valid(7)"#],
+    ),
+    Folder(
+        "regexmatch",
+        &[
+            r#"regex.match("^tool\\.[a-z]+$", "tool.echo")"#,
+            r#"! regex.match("^tool\\.[a-z]+$", "tool.echo2")"#,
+            r#"regex.match("b", "abc")"#,
+            r#"regex.match("(?i)ABC", "abc")"#,
+            r#"regex.match(`^\p{L}+$`, "\u00e4b")"#,
+            r#"? regex.match("[", "x")"#,
+        ],
+    ),
+    Folder(
+        "regexmatchtemplate",
+        &[
+            r#"regex.template_match("urn:foo:{.*}", "urn:foo:bar", "{", "}")"#,
+            r#"! regex.template_match("urn:foo:{[0-9]+}", "urn:foo:bar", "{", "}")"#,
+        ],
+    ),
+    Folder(
+        "regexreplace",
+        &[
+            r#"regex.replace("foo bar", "o+", "0") == "f0 bar""#,
+            r#"regex.replace("a1b2", "([0-9])", "<$1>") == "a<1>b<2>""#,
+            r#"regex.replace("abc", "x", "y") == "abc""#,
+        ],
+    ),
+    Folder(
+        "regexsplit",
+        &[
+            r#"regex.split("[,;]", "a,b;c") == ["a", "b", "c"]"#,
+            r#"regex.split("x", "abc") == ["abc"]"#,
+        ],
+    ),
+    Folder(
+        "replacen",
+        &[
+            r#"strings.replace_n({"a": "1", "b": "2"}, "abc") == "12c""#,
+            r#"strings.replace_n({}, "abc") == "abc""#,
+        ],
+    ),
+    Folder(
+        "semvercompare",
+        &[
+            r#"semver.compare("1.0.0", "1.0.1") == -1"#,
+            r#"semver.compare("2.0.0", "1.9.9") == 1"#,
+            r#"semver.compare("1.0.0", "1.0.0") == 0"#,
+            r#"semver.compare("1.0.0-alpha", "1.0.0") == -1"#,
+            r#"? semver.compare("1.0", "1.0.0")"#,
+        ],
+    ),
+    Folder(
+        "semverisvalid",
+        &[
+            r#"semver.is_valid("1.2.3")"#,
+            r#"semver.is_valid("1.2.3-rc.1+build")"#,
+            r#"! semver.is_valid("1.2")"#,
+            r#"~ semver.is_valid(5) == false"#,
+        ],
+    ),
+    Folder(
+        "sprintf",
+        &[
+            r#"sprintf("%s", ["a"]) == "a""#,
+            r#"sprintf("%d of %d", [1, 2]) == "1 of 2""#,
+            r#"sprintf("%v", [{"a": 1}]) == `{"a": 1}`"#,
+            r#"sprintf("%v", [[1, "x"]]) == `[1, "x"]`"#,
+            r#"sprintf("%.2f", [3.14159]) == "3.14""#,
+            r#"sprintf("%05d", [42]) == "00042""#,
+            r#"sprintf("%x", [255]) == "ff""#,
+            r#"sprintf("%X", [255]) == "FF""#,
+            r#"sprintf("%c", [97]) == "a""#,
+            r#"sprintf("%q", ["a"]) == `"a"`"#,
+            r#"sprintf("%s", [5]) == "5""#,
+            r#"~ sprintf("%o", [8]) == "10""#,
+            r#"~ sprintf("%e", [1.5]) == "1.500000e+00""#,
+            r#"~ sprintf("%g", [1.5]) == "1.5""#,
+            r#"~ sprintf("%t", [true]) == "true""#,
+            r#"~ sprintf("%3s", ["a"]) == "  a""#,
+            r#"~ sprintf("%+d", [5]) == "+5""#,
+            r#"~ sprintf("%d", ["a"]) == "%!d(string=a)""#,
+            r#"~ sprintf("a", [1]) != """#,
+            r#"sprintf("%b", [5]) == "101""#,
+            r#"sprintf("100%%", []) == "100%""#,
+            r#"sprintf("%v and %v", [true, null]) == "true and null""#,
+        ],
+    ),
+    Folder(
+        "strings",
+        &[
+            r#"concat(",", ["a", "b"]) == "a,b""#,
+            r#"concat("", []) == """#,
+            r#"concat("/", {"b", "a"}) == "a/b""#,
+            r#"? concat(",", [1])"#,
+            r#"contains("hello", "ell")"#,
+            r#"! contains("hello", "x")"#,
+            r#"contains("hello", "")"#,
+            r#"startswith("hello", "he")"#,
+            r#"! startswith("hello", "lo")"#,
+            r#"endswith("hello", "lo")"#,
+            r#"! endswith("hello", "he")"#,
+            r#"indexof("hello", "l") == 2"#,
+            r#"indexof("hello", "x") == -1"#,
+            r#"indexof("\u00e4bc", "c") == 2"#,
+            r#"indexof_n("banana", "a") == [1, 3, 5]"#,
+            r#"indexof_n("banana", "x") == []"#,
+            r#"lower("HeLLo") == "hello""#,
+            r#"upper("HeLLo") == "HELLO""#,
+            r#"replace("aaa", "a", "b") == "bbb""#,
+            r#"split("a/b/c", "/") == ["a", "b", "c"]"#,
+            r#"split("abc", "") == ["a", "b", "c"]"#,
+            r#"split("", "/") == [""]"#,
+            r#"substring("hello", 1, 3) == "ell""#,
+            r#"substring("hello", 2, -1) == "llo""#,
+            r#"substring("hello", 3, 99) == "lo""#,
+            r#"substring("hello", 9, 1) == """#,
+            r#"? substring("hello", -1, 2)"#,
+            r#"substring("\u00e4\u00f6\u00fc", 1, 1) == "\u00f6""#,
+            r#"strings.reverse("abc") == "cba""#,
+            r#"strings.count("cheese", "e") == 3"#,
+            r#"~ strings.count("aaa", "aa") == 1"#,
+            r#"strings.any_prefix_match(["foobar", "baz"], "foo")"#,
+            r#"strings.any_prefix_match("foobar", {"x", "fo"})"#,
+            r#"! strings.any_prefix_match(["a"], ["b"])"#,
+            r#"strings.any_suffix_match(["foobar"], ["bar"])"#,
+            r#"! strings.any_suffix_match("foobar", "foo")"#,
+            r#"format_int(255, 16) == "ff""#,
+            r#"format_int(10, 2) == "1010""#,
+            r#"format_int(-10, 10) == "-10""#,
+            r#"? lower(5)"#,
+        ],
+    ),
+    Folder("trim", &[r#"trim("--a--", "-") == "a""#, r#"trim("xyaxy", "yx") == "a""#]),
+    Folder("trimleft", &[r#"trim_left("--a--", "-") == "a--""#]),
+    Folder("trimright", &[r#"trim_right("--a--", "-") == "--a""#]),
+    Folder(
+        "trimprefix",
+        &[r#"trim_prefix("foobar", "foo") == "bar""#, r#"trim_prefix("foobar", "x") == "foobar""#],
+    ),
+    Folder(
+        "trimsuffix",
+        &[r#"trim_suffix("foobar", "bar") == "foo""#, r#"trim_suffix("foobar", "x") == "foobar""#],
+    ),
+    Folder("trimspace", &[r#"trim_space(" \t a b \n") == "a b""#]),
+];

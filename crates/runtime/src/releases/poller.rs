@@ -1,0 +1,196 @@
+//! Round after round, for as long as the runtime serves.
+//!
+//! A round: ask; record what is new; activate what is wanted and not in force; record what came of it; tell the
+//! control plane.
+//!
+//! * **Z1** No record, no effect: a candidate is activated only when the entry about it is durable.
+//! * **Z2** Whatever the control plane does, calls are decided as before: the poller shares nothing with them but
+//!   the log and the policy.
+//! * **Z3** A failure costs one WARN when it begins, not one a round.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use api::release::{Ack, Release, ReleaseProblem, ReleaseStatus};
+use jiff::Timestamp;
+use tokio::time::sleep;
+use uuid::Uuid;
+use wal_format::Event;
+
+use super::{
+    Activator,
+    control::{ControlPlane, PollError},
+    course::{Course, Next},
+};
+use crate::interceptor::Interceptor;
+
+/// Longest wait before the first poll: a fleet that gets power at once does not ask at once.
+const FIRST_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What everybody else sees of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown(Arc<Mutex<ReleaseStatus>>);
+
+impl Shown {
+    pub(crate) fn status(&self) -> ReleaseStatus {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ReleaseStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Polls for releases.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    control_plane: ControlPlane,
+    interval: Duration,
+    activator: Box<dyn Activator>,
+    interceptor: Arc<Interceptor>,
+    course: Course,
+    shown: Shown,
+}
+
+impl Poller {
+    pub(crate) fn new(
+        control_plane: ControlPlane,
+        interval: Duration,
+        activator: Box<dyn Activator>,
+        interceptor: Arc<Interceptor>,
+    ) -> Self {
+        let status = ReleaseStatus {
+            control_plane: control_plane.shown().to_owned(),
+            last_answer: None,
+            desired: None,
+            problem: None,
+        };
+        let shown = Shown(Arc::new(Mutex::new(status)));
+        Self { control_plane, interval, activator, interceptor, course: Course::default(), shown }
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.clone()
+    }
+
+    /// Polls until it is dropped. That can happen at any await point; what is recorded then stands.
+    pub(crate) async fn run(mut self) {
+        sleep(first_wait(self.interval, random())).await;
+        loop {
+            self.round().await;
+            sleep(wait(self.interval, random())).await;
+        }
+    }
+
+    async fn round(&mut self) {
+        let answer = self.control_plane.desired().await;
+        self.show(&answer);
+        let Next { record, candidate } = self.course.polled(&answer);
+        let news = !record.is_empty();
+        if let (true, Err(error)) = (news, &answer) {
+            let url = self.control_plane.shown();
+            tracing::warn!(code = error.code(), %error, url, "no release from the control plane");
+        }
+        for event in &record {
+            if !self.record(event).await {
+                return;
+            }
+        }
+        if let Some(release) = candidate {
+            self.activate(&release).await;
+        }
+        if let Some(ack) = self.course.unacknowledged().cloned() {
+            self.acknowledge(&ack).await;
+        }
+    }
+
+    async fn activate(&mut self, release: &Release) {
+        let result = self.activator.activate(release).await;
+        let Some(event) = self.course.ended(release, result) else { return };
+        match self.course.failure() {
+            None => tracing::info!(release_id = release.id, "release activated"),
+            Some(failure) => tracing::warn!(
+                release_id = release.id,
+                code = failure.code,
+                error = failure.text,
+                "release not activated; what was in force still is"
+            ),
+        }
+        let problem = self.course.failure();
+        self.shown.lock().problem =
+            problem.map(|it| ReleaseProblem { code: it.code.to_owned(), text: it.text.clone() });
+        self.record(&event).await;
+    }
+
+    async fn acknowledge(&mut self, ack: &Ack) {
+        match self.control_plane.acknowledge(ack).await {
+            Ok(()) => self.course.acknowledged(),
+            // The next round tells it again (K2).
+            Err(error) => tracing::debug!(code = error.code(), %error, "not acknowledged"),
+        }
+    }
+
+    /// Whether an entry is durable (Z1).
+    async fn record(&self, event: &Event) -> bool {
+        let appended = self.interceptor.journal.append(event).await;
+        if let Err(error) = &appended {
+            tracing::error!(%error, "release not recorded, so nothing is done about it");
+        }
+        appended.is_ok()
+    }
+
+    fn show(&self, answer: &Result<Option<Release>, PollError>) {
+        let mut status = self.shown.lock();
+        match answer {
+            Ok(release) => {
+                status.last_answer = Some(Timestamp::now().to_string());
+                status.desired.clone_from(release);
+                let failure = self.course.failure().filter(|_| release.is_some());
+                status.problem = failure
+                    .map(|it| ReleaseProblem { code: it.code.to_owned(), text: it.text.clone() });
+            }
+            Err(error) => {
+                let (code, text) = (error.code().to_owned(), error.to_string());
+                status.problem = Some(ReleaseProblem { code, text });
+            }
+        }
+    }
+}
+
+/// Thirty-two bits of chance.
+fn random() -> u32 {
+    Uuid::new_v4()
+        .as_u64_pair()
+        .0
+        .to_be_bytes()
+        .first_chunk()
+        .map_or(0, |it| u32::from_be_bytes(*it))
+}
+
+/// The interval, and up to a tenth of it less or more.
+fn wait(interval: Duration, random: u32) -> Duration {
+    let share = f64::from(random) / f64::from(u32::MAX);
+    interval.mul_f64(0.9 + 0.2 * share)
+}
+
+/// Up to an interval, and to [`FIRST_WAIT_MAX`].
+fn first_wait(interval: Duration, random: u32) -> Duration {
+    interval.min(FIRST_WAIT_MAX).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_is_the_interval_and_a_tenth_of_it_at_most() {
+        let interval = Duration::from_secs(30);
+        assert_eq!(wait(interval, 0), Duration::from_secs(27));
+        assert_eq!(wait(interval, u32::MAX), Duration::from_secs(33));
+        assert_eq!(first_wait(interval, u32::MAX), FIRST_WAIT_MAX);
+        assert_eq!(first_wait(Duration::from_secs(2), u32::MAX).as_secs(), 2);
+        assert_eq!(first_wait(interval, 0), Duration::ZERO);
+    }
+}

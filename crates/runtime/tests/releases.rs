@@ -1,0 +1,285 @@
+//! A runtime that asks a control plane for releases, over real connections.
+//!
+//! What is desired is recorded, shown and answered; nothing that was not verified is activated; and whatever the
+//! control plane does, calls are decided by the policy in force.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test"
+)]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path as Segments, State},
+    http::{StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use policy::DenyAll;
+use runtime::{Config, Echo, PolicyFrom, ReleaseSource, Runtime, Tools};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch};
+use wal_recovery::{Durability, Overrides, Reader, archive::Keep};
+
+/// How the control plane answers a question.
+#[derive(Clone, Debug)]
+enum Says {
+    Body(Value),
+    Text(&'static str),
+    Status(u16),
+    Redirect,
+    Endless,
+    Resets,
+}
+
+#[derive(Clone)]
+struct Plane {
+    says: Arc<watch::Sender<Says>>,
+    polls: Arc<watch::Sender<u32>>,
+    acks: Arc<watch::Sender<Vec<Value>>>,
+}
+
+impl Plane {
+    /// Starts it, and returns its URL.
+    async fn start(says: Says) -> (Self, String) {
+        let plane = Self {
+            says: Arc::new(watch::Sender::new(says)),
+            polls: Arc::default(),
+            acks: Arc::default(),
+        };
+        let app = Router::new()
+            .route("/v1/nodes/{id}/desired", get(desired))
+            .route("/v1/nodes/{id}/ack", post(ack))
+            .with_state(plane.clone());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (plane, url)
+    }
+
+    /// Returns when the answers to as many more questions were seen: whoever asks again has.
+    async fn rounds(&self, more: u32) {
+        let mut polls = self.polls.subscribe();
+        let until = *polls.borrow_and_update() + more + 1;
+        polls.wait_for(|it| *it >= until).await.unwrap();
+    }
+}
+
+async fn desired(State(plane): State<Plane>, Segments(node): Segments<String>) -> Response {
+    assert_eq!(node, "edge-1");
+    plane.polls.send_modify(|it| *it += 1);
+    let says = plane.says.borrow().clone();
+    match says {
+        Says::Body(body) => Json(body).into_response(),
+        Says::Text(text) => text.into_response(),
+        Says::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Says::Redirect => {
+            (StatusCode::FOUND, [(LOCATION, "/v1/nodes/edge-2/desired")]).into_response()
+        }
+        Says::Endless => {
+            let spaces = futures_of(vec![b' '; 8 << 10]);
+            Body::from_stream(spaces).into_response()
+        }
+        Says::Resets => {
+            let broken =
+                futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("x"))]);
+            Body::from_stream(broken).into_response()
+        }
+    }
+}
+
+/// The same piece for ever.
+fn futures_of(piece: Vec<u8>) -> impl futures_util::Stream<Item = Result<Vec<u8>, std::io::Error>> {
+    futures_util::stream::repeat_with(move || Ok(piece.clone()))
+}
+
+async fn ack(State(plane): State<Plane>, Json(ack): Json<Value>) -> StatusCode {
+    plane.acks.send_modify(|it| it.push(ack));
+    StatusCode::NO_CONTENT
+}
+
+fn config(dir: &Path, url: String) -> Config {
+    Config {
+        wal_dir: dir.to_owned(),
+        policy: PolicyFrom::Fixed(Arc::new(DenyAll::no_policy())),
+        node: "edge-1".to_owned(),
+        operator: None,
+        strict: false,
+        overrides: Overrides::default(),
+        durability: Durability::Chained,
+        redact_params: false,
+        max_body: Config::MAX_BODY,
+        tool_timeout: Config::TOOL_TIMEOUT,
+        wal_max_bytes: Config::WAL_MAX_BYTES,
+        archive_keep: Keep::default(),
+        releases: Some(ReleaseSource { url, interval: Duration::from_millis(2) }),
+        collector: None,
+    }
+}
+
+struct Served {
+    dir: tempfile::TempDir,
+    url: String,
+    stop: tokio::sync::oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Served {
+    async fn start(control_plane: String) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path(), control_plane);
+        let runtime = Runtime::open(&config, Tools::default().with(Echo)).await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            let stopped = async { stopped.await.unwrap() };
+            runtime.serve(listener, stopped).await.unwrap();
+        });
+        Self { dir, url, stop, task }
+    }
+
+    async fn releases(&self) -> Value {
+        let status = client().get(format!("{}/v1/status", self.url)).send().await.unwrap();
+        let status: Value = serde_json::from_slice(&status.bytes().await.unwrap()).unwrap();
+        status["releases"].clone()
+    }
+
+    /// A call is decided as if there were no control plane.
+    async fn is_decided(&self) {
+        let call = client().post(format!("{}/v1/tool", self.url));
+        let answer = call.body(r#"{"kind":"tool.echo"}"#).send().await.unwrap();
+        assert_eq!(answer.status(), 403);
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert_eq!((&answer["code"], &answer["decision"]), (&json!("no_policy"), &json!("deny")));
+    }
+
+    /// Ends the runtime and returns the entries about releases.
+    async fn end(self) -> Vec<Value> {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap();
+        let mut reader = Reader::open(&vfs::OsVfs, self.dir.path()).unwrap();
+        let mut found = Vec::new();
+        while let Some(item) = reader.next_entry().unwrap() {
+            let entry: Value = serde_json::from_slice(item.payload).unwrap();
+            let attrs = &entry["event"]["attrs"];
+            if attrs["event"] == "ai.deployment.lifecycle" {
+                found.push(attrs.clone());
+            }
+        }
+        found
+    }
+}
+
+fn client() -> reqwest::Client {
+    let tls = tls::client_config().config;
+    reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
+}
+
+fn release(id: &str) -> Value {
+    json!({ "release": {
+        "id": id,
+        "sequence": 4,
+        "artifact_ref": "registry.example/agents/arm:1.2.0",
+        "lock_fingerprint": format!("blake3:{}", "0a".repeat(32)),
+        "channel": "stable",
+    }})
+}
+
+fn steps(entries: &[Value]) -> Vec<&str> {
+    entries.iter().map(|it| it["step"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_recorded_refused_and_answered_once_however_often_it_is_desired() {
+    let (plane, url) = Plane::start(Says::Body(release("rel-004"))).await;
+    let served = Served::start(url.clone()).await;
+    plane.rounds(5).await;
+    served.is_decided().await;
+    let shown = served.releases().await;
+    assert_eq!(shown["desired"]["id"], "rel-004");
+    assert_eq!(shown["problem"]["code"], "RELEASE_UNVERIFIED");
+    assert_eq!(shown["control_plane"], url);
+    assert!(shown["last_answer"].is_string());
+
+    plane.says.send_replace(Says::Body(release("rel-005")));
+    plane.rounds(5).await;
+    plane.says.send_replace(Says::Body(json!({ "release": null })));
+    plane.rounds(2).await;
+    let shown = served.releases().await;
+    assert_eq!((&shown["desired"], &shown["problem"]), (&Value::Null, &Value::Null));
+
+    let acks = plane.acks.borrow().clone();
+    let acked: Vec<_> = acks.iter().map(|it| it["release_id"].as_str().unwrap()).collect();
+    assert_eq!(acked, ["rel-004", "rel-005"]);
+    assert!(acks.iter().all(|it| it["state"] == "failed" && it["code"] == "RELEASE_UNVERIFIED"));
+    let entries = served.end().await;
+    let each = ["polled", "candidate_detected", "verify_refused"];
+    assert_eq!(steps(&entries), [&each[..], &each[..], &["polled"][..]].concat());
+    assert_eq!(entries[1]["release_id"], "rel-004");
+    assert_eq!(entries[5]["code"], "RELEASE_UNVERIFIED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_control_plane_answers_it_is_said_once_and_calls_are_decided() {
+    let other = |key: &str, value: Value| {
+        let mut body = release("rel-004");
+        body["release"][key] = value;
+        Says::Body(body)
+    };
+    let (plane, url) = Plane::start(Says::Body(json!({ "release": null }))).await;
+    let served = Served::start(url).await;
+    plane.rounds(1).await;
+    for (says, code) in [
+        (Says::Status(404), "RELEASES_NOT_OFFERED"),
+        (Says::Status(500), "CONTROL_PLANE_REFUSED"),
+        (Says::Redirect, "CONTROL_PLANE_REFUSED"),
+        (Says::Status(204), "CONTROL_PLANE_REFUSED"),
+        (Says::Resets, "CONTROL_PLANE_UNREACHABLE"),
+        (Says::Endless, "CONTROL_PLANE_UNREADABLE"),
+        (Says::Text(""), "CONTROL_PLANE_UNREADABLE"),
+        (Says::Text("null"), "CONTROL_PLANE_UNREADABLE"),
+        (Says::Text("{\"release\":{}}"), "CONTROL_PLANE_UNREADABLE"),
+        (other("id", json!("")), "CONTROL_PLANE_UNREADABLE"),
+        (other("sequence", json!(-1)), "CONTROL_PLANE_UNREADABLE"),
+        (other("lock_fingerprint", json!("blake3:0000")), "CONTROL_PLANE_UNREADABLE"),
+        (other("artifact_ref", json!("x".repeat(2000))), "CONTROL_PLANE_UNREADABLE"),
+    ] {
+        plane.says.send_replace(says.clone());
+        plane.rounds(2).await;
+        assert_eq!(served.releases().await["problem"]["code"], code, "{says:?}");
+        served.is_decided().await;
+    }
+    plane.says.send_replace(Says::Body(json!({ "release": null })));
+    plane.rounds(2).await;
+    assert_eq!(served.releases().await["problem"], Value::Null);
+    assert_eq!(plane.acks.borrow().len(), 0, "nothing that is no release is answered");
+    let entries = served.end().await;
+    let codes: Vec<_> = entries.iter().filter_map(|it| it["code"].as_str()).collect();
+    let want = [
+        "RELEASES_NOT_OFFERED",
+        "CONTROL_PLANE_REFUSED",
+        "CONTROL_PLANE_UNREACHABLE",
+        "CONTROL_PLANE_UNREADABLE",
+    ];
+    assert_eq!(codes, want, "once for each kind in a row");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_that_is_not_there_costs_one_entry_and_the_runtime_ends_at_once() {
+    // Bound and dropped: nobody listens there now.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let served = Served::start(url).await;
+    while served.releases().await["problem"].is_null() {
+        tokio::task::yield_now().await;
+    }
+    served.is_decided().await;
+    assert_eq!(served.releases().await["problem"]["code"], "CONTROL_PLANE_UNREACHABLE");
+    let entries = served.end().await;
+    assert_eq!(steps(&entries), ["poll_failed"]);
+}
