@@ -19,7 +19,10 @@ mod wal_life;
 pub(crate) use bridge::Bridge;
 pub(crate) use collector::CollectorArgs;
 pub(crate) use demo::{Demo, DemoGazebo, DemoPolicy};
-pub(crate) use policy::{Policy, PolicyBuild, PolicyEval, PolicyLoad, PolicyStatus};
+pub(crate) use policy::{
+    Policy, PolicyBuild, PolicyCheck, PolicyDiff, PolicyEval, PolicyLoad, PolicyReplay,
+    PolicyStatus, PolicyTest,
+};
 pub(crate) use ros2::{Ros2, Ros2Run};
 pub(crate) use run::{Governing, Run};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
@@ -81,7 +84,7 @@ pub(crate) enum Command {
     /// Looks into a write-ahead log, archives, repairs and seals it.
     #[command(subcommand)]
     Wal(Wal),
-    /// Builds, loads and tries policies.
+    /// Checks, tests, builds, loads, compares and tries policies.
     #[command(subcommand)]
     Policy(Policy),
     /// Shows the product in one command, without services.

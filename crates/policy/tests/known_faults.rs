@@ -91,7 +91,7 @@ fn unknown_functions_are_noticed_before_they_are_called() {
     assert_eq!(error.code(), "rego_function_not_available");
     assert_eq!(
         error.to_string(),
-        "policy.rego:6:16: `io.jwt.decode` is not available: there is no such function"
+        "policy.rego:6:3: `io.jwt.decode` is not available: there is no such function"
     );
     refused("allow if cuont([1]) == 1");
     refused("allow if data.other.f(1)");

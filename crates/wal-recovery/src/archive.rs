@@ -31,15 +31,17 @@ mod pack;
 mod prune;
 mod roll_over;
 mod stream;
+mod unpack;
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 use vfs::Vfs;
 
-pub use pack::{Finished, PackError, check, finish_archives};
+pub use pack::{Finished, PackError, finish_archives};
 pub use prune::{Keep, Pruned, prune};
 pub use roll_over::{RollOver, RollOverError, RolledOver};
+pub use unpack::{check, packed, read};
 
 use crate::{Decision, Opening, RecoverError, Recovered, codes, examine, recover};
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Output, OutputArg};
+use crate::filter::{SeqRange, Since, parse_since};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
@@ -19,7 +20,27 @@ pub(crate) enum Policy {
   autonomy policy load --bundle bundle.tar.gz
   autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json")]
     Load(PolicyLoad),
-    /// Says which bundle decides, and what is wrong with the slots.
+    /// Lists everything that is wrong with the files of a policy, with its place.
+    #[command(after_help = "Examples:
+  autonomy policy check ./policies
+  autonomy policy check allow.rego deny.rego --output json")]
+    Check(PolicyCheck),
+    /// Runs the tests of a policy: rules `test_…`, as opa test does.
+    #[command(after_help = "Examples:
+  autonomy policy test ./policies
+  autonomy policy test ./policies --run night --coverage --output json")]
+    Test(PolicyTest),
+    /// Shows how two policies differ. Exit code 1 means that they do.
+    #[command(after_help = "Examples:
+  autonomy policy diff current new.tar.gz
+  autonomy policy diff bundle.tar.gz ./policies --output json")]
+    Diff(PolicyDiff),
+    /// Decides every recorded call again. Exit code 3 means that some would be decided otherwise.
+    #[command(after_help = "Examples:
+  autonomy policy replay --wal ./wal --policy-dir ./policy
+  autonomy policy replay --wal ./wal --candidate new.tar.gz --since 7d")]
+    Replay(PolicyReplay),
+    /// Says which bundle decides, and what is in both slots.
     #[command(after_help = "Examples:
   autonomy policy status
   autonomy policy status --policy-dir ./policy --output json")]
@@ -33,7 +54,7 @@ pub(crate) enum Policy {
 
 #[derive(Args, Debug)]
 pub(crate) struct PolicyBuild {
-    /// Directory with the *.rego files and, if there is one, data.json.
+    /// Directory with the *.rego files, also below it, and, if there is one, data.json.
     #[arg(long = "in", value_name = "DIR")]
     pub(crate) input: PathBuf,
     /// Bundle to write.
@@ -48,6 +69,73 @@ pub(crate) struct PolicyBuild {
     /// Runtimes that may load it, for example '>=0.1.0 <1.0.0' [default: every one].
     #[arg(long, value_name = "RANGE")]
     pub(crate) runtime_version: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyCheck {
+    /// Directories (with all below them) and files; together they are one policy.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("tested").required(true).args(["dir", "bundle"]))]
+pub(crate) struct PolicyTest {
+    /// Directory with the policy and its tests.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Bundle with tests in it, as OPA bundles may have.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Only tests whose path this regular expression finds, for example 'autonomy_test.*night'.
+    #[arg(long, value_name = "REGEX", value_parser = crate::commands::policy::parse_run)]
+    pub(crate) run: Option<regex::Regex>,
+    /// Counts the lines that the tests go through.
+    #[arg(long)]
+    pub(crate) coverage: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyDiff {
+    /// The old policy: a bundle, a directory, `current` or `lkg`.
+    #[arg(value_name = "FROM")]
+    pub(crate) from: PathBuf,
+    /// The new policy: a bundle, a directory, `current` or `lkg`.
+    #[arg(value_name = "TO")]
+    pub(crate) to: PathBuf,
+    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
+    #[arg(long, alias = "manager-dir")]
+    pub(crate) policy_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyReplay {
+    /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long = "wal", alias = "dir", alias = "wal-dir", value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Policy to decide with: a bundle, a directory, `current` or `lkg` [default: the loaded one].
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) candidate: Option<PathBuf>,
+    /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
+    #[arg(long, alias = "manager-dir")]
+    pub(crate) policy_dir: Option<PathBuf>,
+    /// Only decisions not older than this: a duration (90s, 1h, 2d) or an RFC 3339 time.
+    #[arg(long, value_parser = parse_since)]
+    pub(crate) since: Option<Since>,
+    /// Only these sequence numbers of the live log: 7, 7.., ..9 or 7..9.
+    #[arg(long, value_parser = SeqRange::parse)]
+    pub(crate) seq: Option<SeqRange>,
+    /// How many changed calls are listed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) first: usize,
     #[command(flatten)]
     pub(crate) output: OutputArg,
 }
@@ -93,6 +181,10 @@ impl Policy {
         match self {
             Self::Build(args) => args.output.output,
             Self::Load(args) => args.output.output,
+            Self::Check(args) => args.output.output,
+            Self::Test(args) => args.output.output,
+            Self::Diff(args) => args.output.output,
+            Self::Replay(args) => args.output.output,
             Self::Status(args) => args.output.output,
             Self::Eval(args) => args.output.output,
         }

@@ -1,8 +1,12 @@
-//! `autonomy policy`: builds, loads and tries policies.
+//! `autonomy policy`: checks, tests, builds, loads, compares and tries policies.
+//!
+//! | module    | what it does                                       |
+//! |-----------|----------------------------------------------------|
+//! | `sources` | the files of a policy on disk                      |
+//! | `subject` | a policy as a command line names it                |
+//! | others    | the command of their name                          |
 
 use std::{
-    collections::BTreeMap,
-    fs,
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,20 +16,30 @@ use api::{env, exit::Exit, tool::ToolRequest};
 use jiff::Timestamp;
 use policy::{
     ActivateError, BUNDLE_LEN_MAX, Bundle, BundleError, Context as CallContext, Decision,
-    ENTRIES_MAX, ENTRY_LEN_MAX, Evaluator, Recipe, Request, RuntimeRequirement, SlotMeta, Slots,
-    Source, build,
+    Evaluator, Recipe, Request, RuntimeRequirement, SlotMeta, Slots, build,
 };
 use serde::Serialize;
 use serde_json::Value;
 use vfs::{OsVfs, read_whole};
 
 use crate::{
-    args::{Output, Policy, PolicyBuild, PolicyEval, PolicyLoad, PolicyStatus},
+    args::{Output, Policy, PolicyBuild, PolicyEval, PolicyLoad},
     commands::{print_json, print_pairs},
     context::Context,
     failure::Failure,
     target::Target,
 };
+
+mod check;
+mod diff;
+mod replay;
+pub(super) mod sources;
+mod status;
+mod subject;
+mod test;
+
+use sources::Found;
+pub(crate) use test::parse_run;
 
 /// Most bytes of a call on `policy eval --input`.
 const CALL_LEN_MAX: u64 = 16 << 20;
@@ -34,7 +48,11 @@ pub(crate) fn run(command: Policy, context: Context<'_>) -> Result<Exit, Failure
     match command {
         Policy::Build(args) => build_bundle(&args, context),
         Policy::Load(args) => load(&args, context),
-        Policy::Status(args) => status(&args, context),
+        Policy::Check(args) => check::check(&args),
+        Policy::Test(args) => test::test(&args),
+        Policy::Diff(args) => diff::diff(&args, context),
+        Policy::Replay(args) => replay::replay(&args, context),
+        Policy::Status(args) => status::status(&args, context),
         Policy::Eval(args) => eval(&args, context),
     }
 }
@@ -46,10 +64,20 @@ struct BuildResult {
     digest: String,
     runtime_version: String,
     output: PathBuf,
+    modules: usize,
+    /// Files `*_test.rego`.
+    tests_left_out: usize,
+    /// Files that are neither modules nor data.
+    others_left_out: usize,
 }
 
 fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failure> {
-    let files = sources(&args.input)?;
+    if !args.input.is_dir() {
+        let error = io::ErrorKind::NotADirectory.into();
+        return Err(Failure::file("read", &args.input, &error).hint("--in is a directory"));
+    }
+    let mut found = Found::read(std::slice::from_ref(&args.input))?;
+    let tests_left_out = found.without_tests();
     let requirement = RuntimeRequirement::parse(
         args.runtime_version.as_deref().unwrap_or_default(),
     )
@@ -63,7 +91,7 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
         requirement: &requirement,
         created_at: created_at(context)?,
     };
-    let built = build(&files, &recipe).map_err(|error| not_built(&error, &args.input))?;
+    let built = build(&found.files, &recipe).map_err(|error| not_built(&error, &args.input))?;
     let target = Target::open(&args.out)?;
     if let Err(error) = (&target).write_all(&built.bytes) {
         target.abandon();
@@ -76,6 +104,9 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
         digest: built.bundle.digest().to_owned(),
         runtime_version: requirement.to_string(),
         output: args.out.clone(),
+        modules: built.bundle.modules().count(),
+        tests_left_out,
+        others_left_out: found.others,
     };
     match args.output.output {
         Output::Json => print_json(&result)?,
@@ -88,6 +119,13 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
             let required = Some(result.runtime_version).filter(|it| !it.is_empty()).unwrap_or(any);
             writeln!(stdout, "runtime-version: {required}")?;
             writeln!(stdout, "output: {}", result.output.display())?;
+            for (name, count) in
+                [("tests", result.tests_left_out), ("other files", result.others_left_out)]
+            {
+                if count > 0 {
+                    writeln!(stdout, "left out: {count} {name}")?;
+                }
+            }
         }
     }
     Ok(Exit::Done)
@@ -101,31 +139,6 @@ fn not_built(error: &BundleError, input: &Path) -> Failure {
         _ => return refused(error, input),
     };
     Failure::of(Exit::Usage, error.code(), error).hint(hint)
-}
-
-/// Reads the files of a policy. A directory inside it or any other file is not taken, and said.
-pub(super) fn sources(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    let at = |error: io::Error| Failure::file("read", dir, &error).hint("--in is a directory");
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(dir).map_err(at)? {
-        let path = entry.map_err(at)?.path();
-        let Some(name) = path.file_name().and_then(|it| it.to_str()).map(str::to_owned) else {
-            continue;
-        };
-        let is_rego = path.extension().is_some_and(|it| it == "rego");
-        if !is_rego && name != "data.json" {
-            continue;
-        }
-        if files.len() == ENTRIES_MAX {
-            let message = format!("{} has more than {ENTRIES_MAX} files", dir.display());
-            return Err(Failure::new(Exit::Failed, "BUNDLE_TOO_MANY_ENTRIES", message));
-        }
-        let bytes = read_whole(&OsVfs, &path, ENTRY_LEN_MAX)
-            .map_err(|error| Failure::file("read", &path, &error))?
-            .ok_or_else(|| Failure::file("read", &path, &io::ErrorKind::NotFound.into()))?;
-        files.insert(name, bytes);
-    }
-    Ok(files)
 }
 
 /// The time that a bundle carries: the epoch unless `SOURCE_DATE_EPOCH` says otherwise, so that the
@@ -174,48 +187,6 @@ fn load(args: &PolicyLoad, context: Context<'_>) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
-}
-
-#[derive(Serialize)]
-struct StatusResult {
-    dir: String,
-    /// `current`, `lkg`, or `none`.
-    source: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    loaded: Option<SlotMeta>,
-    warnings: Vec<String>,
-}
-
-fn status(args: &PolicyStatus, context: Context<'_>) -> Result<Exit, Failure> {
-    let dir = args.policy_dir.clone().map_or_else(|| context.policy_dir(), Ok)?;
-    let loaded = slots(Some(&dir), context)?.load();
-    let result = StatusResult {
-        dir: dir.display().to_string(),
-        source: match loaded.source {
-            Source::Current => "current",
-            Source::LastKnownGood => "lkg",
-            Source::None => "none",
-        },
-        loaded: loaded.meta,
-        warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
-    };
-    match args.output.output {
-        Output::Json => print_json(&result)?,
-        Output::Text => {
-            let mut pairs =
-                vec![("dir", result.dir.clone()), ("decides", result.source.to_owned())];
-            if let Some(meta) = &result.loaded {
-                pairs.push(("version", meta.version.clone()));
-                pairs.push(("hash", format!("{} (of its files)", meta.bundle_hash)));
-                pairs.push(("digest", format!("{} (of the bundle)", meta.digest)));
-                pairs.push(("loaded at", meta.loaded_at.to_string()));
-            }
-            pairs.extend(result.warnings.iter().map(|it| ("warning", it.clone())));
-            print_pairs(&pairs)?;
-        }
-    }
-    // A slot that should decide and does not is an integrity failure, even while another serves.
-    Ok(if result.warnings.is_empty() { Exit::Done } else { Exit::Integrity })
 }
 
 #[derive(Serialize)]
@@ -276,6 +247,8 @@ fn eval(args: &PolicyEval, context: Context<'_>) -> Result<Exit, Failure> {
             pairs.extend(result.code.map(|it| ("code", it.to_owned())));
             pairs.extend(result.reason.map(|it| ("reason", it)));
             pairs.extend(result.rule.map(|it| ("rule", it)));
+            let obligations = result.obligations.iter();
+            pairs.extend(obligations.map(|it| ("obligation", it.to_string())));
             pairs.push(("policy", result.policy_ref));
             print_pairs(&pairs)?;
         }

@@ -47,12 +47,7 @@ pub struct Built {
 pub fn build(files: &BTreeMap<String, Vec<u8>>, recipe: &Recipe) -> Result<Built, BundleError> {
     check_version(recipe.version)?;
     recipe.name.map_or(Ok(()), check_name)?;
-    for name in files.keys() {
-        EntryName::read(name.as_bytes(), false)?.map_or(Ok(()), |it| it.check_plain())?;
-        if !content::may_be_built(name) {
-            return Err(BundleError::Unexpected { name: name.clone() });
-        }
-    }
+    files.keys().try_for_each(|name| check_source(name))?;
     let manifest = ManifestFile {
         policy_bundle_version: recipe.version.to_owned(),
         required_runtime_version: recipe.requirement.to_string(),
@@ -69,4 +64,13 @@ pub fn build(files: &BTreeMap<String, Vec<u8>>, recipe: &Recipe) -> Result<Built
     let bundle = Bundle::open(&bytes)?;
     bundle.evaluator()?;
     Ok(Built { bytes, bundle })
+}
+
+/// Checks whether a file of this name may be given to make a policy.
+pub(super) fn check_source(name: &str) -> Result<(), BundleError> {
+    EntryName::read(name.as_bytes(), false)?.map_or(Ok(()), |it| it.check_plain())?;
+    if content::may_be_built(name) {
+        return Ok(());
+    }
+    Err(BundleError::Unexpected { name: name.to_owned() })
 }

@@ -35,7 +35,7 @@ const MANIFEST_LEN_MAX: u64 = 64 << 10;
 /// Longest module in bytes: what the engine takes.
 const MODULE_LEN_MAX: u64 = 1 << 20;
 /// Name of data files.
-const DATA: &str = "data.json";
+pub(super) const DATA: &str = "data.json";
 
 /// The content of a bundle, sorted out.
 #[derive(Debug)]

@@ -116,6 +116,20 @@ impl Bundle {
         &self.manifest.requirement
     }
 
+    /// Returns name and text of each module, in the order of the names.
+    pub fn modules(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.modules.iter().map(|it| (it.file.as_str(), it.text.as_str()))
+    }
+
+    /// Returns the data, an object.
+    pub const fn data(&self) -> &Json {
+        &self.data
+    }
+
+    pub(super) fn source_modules(&self) -> &[SourceModule] {
+        &self.modules
+    }
+
     /// Returns `sha256:…` of the names and contents of its files.
     pub fn hash(&self) -> &str {
         &self.hash

@@ -167,7 +167,7 @@ fn declared(
 }
 
 /// Path of the data that a rule would hide or contradict.
-fn conflict(data: &Json, rule: &Path) -> Option<String> {
+pub(super) fn conflict(data: &Json, rule: &Path) -> Option<String> {
     let mut at = data;
     for (index, component) in rule.iter().enumerate() {
         at = at.as_object()?.get(component)?;

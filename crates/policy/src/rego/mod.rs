@@ -15,6 +15,8 @@
 //! | `value`    | values of the engine and JSON                                   |
 //! | `verdict`  | how three answers become one decision                           |
 //! | `stack`    | enough stack for an engine that calls itself                    |
+//! | `survey`   | everything that is wrong with modules, not only the first thing |
+//! | `suite`    | [`Suite`]: the tests that modules have of themselves            |
 //! | `place`    | where in a module something is                                  |
 //! | `error`    | why modules are refused                                         |
 
@@ -29,6 +31,8 @@ mod place;
 mod program;
 mod shape;
 mod stack;
+mod suite;
+mod survey;
 mod value;
 mod verdict;
 mod vet;
@@ -45,5 +49,8 @@ pub use place::Place;
 pub use program::{EVALUATION_TIME_MAX, RegoEvaluator};
 pub use shape::{NESTING_MAX, PARSE_VISITS_MAX};
 pub use stack::STACK_LEFT_MIN;
+pub(crate) use suite::is_test;
+pub use suite::{FileCoverage, Outcome, Suite, TEST_FILE, Test};
+pub(crate) use survey::survey;
 pub use verdict::OBLIGATIONS_LEN_MAX;
 pub use vet::{EVALUATION_DEPTH_MAX, STATEMENTS_MAX};

@@ -48,11 +48,11 @@ const IDLE_ENGINES_MAX: usize = 64;
 const IDLE_GROUP_ENGINES_MAX: usize = 8;
 
 /// Work of the engine between two looks at the clock.
-const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(31);
+pub(super) const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(31);
 
 /// How the engine begins to say that the time is over, when the error went through a function of
 /// the policy and lost its type there.
-const TIME_IS_OVER: &str = "execution exceeded time limit";
+pub(super) const TIME_IS_OVER: &str = "execution exceeded time limit";
 
 /// Decides by a Rego policy (R1, R2).
 pub struct RegoEvaluator {

@@ -23,7 +23,7 @@ use regorus::{
 use super::{
     ModuleError, Place,
     graph::{Graph, Path, deepest},
-    walk::Walk,
+    walk::{Walk, Walked},
 };
 
 /// Deepest evaluation, in nested expressions along a chain of rules that need each other.
@@ -45,14 +45,23 @@ pub(super) struct Vetted {
     pub(super) mentioned: BTreeSet<Path>,
 }
 
-/// Checks all modules of a policy together.
+/// Checks all modules of a policy together; the error is the first of [`survey`].
 pub(super) fn check(modules: &[Ref<Module>]) -> Result<Vetted, ModuleError> {
+    let (vetted, faults) = survey(modules);
+    match faults.into_iter().next() {
+        None => Ok(vetted),
+        Some(fault) => Err(fault),
+    }
+}
+
+/// Finds everything that is wrong with the modules of a policy, one fault a statement. What is known about
+/// them counts only when nothing is.
+pub(super) fn survey(modules: &[Ref<Module>]) -> (Vetted, Vec<ModuleError>) {
     let mut names = Names::default();
     for module in modules {
         names.collect(module);
     }
-    let mut graph = Graph::new();
-    let mut used = BTreeSet::new();
+    let (mut graph, mut used, mut faults) = (Graph::new(), BTreeSet::new(), Vec::new());
     for module in modules {
         let scope = ModuleScope::new(module);
         for rule in &module.policy {
@@ -60,23 +69,44 @@ pub(super) fn check(modules: &[Ref<Module>]) -> Result<Vetted, ModuleError> {
             let mut node = graph.remove(&scope.path_of(refr)).unwrap_or_default();
             node.place.get_or_insert_with(|| Place::of(rule.span()));
             let mut walk = Walk::new(&scope, &names, node, &mut used);
-            walk.rule(rule)?;
-            let (node, stand_ins) = walk.finish();
+            walk.definition(rule);
+            let Walked { node, stand_ins, faults: found } = walk.finish();
+            faults.extend(found);
             graph.insert(scope.path_of(refr), node);
             for (original, stand_in) in stand_ins {
                 graph.entry(original).or_default().mention(stand_in, 0);
             }
         }
     }
-    let (depth, rule) = deepest(&graph).map_err(|cycle| ModuleError::Recursion {
-        place: cycle.place,
-        rule: cycle.rule.join("."),
-    })?;
-    if depth > EVALUATION_DEPTH_MAX {
-        return Err(ModuleError::TooDeep { rule: rule.join("."), depth });
+    let mut vetted =
+        Vetted { rules: names.rules, builtins: used, depth: 0, mentioned: BTreeSet::new() };
+    match deepest(&graph) {
+        Ok((depth, rule)) if depth > EVALUATION_DEPTH_MAX => {
+            faults.push(ModuleError::TooDeep { rule: rule.join("."), depth });
+        }
+        Ok((depth, _)) => vetted.depth = depth,
+        Err(cycle) => {
+            let rule = cycle.rule.join(".");
+            faults.push(ModuleError::Recursion { place: cycle.place, rule });
+        }
     }
-    let mentioned = graph.into_values().flat_map(|node| node.mentions.into_keys()).collect();
-    Ok(Vetted { rules: names.rules, builtins: used, depth, mentioned })
+    vetted.mentioned = graph.into_values().flat_map(|node| node.mentions.into_keys()).collect();
+    (vetted, faults)
+}
+
+/// The rules of modules that are no functions, with the place of each definition.
+pub(super) fn rules(modules: &[Ref<Module>]) -> Vec<(Path, Place)> {
+    let mut found = Vec::new();
+    for module in modules {
+        let scope = ModuleScope::new(module);
+        for rule in &module.policy {
+            let (refr, is_function) = head_of(rule);
+            if !is_function {
+                found.push((scope.path_of(refr), Place::of(refr.span())));
+            }
+        }
+    }
+    found
 }
 
 /// The rules and functions of all modules.

@@ -36,6 +36,17 @@ pub(super) struct Walk<'a> {
     loops: u32,
     mentions: Vec<(Path, u32)>,
     stand_ins: Vec<(Path, Path)>,
+    /// What is wrong with statements; the walk goes on behind each.
+    faults: Vec<ModuleError>,
+}
+
+/// What a walk through one rule found.
+#[derive(Debug)]
+pub(super) struct Walked {
+    pub(super) node: Node,
+    /// Which functions may stand in for which.
+    pub(super) stand_ins: Vec<(Path, Path)>,
+    pub(super) faults: Vec<ModuleError>,
 }
 
 type Res = Result<(), ModuleError>;
@@ -59,20 +70,27 @@ impl<'a> Walk<'a> {
             loops: 0,
             mentions: Vec::new(),
             stand_ins: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
-    /// Returns what is known about the rule, and which functions may stand in for which.
-    pub(super) fn finish(mut self) -> (Node, Vec<(Path, Path)>) {
+    /// Returns what is known about the rule.
+    pub(super) fn finish(mut self) -> Walked {
         self.node.depth = self.node.depth.max(self.deepest);
         for (path, depth) in self.mentions {
             self.node.mention(path, depth);
         }
-        (self.node, self.stand_ins)
+        Walked { node: self.node, stand_ins: self.stand_ins, faults: self.faults }
     }
 
-    /// Walks through one definition.
-    pub(super) fn rule(&mut self, rule: &Rule) -> Res {
+    /// Walks through one definition and goes on behind what is wrong with it.
+    pub(super) fn definition(&mut self, rule: &Rule) {
+        if let Err(fault) = self.rule(rule) {
+            self.faults.push(fault);
+        }
+    }
+
+    fn rule(&mut self, rule: &Rule) -> Res {
         match rule {
             Rule::Default { args, value, .. } => {
                 self.locals.push(args.iter().flat_map(|it| variables(it)).collect());
@@ -132,7 +150,12 @@ impl<'a> Walk<'a> {
         let outer_mentions = self.mentions.len();
         self.depth += BODY_DEPTH;
         for statement in &query.stmts {
-            self.statement(statement)?;
+            let (depth, locals) = (self.depth, self.locals.len());
+            if let Err(fault) = self.statement(statement) {
+                self.faults.push(fault);
+                self.depth = depth;
+                self.locals.truncate(locals);
+            }
         }
         inside(self)?;
         self.depth -= BODY_DEPTH;
@@ -224,8 +247,8 @@ impl<'a> Walk<'a> {
                 walk.expr(key)?;
                 walk.expr(value)
             }),
-            Expr::Call { fcn, params, span, .. } => {
-                self.call(fcn, span)?;
+            Expr::Call { fcn, params, .. } => {
+                self.call(fcn, start_of(fcn))?;
                 self.exprs(params)
             }
             Expr::UnaryExpr { expr, .. } => self.expr(expr),
@@ -331,6 +354,16 @@ impl<'a> Walk<'a> {
 
     fn is_local(&self, name: &str) -> bool {
         self.locals.iter().any(|it| it.contains(name))
+    }
+}
+
+/// Where a reference starts; its own span is that of its last dot.
+fn start_of(mut expr: &Expr) -> &Span {
+    loop {
+        match expr {
+            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => expr = refr,
+            other => return other.span(),
+        }
     }
 }
 

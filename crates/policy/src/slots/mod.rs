@@ -58,5 +58,5 @@
 mod pair;
 mod slot;
 
-pub use pair::{ActivateError, Activated, Loaded, Slots, Source};
+pub use pair::{ActivateError, Activated, Loaded, SlotBundle, Slots, Source};
 pub use slot::{Slot, SlotFault, SlotMeta, SlotWarning};

@@ -64,6 +64,15 @@ pub struct Loaded {
     pub warnings: Vec<SlotWarning>,
 }
 
+/// What is in a good slot.
+#[derive(Clone, Debug)]
+pub struct SlotBundle {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// What is known about it.
+    pub meta: SlotMeta,
+}
+
 /// Where an evaluator is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -154,6 +163,16 @@ impl Slots {
         }
         let evaluator = Arc::new(DenyAll::no_policy());
         Loaded { evaluator, source: Source::None, meta: None, warnings }
+    }
+
+    /// Looks into one slot.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotFault`] when the slot is not good.
+    pub fn inspect(&self, slot: Slot) -> Result<SlotBundle, SlotFault> {
+        let good = self.read(slot)?;
+        Ok(SlotBundle { bundle: Bundle::open(&good.bytes)?, meta: good.meta })
     }
 
     /// Makes a bundle the current one, and the current one the last known good (S1–S5).

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use vfs::{File, LockError, OpenMode, TEMP_SUFFIX, Vfs, read_whole, replace};
 use wal_format::{
-    Chain, Content, Entry, Manifest, SealFile, SealStatement, WalId, names, split_chain,
+    Chain, Content, Entry, Manifest, SealFile, SealStatement, Seq, WalId, names, split_chain,
 };
 
 use super::stream::{Unpacked, pack};
@@ -121,7 +121,7 @@ fn pack_one(
     let files = Files::of(dir, wal_id);
     let plain = vfs.open(&files.plain, OpenMode::Read).map_err(at("open", &files.plain))?;
     let seal = read_seal(vfs, &files.seal, wal_id)?;
-    let described = describe(&plain, &files.plain, statement(seal.as_ref()))?;
+    let described = describe(&plain, &files.plain, statement(seal.as_ref()), &mut |_, _| ())?;
 
     let mut temp = files.packed.clone().into_os_string();
     temp.push(TEMP_SUFFIX);
@@ -205,48 +205,13 @@ fn read_back(vfs: &dyn Vfs, path: &Path) -> Result<(Content, Content), PackError
     }
 }
 
-/// Checks an archived log: it unpacks, holds by the rules of the scan, and is what its description
-/// and its seal say. The signature of the seal is not checked here.
-///
-/// # Errors
-///
-/// [`PackError::NotFound`], [`PackError::Damaged`] with the first difference, or
-/// [`PackError::Io`].
-pub fn check(vfs: &dyn Vfs, dir: &Path, wal_id: WalId) -> Result<Manifest, PackError> {
-    let files = Files::of(dir, wal_id);
-    let missing = || PackError::NotFound { wal_id };
-    let bytes = read_whole(vfs, &files.manifest, MANIFEST_LEN_MAX)
-        .map_err(at("read", &files.manifest))?
-        .ok_or_else(missing)?;
-    let manifest = Manifest::from_bytes(&bytes)
-        .map_err(|error| damaged(&files.manifest, error.to_string()))?;
-    let file = match vfs.open(&files.packed, OpenMode::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
-        other => other.map_err(at("open", &files.packed))?,
-    };
-    let unpacked = Arc::new(Unpacked::new(file).map_err(at("unpack", &files.packed))?);
-    let as_file: Arc<dyn File> = unpacked.clone();
-    let sealed = statement(manifest.seal.as_ref());
-    let described = describe(&as_file, &files.packed, sealed)?;
-    let (raw, packed) = unpacked.contents();
-    let found = Manifest {
-        seal: manifest.seal.clone(),
-        archived_at: manifest.archived_at,
-        ..described.manifest(raw, packed)
-    };
-    if found != manifest || found.wal_id != wal_id {
-        return Err(damaged(&files.packed, "it is not what its description says".to_owned()));
-    }
-    Ok(manifest)
-}
-
-fn statement(seal: Option<&SealFile>) -> Option<SealStatement> {
+pub(super) fn statement(seal: Option<&SealFile>) -> Option<SealStatement> {
     seal.and_then(|it| SealStatement::parse(&it.statement).ok())
 }
 
 /// What a log says about itself.
 #[derive(Debug)]
-struct Described {
+pub(super) struct Described {
     log: Scanned,
     wal_id: WalId,
     kinds: BTreeMap<String, u64>,
@@ -254,10 +219,11 @@ struct Described {
 }
 
 /// Reads a log by the rules of the scan and compares it with its seal.
-fn describe(
+pub(super) fn describe(
     file: &Arc<dyn File>,
     path: &Path,
     sealed: Option<SealStatement>,
+    see: &mut dyn FnMut(Seq, &[u8]),
 ) -> Result<Described, PackError> {
     let mut frames = FrameReader::new(Arc::clone(file), 0);
     let mut scanner = Scanner::new(Trust::AllWhole);
@@ -272,8 +238,12 @@ fn describe(
         };
         let chain = split_chain(payload).map(|it| it.1);
         match scanner.frame(offset, payload) {
-            Ok(Verdict::Holds(seq)) if sealed.is_some_and(|it| it.seq == seq) => at_seal = chain,
-            Ok(Verdict::Holds(_)) => {}
+            Ok(Verdict::Holds(seq)) => {
+                if sealed.is_some_and(|it| it.seq == seq) {
+                    at_seal = chain;
+                }
+                see(seq, payload);
+            }
             Ok(Verdict::Phantom) => return Err(damaged(path, "it has no end".to_owned())),
             Err(violation) => return Err(damaged(path, violation.to_string())),
         }
@@ -306,13 +276,13 @@ fn count(kinds: &mut BTreeMap<String, u64>, payload: &[u8]) {
 
 impl Described {
     /// The description, but for the seal and the time.
-    fn manifest(self, raw: Content, packed: Content) -> Manifest {
+    pub(super) fn manifest(self, raw: Content, packed: Content) -> Manifest {
         let birth = self.log.identity.and_then(|it| it.birth);
         Manifest {
             wal_id: self.wal_id,
             previous: birth.as_ref().and_then(|it| it.previous),
             node: birth.map(|it| it.node).unwrap_or_default(),
-            entries: self.log.last.map_or(0, wal_format::Seq::get),
+            entries: self.log.last.map_or(0, Seq::get),
             kinds: self.kinds,
             first_chain: self.first_chain,
             last_chain: self.log.chain,
@@ -329,7 +299,7 @@ pub(super) fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) ->
     move |source| PackError::Io { action, path, source }
 }
 
-fn damaged(path: &Path, detail: String) -> PackError {
+pub(super) fn damaged(path: &Path, detail: String) -> PackError {
     PackError::Damaged { path: path.to_owned(), detail }
 }
 

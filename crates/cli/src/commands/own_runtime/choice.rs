@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use policy::{ActivateError, Bundle, Evaluator, Recipe, RuntimeRequirement, build};
 
 use crate::{
-    commands::policy::{bundle_bytes, refused, sources},
+    commands::policy::{bundle_bytes, refused, sources::Found},
     failure::Failure,
 };
 
@@ -46,7 +46,9 @@ impl Choice {
         match path {
             None => Self::built_in(otherwise),
             Some(dir) if dir.is_dir() => {
-                let files = sources(dir)?;
+                let mut found = Found::read(&[dir.to_owned()])?;
+                found.without_tests();
+                let files = found.files;
                 if files.is_empty() {
                     let message = format!("{} holds no *.rego file", dir.display());
                     return Err(Failure::new(Exit::Usage, "NO_POLICY_FILES", message)
