@@ -45,6 +45,27 @@ pub struct Config {
     pub archive_keep: Keep,
     /// Collector to which the log is delivered in the background; none is delivered to by default.
     pub collector: Option<CollectorSettings>,
+    /// How much at once, and how much of it.
+    pub limits: Limits,
+    /// Names by which clients may call this runtime, besides `localhost` and addresses.
+    pub hosts: Vec<String>,
+}
+
+/// How much a runtime does at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most calls in work; one more is denied at once as `OVERLOADED`.
+    pub calls: usize,
+    /// Most connections; more wait until one ends. Should be more than `calls`: who waits for a connection
+    /// is told nothing.
+    pub connections: usize,
+    /// Most bytes of the output of a tool, as JSON.
+    pub output_bytes: usize,
+}
+
+impl Limits {
+    /// 512 calls, 1024 connections, 4 MiB of output.
+    pub const STANDARD: Self = Self { calls: 512, connections: 1024, output_bytes: 4 << 20 };
 }
 
 impl Config {
@@ -54,6 +75,4 @@ impl Config {
     pub const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
     /// Length of a log that goes to the archive unless the operator says otherwise.
     pub const WAL_MAX_BYTES: u64 = 256 << 20;
-    /// Most calls at once; one more is refused as `OVERLOADED`.
-    pub const CALLS_MAX: usize = 1024;
 }

@@ -5,9 +5,11 @@
 //! | `config`      | everything a runtime is started with                                        |
 //! | `start`       | from a configuration to a serving process, and its clean end                |
 //! | `server`      | HTTP in, HTTP out                                                           |
+//! | `visitors`    | who may ask: programs, and no web page                                      |
 //! | `shape`       | what a request body may look like, before it becomes values                 |
 //! | `interceptor` | one call, in the one right order                                            |
 //! | `records`     | what is written about a call                                                |
+//! | `refusals`    | calls that were turned away unseen, as counts                               |
 //! | `journal`     | the log, for async callers                                                  |
 //! | `intents`     | calls that were allowed and never heard of again                            |
 //! | `policies`    | the evaluator in force, and its replacement                                 |
@@ -16,6 +18,7 @@
 //! | `tools`       | what an allowed call does                                                   |
 //! | `exporter`    | drives a drain: log, HTTP, files; by hand or in the background              |
 //! | `metrics`     | the state as OpenMetrics text                                               |
+//! | `measures`    | what is counted and timed about calls                                       |
 //! | `allow_list`  | which endpoints a tool may reach                                            |
 //! | `trace`       | W3C trace context of a request                                              |
 
@@ -25,19 +28,22 @@ mod exporter;
 mod intents;
 mod interceptor;
 mod journal;
+mod measures;
 mod metrics;
 mod policies;
 mod quarantine;
 mod records;
+mod refusals;
 mod rollover;
 mod server;
 mod shape;
 mod start;
 mod tools;
 mod trace;
+mod visitors;
 
 pub use allow_list::{AllowList, AllowListError, Reach};
-pub use config::{Config, PolicyFrom};
+pub use config::{Config, Limits, PolicyFrom};
 pub use exporter::{
     Asked, Collector, CollectorError, CollectorSettings, Compression, Consumer, DeadLetters,
     DrainError, DrainLockError, DrainOptions, Endpoint, Flaw, LOCK_WAIT, LetterFileError, Listed,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{env, exit::Exit};
-use runtime::{Asked, Config, Echo, HttpGet, PolicyFrom, Quarantine, Shell, StartError, Tools};
+use runtime::{Asked, Config, Echo, HttpGet, Limits, PolicyFrom, Quarantine, Shell, StartError, Tools};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -124,6 +124,8 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
                 collector_settings(&Asked { endpoint, ..Asked::default() }, context)?
             }
         },
+        limits: Limits::STANDARD,
+        hosts: Vec::new(),
     })
 }
 

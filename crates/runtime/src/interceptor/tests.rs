@@ -6,14 +6,18 @@ use std::{
     },
 };
 
-use policy::{DenyCode, Evaluator};
+use jiff::Timestamp;
+use policy::{Decision, DenyCode, Evaluator};
 use serde_json::json;
 use tokio::sync::Notify;
 use vfs::{CrashPolicy, Fault, FaultPlan, MemVfs, Op, read_whole};
 use wal_recovery::{Durability, Log, Opening, Overrides, recover};
 
 use super::*;
-use crate::{PolicyFrom, tools::ToolFuture};
+use crate::{
+    PolicyFrom,
+    tools::{Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture},
+};
 
 /// Answers what it was told to.
 #[derive(Debug)]
@@ -122,6 +126,8 @@ fn world(decision: Decision, act: Act) -> World {
         wal_max_bytes: Config::WAL_MAX_BYTES,
         archive_keep: wal_recovery::archive::Keep::default(),
         collector: None,
+        limits: Limits::STANDARD,
+        hosts: Vec::new(),
     };
     let policy = PolicyInForce::fixed(Arc::new(Says(decision)));
     let tools = Tools::default().with(probe.clone());
@@ -271,7 +277,7 @@ async fn a_caller_that_goes_away_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_call_too_many_is_refused() {
     let world = world(allow(), Act::Succeed);
-    let all = u32::try_from(Config::CALLS_MAX).unwrap();
+    let all = u32::try_from(Limits::STANDARD.calls).unwrap();
     let permits = world.interceptor.permits.acquire_many(all).await.unwrap();
     let answer = world.call().await;
     assert_eq!((answer.status, answer.body.code.as_deref()), (503, Some("OVERLOADED")));
