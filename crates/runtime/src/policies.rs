@@ -248,3 +248,56 @@ pub fn version() -> Version {
     // Cargo has checked the text; the fallback only keeps this free of panics.
     env!("CARGO_PKG_VERSION").parse().unwrap_or_else(|_| Version::new(0, 0, 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Named(&'static str);
+
+    impl Evaluator for Named {
+        fn evaluate(&self, _: &policy::Request) -> policy::Decision {
+            policy::Decision::allow(None, Vec::new())
+        }
+
+        fn policy_ref(&self) -> &str {
+            self.0
+        }
+
+        fn policy_digest(&self) -> &'static str {
+            "sha256:00"
+        }
+    }
+
+    fn loaded(name: &'static str) -> Loaded {
+        let none = Slots::new(Arc::new(vfs::MemVfs::default()), Path::new("/none"), version());
+        Loaded { evaluator: Arc::new(Named(name)), source: Source::Current, ..none.load() }
+    }
+
+    /// The first reload has seen the old slot and is slow; the second sees the new one. Whoever looked
+    /// later must have the last word.
+    #[test]
+    fn what_was_loaded_later_is_in_force_later() {
+        let policy = PolicyInForce::fixed(Arc::new(Named("start")));
+        let (looks, has_looked) = mpsc::channel();
+        let (done, is_done) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let policy = &policy;
+            scope.spawn(move || {
+                policy.swap(|| {
+                    looks.send(()).unwrap();
+                    // Without a lock the other one is done soon, and this one undoes it.
+                    is_done.recv_timeout(std::time::Duration::from_millis(200)).ok();
+                    loaded("old")
+                })
+            });
+            has_looked.recv().unwrap();
+            policy.swap(|| loaded("new")).unwrap();
+            done.send(()).ok();
+        });
+        assert_eq!(policy.current().policy_ref(), "new");
+    }
+}

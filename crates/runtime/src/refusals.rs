@@ -36,6 +36,11 @@ impl Refusals {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|it| it.load(Ordering::Relaxed) == 0)
+    }
+
     fn take(&self) -> [u64; COUNTED.len()] {
         self.0.each_ref().map(|it| it.swap(0, Ordering::Relaxed))
     }

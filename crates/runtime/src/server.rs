@@ -60,6 +60,21 @@ pub(crate) struct App {
     pub(crate) started: Instant,
 }
 
+#[cfg(test)]
+impl App {
+    /// For tests: no exporter, and a log whose files nobody reads.
+    pub(crate) fn of_tests(interceptor: Arc<Interceptor>) -> Self {
+        Self {
+            interceptor,
+            wal: Arc::new(Wal::of_tests()),
+            exporting: None,
+            hosts: Hosts::new(&[]),
+            max_body: crate::Config::MAX_BODY,
+            started: Instant::now(),
+        }
+    }
+}
+
 /// Makes the routes.
 pub(crate) fn router(app: App) -> Router {
     Router::new()

@@ -64,6 +64,17 @@ type Shown = tokio::sync::Mutex<Option<(Instant, Option<u64>)>>;
 const SHOWN_FOR: Duration = Duration::from_millis(250);
 
 impl Wal {
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Self {
+        let birth = Birth {
+            wal_id: WalId::from_random([1; 16]),
+            node: "n".to_owned(),
+            origin: wal_format::Origin::FirstRun,
+            previous: None,
+        };
+        Self { dir: "/nowhere".into(), identity: Mutex::new(birth), shown: Shown::default() }
+    }
+
     /// Last sequence number that a consumer has accepted; `None` when it cannot be read.
     pub(crate) fn position(&self) -> Option<u64> {
         let progress = load_progress(&OsVfs, &self.dir, self.wal_id()).ok()?;

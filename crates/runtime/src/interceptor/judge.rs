@@ -11,7 +11,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use api::tool::Verdict;
-use jiff::Timestamp;
 use policy::{Allow, Decision, DenyCode, Evaluator};
 use serde_json::{Map, Value};
 use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking, time::Instant};
@@ -60,7 +59,7 @@ impl Interceptor {
             context: policy::Context {
                 node: self.node.clone(),
                 operator: self.about.operator.clone().unwrap_or_default(),
-                time: Timestamp::now(),
+                time: self.journal.now(),
                 mode: self.policy.mode_name().to_owned(),
             },
             agent_context: (!agent.is_empty()).then_some(agent),
