@@ -10,6 +10,7 @@ mod collector;
 mod policy;
 mod runtime;
 mod telemetry;
+mod tool;
 mod wal;
 mod wal_life;
 
@@ -20,6 +21,7 @@ pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
 };
+pub(crate) use tool::{OpenIntents, Tool};
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 
@@ -67,6 +69,9 @@ pub(crate) enum Command {
     /// Builds, loads and tries policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Asks the log about calls of tools.
+    #[command(subcommand)]
+    Tool(Tool),
     /// Prints the page about a code: symptom, cause, recovery.
     #[command(after_help = "Examples:
   autonomy explain SEQ_GAP
@@ -107,6 +112,7 @@ impl Command {
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Policy(command) => command.output(),
+            Self::Tool(command) => command.output(),
             Self::Explain(args) => args.output.output,
         }
     }

@@ -4,6 +4,7 @@ pub(crate) mod explain;
 pub(crate) mod policy;
 pub(crate) mod runtime;
 pub(crate) mod telemetry;
+pub(crate) mod tool;
 pub(crate) mod wal;
 
 use std::io::{self, Write as _};

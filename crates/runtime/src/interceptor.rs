@@ -223,7 +223,9 @@ impl Interceptor {
             Ok(receipt) => receipt,
             Err(error) => {
                 // The entry is not in the log, or the log has stopped and is never archived by us.
-                open.map(OpenCall::close);
+                if let Some(open) = open {
+                    open.close();
+                }
                 return self.unrecorded(call, &judged.policy_ref, &error);
             }
         };

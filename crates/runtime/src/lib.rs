@@ -12,6 +12,7 @@
 //! | `refusals`    | calls that were turned away unseen, as counts                               |
 //! | `journal`     | the log, for async callers                                                  |
 //! | `intents`     | calls that were allowed and never heard of again                            |
+//! | `on_record`   | what the log says about one call                                            |
 //! | `policies`    | the evaluator in force, and its replacement                                 |
 //! | `quarantine`  | a runtime without a log: up, and denying                                    |
 //! | `rollover`    | a log that is long and delivered goes to the archive                        |
@@ -30,6 +31,7 @@ mod interceptor;
 mod journal;
 mod measures;
 mod metrics;
+mod on_record;
 mod policies;
 mod quarantine;
 mod records;

@@ -285,15 +285,14 @@ mod tests {
         let (looks, has_looked) = mpsc::channel();
         let (done, is_done) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
+            let slow = move || {
+                looks.send(()).unwrap();
+                // Without a lock the other one is done soon, and this one undoes it.
+                is_done.recv_timeout(std::time::Duration::from_millis(200)).ok();
+                loaded("old")
+            };
             let policy = &policy;
-            scope.spawn(move || {
-                policy.swap(|| {
-                    looks.send(()).unwrap();
-                    // Without a lock the other one is done soon, and this one undoes it.
-                    is_done.recv_timeout(std::time::Duration::from_millis(200)).ok();
-                    loaded("old")
-                })
-            });
+            scope.spawn(move || policy.swap(slow));
             has_looked.recv().unwrap();
             policy.swap(|| loaded("new")).unwrap();
             done.send(()).ok();

@@ -6,6 +6,7 @@
 //! | `GET /health`             | `api::health::Health`                                             |
 //! | `GET /v1/status`          | `api::health::RuntimeStatus`                                      |
 //! | `GET /v1/tools`           | kinds and parameter schemas                                       |
+//! | `GET /v1/decisions/{audit_id}` | `on_record`: the entries of one call                         |
 //! | `GET /metrics`            | `metrics`: OpenMetrics text                                       |
 //! | `POST /v1/policy/reload`  | loopback only: swaps the policy without a restart                 |
 
@@ -19,7 +20,7 @@ use api::{
 use axum::{
     Json, Router,
     body::Body,
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -34,6 +35,7 @@ use crate::{
     exporter::Exporting,
     interceptor::{Answer, CallCode, Interceptor},
     metrics,
+    on_record::Scans,
     policies::{ReloadError, record_reload},
     records::Call,
     shape,
@@ -54,6 +56,7 @@ const KIND_LEN_MAX: usize = 256;
 pub(crate) struct App {
     pub(crate) interceptor: Arc<Interceptor>,
     pub(crate) wal: Arc<Wal>,
+    pub(crate) scans: Arc<Scans>,
     pub(crate) exporting: Option<Exporting>,
     pub(crate) hosts: Hosts,
     pub(crate) max_body: usize,
@@ -67,6 +70,7 @@ impl App {
         Self {
             interceptor,
             wal: Arc::new(Wal::of_tests()),
+            scans: Arc::default(),
             exporting: None,
             hosts: Hosts::new(&[]),
             max_body: crate::Config::MAX_BODY,
@@ -82,6 +86,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/tools", get(tools))
+        .route("/v1/decisions/{audit_id}", get(decision))
         .route("/metrics", get(scrape))
         .route("/v1/policy/reload", post(reload))
         .fallback(not_found)
@@ -243,6 +248,16 @@ async fn tools(State(app): State<App>) -> Json<Value> {
     Json(json!({ "tools": tools }))
 }
 
+async fn decision(State(app): State<App>, Path(id): Path<String>) -> Response {
+    match app.scans.lookup(&app.wal.dir, &id).await {
+        Ok(entries) => Json(json!({ "audit_id": id, "entries": entries })).into_response(),
+        Err(error) => {
+            let (status, code) = error.code();
+            problem(status, code, "No records", error.to_string())
+        }
+    }
+}
+
 async fn reload(State(app): State<App>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
     if !peer.ip().is_loopback() {
         let detail = format!("{peer} is not on this machine");
@@ -267,5 +282,8 @@ pub(crate) fn problem(status: u16, code: &str, title: &str, detail: String) -> R
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+    }
     response
 }

@@ -182,6 +182,7 @@ impl Runtime {
         let app = App {
             interceptor: Arc::clone(&self.interceptor),
             wal: self.wal,
+            scans: Arc::default(),
             exporting,
             hosts: self.hosts,
             max_body: self.max_body,

@@ -138,7 +138,7 @@ async fn slow_policies_leave_a_worker_for_everything_else() {
     let calls: Vec<_> = (0..6).map(|_| in_a_task(&world)).collect();
     // One evaluates on a worker, others wait for it.
     let waits = move || (has_begun.recv().unwrap(), has_begun);
-    let (_, _has_begun) = tokio::task::spawn_blocking(waits).await.unwrap();
+    let ((), _has_begun) = tokio::task::spawn_blocking(waits).await.unwrap();
     // A timer and a task need a worker.
     tokio::time::sleep(Duration::from_millis(20)).await;
     tokio::spawn(async {}).await.unwrap();

@@ -236,11 +236,10 @@ async fn a_world_that_ends_at_any_step_leaves_no_effect_without_a_decision() {
         }
     }
     // The start after a crash is such a life too: here it closes open calls, or finishes a switch.
-    for first in (0..steps).step_by(5) {
-        for second in (0..40).step_by(2) {
-            for end in End::all(2) {
-                points += usize::from(point(&[first, second], end).await);
-            }
+    let pairs = (0..steps).step_by(5).flat_map(|it| (0..40).step_by(2).map(move |to| [it, to]));
+    for pair in pairs {
+        for end in End::all(2) {
+            points += usize::from(point(&pair, end).await);
         }
     }
     assert!(points >= POINTS_MIN, "only {points} points");
