@@ -95,6 +95,15 @@ fn call_until(
     Arc::into_inner(told).unwrap().into_inner().unwrap()
 }
 
+/// Lets the callers end, also when the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn every_decision_under_swaps_is_of_one_policy_and_says_which() {
     let (dir, stack, client) = stack();
@@ -105,16 +114,17 @@ fn every_decision_under_swaps_is_of_one_policy_and_says_which() {
     let reload = format!("{}/v1/policy/reload", stack.runtime_url());
     let told = std::thread::scope(|scope| {
         let calling = scope.spawn(|| call_until(&stack, &client, &stop));
+        let ends = Ends(&stop);
         for swap in 0..SWAPS {
             load(&stack, &bundles[(swap + 1) % 2]);
             // Both ways at once, now and then.
             if swap % 2 == 0 {
                 signal(runtime.id(), "-HUP");
             }
-            let sent = client.block_on(client.http().post(&reload).send()).unwrap();
+            let sent = client.block_on(async { client.http().post(&reload).send().await }).unwrap();
             assert_eq!(sent.status(), 200);
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(ends);
         calling.join().unwrap()
     });
     runtime.stop().unwrap();
@@ -166,10 +176,7 @@ fn a_runtime_that_is_told_to_end_finishes_the_call_in_work() {
     let line = eventually("the call is open", || Some(open()).filter(|it| !it.is_empty())).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["kind"], "tool.shell");
-    let status =
-        client.block_on(client.http().get(format!("{}/v1/status", stack.runtime_url())).send());
-    let status: Value =
-        serde_json::from_str(&client.block_on(status.unwrap().text()).unwrap()).unwrap();
+    let status = client.get_json(&format!("{}/v1/status", stack.runtime_url())).unwrap();
     assert_eq!(status["calls"]["open_intents"], 1, "{status}");
     assert_eq!(status["calls"]["oldest_open_intent"]["audit_id"], line["audit_id"]);
     signal(runtime.id(), "-TERM");
@@ -199,14 +206,15 @@ fn what_is_on_record_about_a_call_can_be_asked_for() {
         if let Some((name, value)) = header {
             request = request.header(name, value);
         }
-        let sent = client.block_on(request.send()).unwrap();
-        let status = sent.status().as_u16();
-        (status, client.block_on(sent.text()).unwrap())
+        client.block_on(async {
+            let sent = request.send().await.unwrap();
+            (sent.status().as_u16(), sent.text().await.unwrap())
+        })
     };
     let call = |body: Value| {
-        let request = client.http().post(format!("{}/v1/tool", stack.runtime_url()));
-        let sent = client.block_on(request.body(body.to_string()).send()).unwrap();
-        serde_json::from_str::<Value>(&client.block_on(sent.text()).unwrap()).unwrap()
+        let url = format!("{}/v1/tool", stack.runtime_url());
+        let (_, text) = client.post(&url, body.to_string()).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
     };
     for (body, entries) in [
         (json!({ "kind": "tool.echo", "params": { "message": "x" } }), 2),
@@ -245,8 +253,8 @@ fn what_is_on_record_about_a_call_can_be_asked_for() {
     }
     // A slot that is no policy: what was in force stays, and the log says why.
     fs::write(stack.policy_dir().join("current").join("meta.json"), "{").unwrap();
-    let reload = client.http().post(format!("{}/v1/policy/reload", stack.runtime_url()));
-    assert_eq!(client.block_on(reload.send()).unwrap().status(), 409);
+    let reload = format!("{}/v1/policy/reload", stack.runtime_url());
+    assert_eq!(client.post(&reload, "").unwrap().0, 409);
     runtime.stop().unwrap();
     let events = events(&stack);
     let named = |name: &str| events.iter().filter(|it| it["attrs"]["event"] == name).count();
