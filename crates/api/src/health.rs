@@ -51,8 +51,39 @@ pub struct RuntimeStatus {
     /// What the control plane wants here; absent when the runtime asks none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub releases: Option<ReleaseStatus>,
+    /// Calls; absent when the runtime is older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<CallsStatus>,
     /// Seconds since the start.
     pub uptime_seconds: u64,
+}
+
+/// Calls at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallsStatus {
+    /// Calls and refusals in work.
+    pub in_flight: u64,
+    /// Most of them; one more is refused.
+    pub calls_max: u64,
+    /// Most connections; more wait.
+    pub connections_max: u64,
+    /// Allowed calls without an outcome so far: those whose tool runs, and those whose outcome could not be
+    /// recorded.
+    pub open_intents: u64,
+    /// The first of them; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_open_intent: Option<OldestOpenIntent>,
+    /// Tools that did not end at their deadline and still have not.
+    pub tools_still_running: u64,
+}
+
+/// The allowed call that waits for its outcome longest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldestOpenIntent {
+    /// Id of the call.
+    pub audit_id: String,
+    /// Since when, in seconds.
+    pub age_seconds: u64,
 }
 
 /// Delivery from a runtime to a collector. The counts are those of this process.

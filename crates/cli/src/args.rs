@@ -13,6 +13,7 @@ mod ros2;
 mod run;
 mod runtime;
 mod telemetry;
+mod tool;
 mod wal;
 mod wal_life;
 
@@ -29,6 +30,7 @@ pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
 };
+pub(crate) use tool::{OpenIntents, Tool};
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 
@@ -87,6 +89,9 @@ pub(crate) enum Command {
     /// Checks, tests, builds, loads, compares and tries policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Asks the log about calls of tools.
+    #[command(subcommand)]
+    Tool(Tool),
     /// Shows the product in one command, without services.
     #[command(subcommand)]
     Demo(Demo),
@@ -131,6 +136,7 @@ impl Command {
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Policy(command) => command.output(),
+            Self::Tool(command) => command.output(),
             Self::Demo(command) => command.output(),
             Self::Explain(args) => args.output.output,
         }

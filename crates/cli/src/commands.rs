@@ -8,6 +8,7 @@ pub(crate) mod ros2;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod telemetry;
+pub(crate) mod tool;
 pub(crate) mod wal;
 
 use std::io::{self, Write as _};

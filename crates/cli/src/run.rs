@@ -50,6 +50,7 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Telemetry(command) => commands::telemetry::run(command, context),
         Command::Wal(command) => commands::wal::run(command, context),
         Command::Policy(command) => commands::policy::run(command, context),
+        Command::Tool(command) => commands::tool::run(command, context),
         Command::Demo(command) => commands::demo::run(&command, context),
         Command::Explain(args) => commands::explain::run(&args),
     };

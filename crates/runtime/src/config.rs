@@ -47,6 +47,27 @@ pub struct Config {
     pub releases: Option<ReleaseSource>,
     /// Collector to which the log is delivered in the background; none is delivered to by default.
     pub collector: Option<CollectorSettings>,
+    /// How much at once, and how much of it.
+    pub limits: Limits,
+    /// Names by which clients may call this runtime, besides `localhost` and addresses.
+    pub hosts: Vec<String>,
+}
+
+/// How much a runtime does at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most calls in work; one more is denied at once as `OVERLOADED`.
+    pub calls: usize,
+    /// Most connections; more wait until one ends. Should be more than `calls`: who waits for a connection
+    /// is told nothing.
+    pub connections: usize,
+    /// Most bytes of the output of a tool, as JSON.
+    pub output_bytes: usize,
+}
+
+impl Limits {
+    /// 512 calls, 1024 connections, 4 MiB of output.
+    pub const STANDARD: Self = Self { calls: 512, connections: 1024, output_bytes: 4 << 20 };
 }
 
 impl Config {
@@ -56,8 +77,6 @@ impl Config {
     pub const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
     /// Length of a log that goes to the archive unless the operator says otherwise.
     pub const WAL_MAX_BYTES: u64 = 256 << 20;
-    /// Most calls at once; one more is refused as `OVERLOADED`.
-    pub const CALLS_MAX: usize = 1024;
 
     /// Says what is governed, and where it is recorded. Everything else is as its field says: no
     /// operator, not strict, no override, parameters on record, the limits above, archives for ever, no
@@ -78,6 +97,8 @@ impl Config {
             archive_keep: Keep::default(),
             releases: None,
             collector: None,
+            limits: Limits::STANDARD,
+            hosts: Vec::new(),
         }
     }
 }

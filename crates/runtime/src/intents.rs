@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, mem, path::Path};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use vfs::Vfs;
 use wal_format::{Entry, Event, Kind, WalId};
@@ -26,6 +27,8 @@ pub struct OpenIntent {
     pub kind: String,
     /// Number of its decision.
     pub seq: u64,
+    /// When it was decided; nothing when the entry does not say.
+    pub at: Option<Timestamp>,
 }
 
 /// Code of a log that is not archived because of an open intent.
@@ -64,7 +67,8 @@ impl Calls {
             self.0.remove(&audit_id);
         } else if verdict_in(&attrs) == Some(Verdict::Allow) {
             let kind = text("kind").unwrap_or_default();
-            let intent = OpenIntent { audit_id: audit_id.clone(), kind, seq: entry.seq.get() };
+            let (seq, at) = (entry.seq.get(), entry.time());
+            let intent = OpenIntent { audit_id: audit_id.clone(), kind, seq, at };
             self.0.insert(audit_id, intent);
         }
     }

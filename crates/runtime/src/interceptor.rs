@@ -3,9 +3,9 @@
 //! | step | what                                     | when it fails                              |
 //! |-----:|------------------------------------------|--------------------------------------------|
 //! |    1 | parse and bound (`server`)               | recorded, denied                           |
-//! |    2 | evaluate                                 | the evaluator denies; it cannot fail       |
+//! |    2 | evaluate (`judge`)                       | the evaluator denies; it cannot fail       |
 //! |    3 | append the decision, durable             | denied, 503; nothing ran                   |
-//! |    4 | on allow: run the tool, with a deadline  | the outcome is a failure                   |
+//! |    4 | on allow: run the tool (`execute`)       | the outcome is a failure                   |
 //! |    5 | append the outcome, durable              | 500; the next start records `unknown`      |
 //! |    6 | answer                                   |                                            |
 //!
@@ -14,125 +14,46 @@
 //! * **I1** No record, no effect: a tool is reached only with the receipt of its decision.
 //! * **I2** An answer is sent only after everything it says is durable.
 //! * **I3** A caller that goes away changes nothing: a call runs to its end in a task of its own.
+//! * **I4** What breaks after the decision is durable is never answered as if nothing had been decided.
+//! * **I5** At most [`Limits::calls`] calls and refusals are in work. One more is denied at once and counted
+//!   (`refusals`); the count is recorded, not the call.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use api::tool::{ToolResponse, Verdict};
-use jiff::Timestamp;
-use policy::{Allow, Decision};
 use serde_json::{Map, Value};
 use tokio::{
-    sync::{RwLock, Semaphore},
-    task::JoinHandle,
-    time::{Instant, timeout},
+    sync::{OwnedSemaphorePermit, RwLock, Semaphore},
+    task::JoinError,
+    time::Instant,
 };
+use wal_format::Event;
 use wal_recovery::{AppendError, Receipt};
 
 use crate::{
-    Config,
+    Config, Limits,
     journal::Journal,
+    measures::Measures,
     policies::PolicyInForce,
     records::{About, Call, Outcome},
+    refusals::Refusals,
     rollover::{OpenCall, OpenCalls},
-    tools::{Tool, ToolCall, ToolError, ToolErrorCode, Tools},
+    tools::Tools,
 };
 
-/// Codes of answers that no policy and no tool has given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallCode {
-    /// The body is not a tool request.
-    BadRequest,
-    /// The body is longer than the limit.
-    BodyTooLarge,
-    /// The method is not POST.
-    MethodNotAllowed,
-    /// The log cannot be written.
-    WalUnavailable,
-    /// The disk of the log is full.
-    WalDiskFull,
-    /// Too many calls at once.
-    Overloaded,
-    /// The policy allows under an obligation that this runtime cannot meet.
-    ObligationUnknown,
-    /// The tool ran, and its outcome could not be recorded.
-    OutcomeNotRecorded,
-}
+mod answer;
+mod code;
+mod execute;
+mod judge;
 
-impl CallCode {
-    /// Every code.
-    pub const ALL: [Self; 8] = [
-        Self::BadRequest,
-        Self::BodyTooLarge,
-        Self::MethodNotAllowed,
-        Self::WalUnavailable,
-        Self::WalDiskFull,
-        Self::Overloaded,
-        Self::ObligationUnknown,
-        Self::OutcomeNotRecorded,
-    ];
-
-    /// Returns the text used on the wire and in the log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BadRequest => "BAD_REQUEST",
-            Self::BodyTooLarge => "BODY_TOO_LARGE",
-            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
-            Self::WalUnavailable => "WAL_UNAVAILABLE",
-            Self::WalDiskFull => "WAL_DISK_FULL",
-            Self::Overloaded => "OVERLOADED",
-            Self::ObligationUnknown => "OBLIGATION_UNKNOWN",
-            Self::OutcomeNotRecorded => "OUTCOME_NOT_RECORDED",
-        }
-    }
-
-    /// HTTP status of an answer with this code.
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::BadRequest => 400,
-            Self::ObligationUnknown => 403,
-            Self::MethodNotAllowed => 405,
-            Self::BodyTooLarge => 413,
-            Self::OutcomeNotRecorded => 500,
-            Self::WalUnavailable | Self::WalDiskFull | Self::Overloaded => 503,
-        }
-    }
-
-    fn of(error: &AppendError) -> Self {
-        match error {
-            AppendError::DiskFull { .. } => Self::WalDiskFull,
-            AppendError::Overloaded { .. } => Self::Overloaded,
-            AppendError::TooLarge { .. } => Self::BodyTooLarge,
-            AppendError::Poisoned { .. }
-            | AppendError::FileReplaced { .. }
-            | AppendError::FileCut { .. }
-            | AppendError::Closed
-            | AppendError::SeqExhausted => Self::WalUnavailable,
-        }
-    }
-}
-
-/// What was decided about a call, whoever decided it.
-#[derive(Clone, Debug)]
-pub(crate) struct Judgement {
-    pub(crate) verdict: Verdict,
-    pub(crate) reason: Option<String>,
-    pub(crate) code: Option<String>,
-    pub(crate) rule: Option<String>,
-    pub(crate) policy_ref: String,
-    pub(crate) policy_digest: String,
-    pub(crate) eval_us: u64,
-    /// What the policy demands of whoever runs an allowed call.
-    pub(crate) obligations: Vec<Value>,
-    /// What the policy was asked; nothing when none was.
-    pub(crate) asked: Option<policy::Request>,
-}
-
-/// An answer and its HTTP status.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: ToolResponse,
-}
+use answer::response;
+pub(crate) use answer::{Answer, Judgement, deny};
+pub use code::CallCode;
+use judge::Places;
 
 /// Everything a call needs.
 #[derive(Debug)]
@@ -143,13 +64,18 @@ pub(crate) struct Interceptor {
     pub(crate) about: About,
     pub(crate) node: String,
     pub(crate) tool_timeout: Duration,
+    pub(crate) limits: Limits,
     pub(crate) open: Arc<OpenCalls>,
+    pub(crate) measures: Measures,
+    pub(crate) refusals: Refusals,
     /// Shared by whoever records a decision; taken by whoever holds new calls (`rollover`).
     pub(crate) gate: RwLock<()>,
     permits: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Interceptor {
+    /// Makes one for the executor that runs this.
     pub(crate) fn new(
         journal: Journal,
         policy: PolicyInForce,
@@ -159,37 +85,32 @@ impl Interceptor {
         Self {
             journal,
             policy,
+            measures: Measures::new(&tools),
             tools,
             about: About { operator: config.operator.clone(), redact_params: config.redact_params },
             node: config.node.clone(),
             tool_timeout: config.tool_timeout,
+            limits: config.limits,
             open: Arc::default(),
+            refusals: Refusals::default(),
             gate: RwLock::default(),
-            permits: Arc::new(Semaphore::new(Config::CALLS_MAX)),
+            permits: Arc::new(Semaphore::new(config.limits.calls)),
+            places: Places::here(),
         }
     }
 
-    /// Carries a call through steps 2 to 6, in a task of its own (I3).
+    /// Carries a call through steps 2 to 6.
     pub(crate) async fn call(self: &Arc<Self>, call: Call, context: Map<String, Value>) -> Answer {
-        let audit_id = call.audit_id.clone();
-        // Taken here and not in the task, so that a call is counted as soon as it exists.
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return self.unrecorded(&call, CallCode::Overloaded, "too many calls at once");
+        let permit = match self.admit(&call) {
+            Ok(permit) => permit,
+            Err(refused) => return *refused,
         };
-        let this = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let answer = this.carry(&call, context).await;
-            drop(permit);
-            answer
-        });
-        match task.await {
-            Ok(answer) => answer,
-            // The task panicked or the process ends. What is in the log stands.
-            Err(error) => Answer {
-                status: CallCode::WalUnavailable.status(),
-                body: deny(&audit_id, CallCode::WalUnavailable, error.to_string()),
-            },
-        }
+        let (this, decided) = (Arc::clone(self), Arc::new(OnceLock::new()));
+        let (audit_id, noted) = (call.audit_id.clone(), Arc::clone(&decided));
+        let work = async move { this.carry(&call, context, &noted).await };
+        self.to_its_end(permit, work)
+            .await
+            .unwrap_or_else(|error| self.lost(&audit_id, &decided, &error))
     }
 
     /// Records and denies a request that never became a call (step 1).
@@ -199,11 +120,81 @@ impl Interceptor {
         code: CallCode,
         reason: String,
     ) -> Answer {
+        let permit = match self.admit(&call) {
+            Ok(permit) => permit,
+            Err(refused) => return *refused,
+        };
+        let (this, audit_id) = (Arc::clone(self), call.audit_id.clone());
+        let work = async move { this.record_refusal(&call, code, reason).await };
+        let answer = self.to_its_end(permit, work).await;
+        answer.unwrap_or_else(|error| self.lost(&audit_id, &OnceLock::new(), &error))
+    }
+
+    /// Counts a request as refused without looking at what it asks for (I5).
+    pub(crate) fn turn_away(&self, audit_id: &str, code: CallCode, reason: &str) -> Answer {
+        self.refusals.count(code);
+        self.measures.refused(code);
+        let policy = self.policy.current();
+        deny(audit_id, policy.policy_ref(), code, reason.to_owned())
+    }
+
+    /// Calls and refusals in work.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.limits.calls.saturating_sub(self.permits.available_permits())
+    }
+
+    /// Returns when no call is running any more. No call may be started after this.
+    pub(crate) async fn drained(&self) {
+        let all = u32::try_from(self.limits.calls).unwrap_or(u32::MAX);
+        // The semaphore is never closed, so this ends only with every permit.
+        drop(self.permits.acquire_many(all).await);
+    }
+
+    /// A permit is taken before the task exists, so that a call is counted as soon as it exists.
+    fn admit(&self, call: &Call) -> Result<OwnedSemaphorePermit, Box<Answer>> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            let reason = format!("{} calls are in work already", self.limits.calls);
+            Box::new(self.turn_away(&call.audit_id, CallCode::Overloaded, &reason))
+        })
+    }
+
+    /// Runs work in a task of its own (I3).
+    async fn to_its_end(
+        &self,
+        permit: OwnedSemaphorePermit,
+        work: impl Future<Output = Answer> + Send + 'static,
+    ) -> Result<Answer, JoinError> {
+        let task = tokio::spawn(async move {
+            let answer = work.await;
+            drop(permit);
+            answer
+        });
+        task.await
+    }
+
+    /// The answer to a call whose task broke, or ended with the process. Foreign code cannot do that: it
+    /// is caught where it is called. `decided` is what was durable by then (I4).
+    fn lost(&self, audit_id: &str, decided: &OnceLock<ToolResponse>, error: &JoinError) -> Answer {
+        tracing::error!(audit_id, error = %error, "a call was lost");
+        let Some(decided) = decided.get() else {
+            // The tool is reached only after `decided` is set, so nothing ran (I1).
+            let reason = format!("the call broke before its decision was seen on disk: {error}");
+            let policy = self.policy.current();
+            return deny(audit_id, policy.policy_ref(), CallCode::WalUnavailable, reason);
+        };
+        let code = CallCode::OutcomeNotRecorded;
+        let mut body = decided.clone();
+        body.code = Some(code.as_str().to_owned());
+        body.error = Some(format!("the tool may have run, its outcome is not recorded: {error}"));
+        Answer { status: code.status(), body }
+    }
+
+    async fn record_refusal(&self, call: &Call, code: CallCode, reason: String) -> Answer {
         let policy = self.policy.current();
         let judged = Judgement {
             verdict: Verdict::Deny,
             reason: Some(reason),
-            code: Some(code.as_str().to_owned()),
+            code: Some(code.as_str()),
             rule: None,
             policy_ref: policy.policy_ref().to_owned(),
             policy_digest: policy.policy_digest().to_owned(),
@@ -212,191 +203,103 @@ impl Interceptor {
             asked: None,
         };
         let _free = self.gate.read().await;
-        match self.journal.append(&call.decision(&judged, &self.about)).await {
-            Ok(receipt) => {
-                Answer { status: code.status(), body: response(&call, &judged, receipt) }
-            }
-            Err(error) => self.unrecorded(&call, CallCode::of(&error), &error.to_string()),
+        match self.decide(call, &judged).await {
+            Ok(receipt) => Answer { status: code.status(), body: response(call, &judged, receipt) },
+            Err(error) => self.unrecorded(call, &judged.policy_ref, &error),
         }
     }
 
-    /// Returns when no call is running any more. No call may be started after this.
-    pub(crate) async fn drained(&self) {
-        let all = u32::try_from(Config::CALLS_MAX).unwrap_or(u32::MAX);
-        // The semaphore is never closed, so this ends only with every permit.
-        drop(self.permits.acquire_many(all).await);
-    }
-
-    async fn carry(&self, call: &Call, context: Map<String, Value>) -> Answer {
-        let judged = self.evaluate(call, context);
+    async fn carry(
+        &self,
+        call: &Call,
+        context: Map<String, Value>,
+        decided: &OnceLock<ToolResponse>,
+    ) -> Answer {
+        let judged = self.judge(call, context).await;
+        self.measures.evaluated(Duration::from_micros(judged.eval_us));
         let free = self.gate.read().await;
-        let open = (judged.verdict == Verdict::Allow).then(|| self.open.enter());
-        let receipt = match self.journal.append(&call.decision(&judged, &self.about)).await {
+        let open = (judged.verdict == Verdict::Allow).then(|| self.open.enter(&call.audit_id));
+        let receipt = match self.decide(call, &judged).await {
             Ok(receipt) => receipt,
-            Err(error) => return self.unrecorded(call, CallCode::of(&error), &error.to_string()),
+            Err(error) => {
+                // The entry is not in the log, or the log has stopped and is never archived by us.
+                if let Some(open) = open {
+                    open.close();
+                }
+                return self.unrecorded(call, &judged.policy_ref, &error);
+            }
         };
         // The outcome is never held: who holds the gate waits for it.
         drop(free);
+        let body = response(call, &judged, receipt);
         match open {
-            None => Answer { status: 403, body: response(call, &judged, receipt) },
-            Some(open) => self.run(call, &judged, receipt, open).await,
-        }
-    }
-
-    fn evaluate(&self, call: &Call, agent: Map<String, Value>) -> Judgement {
-        let evaluator = self.policy.current();
-        let request = policy::Request {
-            kind: call.kind.clone(),
-            params: call.params.clone(),
-            context: policy::Context {
-                node: self.node.clone(),
-                operator: self.about.operator.clone().unwrap_or_default(),
-                time: Timestamp::now(),
-                mode: self.policy.mode_name().to_owned(),
-            },
-            agent_context: (!agent.is_empty()).then_some(agent),
-        };
-        let started = Instant::now();
-        let decision = evaluator.evaluate(&request);
-        let eval_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let rule = decision.rule().map(str::to_owned);
-        let obligations = match &decision {
-            Decision::Allow(allow) => allow.obligations().to_vec(),
-            Decision::Deny(_) => Vec::new(),
-        };
-        let (verdict, code, reason) = match decision {
-            Decision::Allow(allow) => met(&allow, self.tools.get(&call.kind).map(|it| &**it)),
-            Decision::Deny(deny) => {
-                (Verdict::Deny, Some(deny.code().as_str()), Some(deny.reason().to_owned()))
+            None => Answer { status: 403, body },
+            Some(open) => {
+                decided.set(body.clone()).ok();
+                self.run(call, &judged.obligations, body, open).await
             }
-        };
-        Judgement {
-            verdict,
-            reason,
-            code: code.map(str::to_owned),
-            rule,
-            policy_ref: evaluator.policy_ref().to_owned(),
-            policy_digest: evaluator.policy_digest().to_owned(),
-            eval_us,
-            obligations,
-            asked: Some(request),
         }
     }
 
-    /// Steps 4 to 6. The receipt is the proof that the decision is durable (I1).
+    /// Step 3.
+    async fn decide(&self, call: &Call, judged: &Judgement) -> Result<Receipt, AppendError> {
+        let event = call.decision(judged, &self.about);
+        let receipt = self.append(&event).await?;
+        self.measures.decided(&call.kind, judged);
+        Ok(receipt)
+    }
+
+    async fn append(&self, event: &Event) -> Result<Receipt, AppendError> {
+        let started = Instant::now();
+        let receipt = self.journal.append(event).await?;
+        self.measures.persisted(started.elapsed());
+        Ok(receipt)
+    }
+
+    /// Steps 4 to 6. `body` is the answer with the number of the decision, which is durable (I1).
     async fn run(
         &self,
         call: &Call,
-        judged: &Judgement,
-        receipt: Receipt,
-        mut open: OpenCall,
+        obligations: &[Value],
+        mut body: ToolResponse,
+        open: OpenCall,
     ) -> Answer {
-        let outcome = self.execute(call, &judged.obligations).await;
-        let recorded = self.journal.append(&call.outcome(&outcome, &self.about)).await;
-        let mut body = response(call, judged, receipt);
+        let outcome = self.execute(call, obligations).await;
+        let recorded = self.append(&call.outcome(&outcome, &self.about)).await;
+        self.measures.ended(&call.kind, &outcome);
         let mut status = 200;
         match outcome {
             Outcome::Done(output) => body.output = Some(output),
             Outcome::NoExecutor => body.output = Some(Value::Null),
-            Outcome::Failed(error) => {
+            Outcome::Failed(error) | Outcome::StillRunning(error) => {
                 status = 400;
                 body.code = Some(error.code.as_str().to_owned());
                 body.error = Some(error.message);
                 body.output = error.output;
             }
         }
-        if let Err(error) = recorded {
-            tracing::error!(audit_id = call.audit_id, error = %error, "outcome not recorded");
-            open.stays_open();
-            status = CallCode::OutcomeNotRecorded.status();
-            body.code = Some(CallCode::OutcomeNotRecorded.as_str().to_owned());
-            body.error = Some(format!("the tool ran, but its outcome is not recorded: {error}"));
+        match recorded {
+            Ok(_) => open.close(),
+            Err(error) => {
+                tracing::error!(audit_id = call.audit_id, error = %error, "outcome not recorded");
+                status = CallCode::OutcomeNotRecorded.status();
+                body.code = Some(CallCode::OutcomeNotRecorded.as_str().to_owned());
+                body.error =
+                    Some(format!("the tool ran, but its outcome is not recorded: {error}"));
+            }
         }
         Answer { status, body }
     }
 
-    /// Step 4. The tool has a task of its own, so that a panic in it is an outcome like any other,
-    /// and the deadline drops it.
-    async fn execute(&self, call: &Call, obligations: &[Value]) -> Outcome {
-        let Some(tool) = self.tools.get(&call.kind).cloned() else { return Outcome::NoExecutor };
-        let asked = ToolCall {
-            audit_id: call.audit_id.clone(),
-            params: call.params.clone(),
-            obligations: obligations.to_vec(),
-            time_limit: Some(self.tool_timeout),
-        };
-        let mut task = AbortOnDrop(tokio::spawn(async move { tool.run(&asked).await }));
-        let failed = |code, message| Outcome::Failed(ToolError::new(code, message));
-        match timeout(self.tool_timeout, &mut task.0).await {
-            Ok(Ok(Ok(output))) => Outcome::Done(output),
-            Ok(Ok(Err(error))) => Outcome::Failed(error),
-            Ok(Err(error)) => failed(ToolErrorCode::Failed, format!("`{}`: {error}", call.kind)),
-            Err(_) => {
-                let seconds = self.tool_timeout.as_secs_f64();
-                failed(ToolErrorCode::Timeout, format!("`{}` ran over {seconds} s", call.kind))
-            }
+    /// The answer when nothing could be recorded.
+    fn unrecorded(&self, call: &Call, policy_ref: &str, error: &AppendError) -> Answer {
+        let (code, reason) = (CallCode::of(error), error.to_string());
+        if code == CallCode::Overloaded {
+            return Answer { ..self.turn_away(&call.audit_id, code, &reason) };
         }
-    }
-
-    /// The answer when nothing could be recorded: deny, and no number.
-    fn unrecorded(&self, call: &Call, code: CallCode, reason: &str) -> Answer {
+        self.measures.refused(code);
         tracing::error!(audit_id = call.audit_id, code = code.as_str(), error = reason, "denied");
-        let policy_ref = self.policy.current().policy_ref().to_owned();
-        let denied = deny(&call.audit_id, code, reason.to_owned());
-        Answer { status: code.status(), body: ToolResponse { policy_ref, ..denied } }
-    }
-}
-
-/// A task that ends with its owner.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// An allow counts only when whoever runs the call meets every obligation. Without an executor that is the
-/// agent, who is told of them.
-fn met(allow: &Allow, tool: Option<&dyn Tool>) -> (Verdict, Option<&'static str>, Option<String>) {
-    let unmet = |it: &&Value| tool.is_some_and(|tool| !tool.meets(it));
-    match allow.obligations().iter().find(unmet) {
-        None => (Verdict::Allow, None, None),
-        Some(obligation) => {
-            let reason = format!("the policy demands {obligation}, which the tool does not do");
-            (Verdict::Deny, Some(CallCode::ObligationUnknown.as_str()), Some(reason))
-        }
-    }
-}
-
-fn response(call: &Call, judged: &Judgement, receipt: Receipt) -> ToolResponse {
-    ToolResponse {
-        decision: judged.verdict,
-        policy_ref: judged.policy_ref.clone(),
-        audit_id: call.audit_id.clone(),
-        seq: Some(receipt.seq.get()),
-        reason: judged.reason.clone(),
-        code: judged.code.clone(),
-        output: None,
-        error: None,
-        obligations: match judged.verdict {
-            Verdict::Allow => judged.obligations.clone(),
-            Verdict::Deny => Vec::new(),
-        },
-    }
-}
-
-fn deny(audit_id: &str, code: CallCode, reason: String) -> ToolResponse {
-    ToolResponse {
-        decision: Verdict::Deny,
-        policy_ref: String::new(),
-        audit_id: audit_id.to_owned(),
-        seq: None,
-        reason: Some(reason),
-        code: Some(code.as_str().to_owned()),
-        output: None,
-        error: None,
-        obligations: Vec::new(),
+        deny(&call.audit_id, policy_ref, code, reason)
     }
 }
 

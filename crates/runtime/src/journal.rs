@@ -1,24 +1,48 @@
 //! The log, for async callers.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use wal_format::Event;
 use wal_recovery::{AppendError, Log, LogStatus, Receipt, Submission, Writer, codes};
 
 /// Appends events and waits for their durability without blocking a thread.
-#[derive(Debug)]
 pub(crate) struct Journal {
     log: Log,
+    clock: Clock,
+}
+
+/// What tells the time.
+type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("log", &self.log).finish_non_exhaustive()
+    }
 }
 
 impl Journal {
     pub(crate) fn new(log: Log) -> Self {
-        Self { log }
+        Self { log, clock: Box::new(Timestamp::now) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_clock(
+        log: Log,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Self {
+        Self { log, clock: Box::new(clock) }
+    }
+
+    /// The time, as entries carry it.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// Returns when the event is durable.
     pub(crate) async fn append(&self, event: &Event) -> Result<Receipt, AppendError> {
-        let submission = Submission::new(event, Timestamp::now())?;
+        let submission = Submission::new(event, self.now())?;
         let (sender, receiver) = oneshot::channel();
         self.log.submit(submission, |answer| {
             // A caller that went away does not need the answer; the entry stands.

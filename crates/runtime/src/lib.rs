@@ -5,11 +5,14 @@
 //! | `config`      | everything a runtime is started with                                        |
 //! | `start`       | from a configuration to a serving process, and its clean end                |
 //! | `server`      | HTTP in, HTTP out                                                           |
+//! | `visitors`    | who may ask: programs, and no web page                                      |
 //! | `shape`       | what a request body may look like, before it becomes values                 |
 //! | `interceptor` | one call, in the one right order                                            |
 //! | `records`     | what is written about a call                                                |
+//! | `refusals`    | calls that were turned away unseen, as counts                               |
 //! | `journal`     | the log, for async callers                                                  |
 //! | `intents`     | calls that were allowed and never heard of again                            |
+//! | `on_record`   | what the log says about one call                                            |
 //! | `policies`    | the evaluator in force, and its replacement                                 |
 //! | `quarantine`  | a runtime without a log: up, and denying                                    |
 //! | `rollover`    | a log that is long and delivered goes to the archive                        |
@@ -17,6 +20,7 @@
 //! | `exporter`    | drives a drain: log, HTTP, files; by hand or in the background              |
 //! | `releases`    | asks the control plane what to run, and says what came of it                |
 //! | `metrics`     | the state as OpenMetrics text                                               |
+//! | `measures`    | what is counted and timed about calls                                       |
 //! | `allow_list`  | which endpoints a tool may reach                                            |
 //! | `trace`       | W3C trace context of a request                                              |
 
@@ -26,10 +30,13 @@ mod exporter;
 mod intents;
 mod interceptor;
 mod journal;
+mod measures;
 mod metrics;
+mod on_record;
 mod policies;
 mod quarantine;
 mod records;
+mod refusals;
 mod releases;
 mod rollover;
 mod server;
@@ -37,9 +44,10 @@ mod shape;
 mod start;
 mod tools;
 mod trace;
+mod visitors;
 
 pub use allow_list::{AllowList, AllowListError, Reach};
-pub use config::{Config, PolicyFrom};
+pub use config::{Config, Limits, PolicyFrom};
 pub use exporter::{
     Asked, Collector, CollectorError, CollectorSettings, Compression, Consumer, DeadLetters,
     DrainError, DrainLockError, DrainOptions, Endpoint, Flaw, LOCK_WAIT, LetterFileError, Listed,

@@ -1,6 +1,6 @@
 //! The state of a runtime as `OpenMetrics` text.
 //!
-//! One function of [`RuntimeStatus`]: what `/metrics` says is what `/v1/status` says at that moment.
+//! What `/metrics` says is what `/v1/status` says at that moment, and what `measures` counts.
 //!
 //! | metric                                     | meaning                                                     |
 //! |--------------------------------------------|-------------------------------------------------------------|
@@ -10,6 +10,8 @@
 //! | `autonomy_wal_last_seq`                    | last acknowledged entry                                       |
 //! | `autonomy_wal_size_bytes`                  | length of the log                                             |
 //! | `autonomy_wal_lag`                         | entries after the last settled one; absent when unknown       |
+//! | `autonomy_calls_in_flight`, `autonomy_calls_max` | calls in work, and most of them                         |
+//! | `autonomy_open_intents`                    | allowed calls without an outcome so far                       |
 //! | `autonomy_export_accepted_total{class}`    | entries that the collector accepted                           |
 //! | `autonomy_export_dead_lettered_total`      | entries that it refused for good                              |
 //! | `autonomy_export_pending`                  | entries that waited when the exporter looked last             |
@@ -26,11 +28,16 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::measures::Measures;
+
 /// Content type of the text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Writes the metrics of a state. The help texts have no full stop: the encoder adds it.
-pub(crate) fn text(status: &RuntimeStatus) -> Result<String, fmt::Error> {
+pub(crate) fn text(
+    status: &RuntimeStatus,
+    measures: Option<&Measures>,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("autonomy");
     let mode = match status.mode {
         Mode::Normal => "normal",
@@ -59,6 +66,15 @@ pub(crate) fn text(status: &RuntimeStatus) -> Result<String, fmt::Error> {
     }
     if let Some(exporter) = &status.exporter {
         export(registry.sub_registry_with_prefix("export"), exporter);
+    }
+    if let Some(calls) = &status.calls {
+        registry.register("calls_in_flight", "Calls in work", gauge(calls.in_flight));
+        registry.register("calls_max", "Most calls in work", gauge(calls.calls_max));
+        let help = "Allowed calls without an outcome so far";
+        registry.register("open_intents", help, gauge(calls.open_intents));
+    }
+    if let Some(measures) = measures {
+        measures.register(&mut registry);
     }
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -107,9 +123,10 @@ fn counter(value: u64) -> Counter {
 
 #[cfg(test)]
 mod tests {
-    use api::health::{PerClass, WalStatus};
+    use api::health::{CallsStatus, PerClass, WalStatus};
 
     use super::*;
+    use crate::Tools;
 
     fn status() -> RuntimeStatus {
         RuntimeStatus {
@@ -139,12 +156,20 @@ mod tests {
                 last_error: None,
             }),
             releases: None,
+            calls: Some(CallsStatus {
+                in_flight: 2,
+                calls_max: 512,
+                connections_max: 1024,
+                open_intents: 1,
+                oldest_open_intent: None,
+                tools_still_running: 0,
+            }),
             uptime_seconds: 60,
         }
     }
 
     fn lines(status: &RuntimeStatus) -> Vec<String> {
-        let text = text(status).unwrap();
+        let text = text(status, None).unwrap();
         text.lines().filter(|it| !it.starts_with('#')).map(str::to_owned).collect()
     }
 
@@ -159,6 +184,9 @@ mod tests {
             "autonomy_wal_last_seq 12",
             "autonomy_wal_size_bytes 4096",
             "autonomy_wal_lag 3",
+            "autonomy_calls_in_flight 2",
+            "autonomy_calls_max 512",
+            "autonomy_open_intents 1",
             "autonomy_export_accepted_total{class=\"error\"} 1",
             "autonomy_export_accepted_total{class=\"decision\"} 5",
             "autonomy_export_accepted_total{class=\"action\"} 3",
@@ -182,9 +210,9 @@ mod tests {
 
     #[test]
     fn every_help_text_is_one_sentence() {
-        let text = text(&status()).unwrap();
+        let text = text(&status(), Some(&Measures::new(&Tools::default()))).unwrap();
         let helps: Vec<_> = text.lines().filter(|it| it.starts_with("# HELP ")).collect();
-        assert_eq!(helps.len(), 14, "{helps:?}");
+        assert_eq!(helps.len(), 21, "{helps:?}");
         for help in helps {
             assert!(help.ends_with('.') && !help.ends_with(".."), "{help}");
         }

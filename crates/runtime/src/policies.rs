@@ -8,12 +8,14 @@
 //! | reload        | anything else             | what was in force; `policy.bundle.rejected`       |
 //! | strict mode   | anything                  | deny all: `strict_mode`                           |
 //!
-//! **J1** There is no moment without an evaluator, and a call sees one evaluator from beginning to
-//! end: a swap replaces one shared pointer.
+//! * **J1** There is no moment without an evaluator, and a call sees one evaluator from beginning to
+//!   end: a swap replaces one shared pointer.
+//! * **J2** One reload at a time: what was loaded later is in force later, and on record later. At most
+//!   [`RELOADS_MAX`] are at work or wait; one more is refused.
 
 use std::{
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use api::health::Mode;
@@ -21,6 +23,7 @@ use policy::{DenyAll, Evaluator, Loaded, Slots, Source};
 use semver::Version;
 use serde::Serialize;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use vfs::OsVfs;
 
 use crate::{Config, PolicyFrom, interceptor::Interceptor, records::lifecycle};
@@ -34,6 +37,26 @@ pub(crate) struct PolicyInForce {
     mode: Mode,
     /// What was wrong with the slots at the start, to be recorded once the log is open.
     faults_at_start: Vec<String>,
+    /// Held from the look at the slots to the swap (J2).
+    swap: Mutex<()>,
+    /// Held from there to the record (J2).
+    turns: Turns,
+}
+
+/// Most reloads at work or waiting.
+const RELOADS_MAX: usize = 8;
+
+/// The turns of reloads (J2).
+#[derive(Debug)]
+struct Turns {
+    places: Semaphore,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { places: Semaphore::new(RELOADS_MAX), turn: tokio::sync::Mutex::default() }
+    }
 }
 
 /// What a reload put in force.
@@ -85,7 +108,14 @@ impl PolicyInForce {
         mode: Mode,
         faults: Vec<String>,
     ) -> Self {
-        Self { evaluator: RwLock::new(evaluator), slots, mode, faults_at_start: faults }
+        Self {
+            evaluator: RwLock::new(evaluator),
+            slots,
+            mode,
+            faults_at_start: faults,
+            swap: Mutex::default(),
+            turns: Turns::default(),
+        }
     }
 
     /// The evaluator in force now (J1).
@@ -118,7 +148,13 @@ impl PolicyInForce {
             return Err(ReloadError::Strict);
         }
         let slots = self.slots.as_ref().ok_or(ReloadError::Fixed)?;
-        let Loaded { evaluator, source, warnings, .. } = slots.load();
+        self.swap(|| slots.load())
+    }
+
+    /// Puts in force what `load` gives. Nobody loads or swaps meanwhile (J2).
+    fn swap(&self, load: impl FnOnce() -> Loaded) -> Result<Reloaded, ReloadError> {
+        let _alone = self.swap.lock().unwrap_or_else(PoisonError::into_inner);
+        let Loaded { evaluator, source, warnings, .. } = load();
         if source != Source::Current {
             let fault =
                 warnings.first().map_or("nothing is loaded".to_owned(), ToString::to_string);
@@ -151,6 +187,9 @@ pub enum ReloadError {
     /// The slots could not be looked at.
     #[error("the slots could not be read")]
     Unread,
+    /// Too many reloads wait already.
+    #[error("{RELOADS_MAX} reloads are at work or wait already")]
+    Busy,
 }
 
 impl ReloadError {
@@ -161,16 +200,21 @@ impl ReloadError {
             Self::Strict => "STRICT_MODE",
             Self::Fixed => "POLICY_FIXED",
             Self::Unread => "POLICY_UNREAD",
+            Self::Busy => "RELOAD_BUSY",
         }
     }
 }
 
 /// Reloads and records what came of it.
 pub(crate) async fn record_reload(this: &Arc<Interceptor>) -> Result<Reloaded, ReloadError> {
+    let turns = &this.policy.turns;
+    let Ok(_place) = turns.places.try_acquire() else { return Err(ReloadError::Busy) };
+    let _turn = turns.turn.lock().await;
     let interceptor = Arc::clone(this);
     // Compiling a policy takes longer than a worker should be away.
     let reload = tokio::task::spawn_blocking(move || interceptor.policy.reload());
     let outcome = reload.await.unwrap_or(Err(ReloadError::Unread));
+    this.measures.reloaded(if outcome.is_ok() { "loaded" } else { "rejected" });
     let event = match &outcome {
         Ok(Reloaded { policy_ref, policy_digest }) => {
             tracing::info!(policy_ref, policy_digest, "policy loaded");
@@ -203,4 +247,56 @@ fn slots(dir: &Path) -> Slots {
 pub fn version() -> Version {
     // Cargo has checked the text; the fallback only keeps this free of panics.
     env!("CARGO_PKG_VERSION").parse().unwrap_or_else(|_| Version::new(0, 0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Named(&'static str);
+
+    impl Evaluator for Named {
+        fn evaluate(&self, _: &policy::Request) -> policy::Decision {
+            policy::Decision::allow(None, Vec::new())
+        }
+
+        fn policy_ref(&self) -> &str {
+            self.0
+        }
+
+        fn policy_digest(&self) -> &'static str {
+            "sha256:00"
+        }
+    }
+
+    fn loaded(name: &'static str) -> Loaded {
+        let none = Slots::new(Arc::new(vfs::MemVfs::default()), Path::new("/none"), version());
+        Loaded { evaluator: Arc::new(Named(name)), source: Source::Current, ..none.load() }
+    }
+
+    /// The first reload has seen the old slot and is slow; the second sees the new one. Whoever looked
+    /// later must have the last word.
+    #[test]
+    fn what_was_loaded_later_is_in_force_later() {
+        let policy = PolicyInForce::fixed(Arc::new(Named("start")));
+        let (looks, has_looked) = mpsc::channel();
+        let (done, is_done) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let slow = move || {
+                looks.send(()).unwrap();
+                // Without a lock the other one is done soon, and this one undoes it.
+                is_done.recv_timeout(std::time::Duration::from_millis(200)).ok();
+                loaded("old")
+            };
+            let policy = &policy;
+            scope.spawn(move || policy.swap(slow));
+            has_looked.recv().unwrap();
+            policy.swap(|| loaded("new")).unwrap();
+            done.send(()).ok();
+        });
+        assert_eq!(policy.current().policy_ref(), "new");
+    }
 }

@@ -39,9 +39,9 @@ use api::{
 use axum::{
     Json, Router,
     body::Body,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -52,8 +52,9 @@ use uuid::Uuid;
 use wal_recovery::{Violation, codes};
 
 use crate::{
-    CallCode, Config, StartError,
-    server::{BODY_TIMEOUT, no_browsers, not_found, problem},
+    CallCode, Config, Limits, StartError,
+    server::{BODY_TIMEOUT, TOOL, not_for_pages, not_found, problem},
+    visitors::Hosts,
 };
 
 /// A runtime whose log was refused.
@@ -64,6 +65,8 @@ pub struct Quarantine {
     violation: Violation,
     max_body: usize,
     grace: Duration,
+    limits: Limits,
+    hosts: Hosts,
 }
 
 impl Quarantine {
@@ -75,6 +78,8 @@ impl Quarantine {
             violation,
             max_body: config.max_body,
             grace: config.tool_timeout,
+            limits: config.limits,
+            hosts: Hosts::new(&config.hosts),
         }
     }
 
@@ -93,7 +98,8 @@ impl Quarantine {
         let hint = self.violation.hint();
         tracing::warn!(%dir, cause, hint, "{}", codes::WAL_QUARANTINE);
         tracing::info!(%addr, mode = "quarantine", "runtime listening");
-        let bounds = Bounds { grace: self.grace, ..Bounds::STANDARD };
+        let bounds =
+            Bounds { grace: self.grace, connections: self.limits.connections, ..Bounds::STANDARD };
         let shutdown = async {
             shutdown.await;
             tracing::info!("runtime stopping");
@@ -109,12 +115,13 @@ impl Quarantine {
 struct Held {
     node: Arc<str>,
     log: Arc<RefusedLog>,
+    hosts: Hosts,
     max_body: usize,
     started: Instant,
 }
 
 impl Held {
-    fn of(Quarantine { node, dir, violation, max_body, .. }: Quarantine) -> Self {
+    fn of(Quarantine { node, dir, violation, max_body, hosts, .. }: Quarantine) -> Self {
         let place = violation.place();
         let log = RefusedLog {
             health: violation.code().to_owned(),
@@ -124,20 +131,30 @@ impl Held {
             offset: place.map(|it| it.1),
             hint: violation.hint().to_owned(),
         };
-        Self { node: node.into(), log: Arc::new(log), max_body, started: Instant::now() }
+        Self { node: node.into(), log: Arc::new(log), hosts, max_body, started: Instant::now() }
     }
 }
 
 fn router(held: Held) -> Router {
     Router::new()
-        .route("/v1/tool", post(tool).fallback(tool_by_other_method))
+        .route(TOOL, post(tool).fallback(tool_by_other_method))
         .route("/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/tools", get(tools))
         .route("/v1/policy/reload", post(reload))
         .fallback(not_found)
-        .layer(middleware::from_fn(no_browsers))
+        .layer(middleware::from_fn_with_state(held.clone(), programs_only))
         .with_state(held)
+}
+
+async fn programs_only(State(held): State<Held>, request: Request, next: Next) -> Response {
+    match held.hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err((code, reason)) if request.uri().path() == TOOL => {
+            deny(StatusCode::FORBIDDEN, code.as_str(), reason)
+        }
+        Err((code, reason)) => not_for_pages(code, reason),
+    }
 }
 
 /// No `Retry-After`: nothing changes before an operator has acted and the process starts again.
@@ -212,6 +229,8 @@ mod tests {
             violation,
             max_body: 16,
             grace: Duration::ZERO,
+            limits: Limits::STANDARD,
+            hosts: Hosts::new(&[]),
         })
     }
 
@@ -261,6 +280,9 @@ mod tests {
     #[tokio::test]
     async fn a_web_page_is_refused_here_too() {
         let (status, problem) = answer("POST", "/v1/tool", Some("origin"), "{}").await;
+        assert_eq!((status, &problem["code"]), (403, &json!("BROWSER_REFUSED")));
+        assert_eq!(problem["decision"], "deny");
+        let (status, problem) = answer("GET", "/v1/status", Some("origin"), "").await;
         assert_eq!((status, &problem["code"]), (403, &json!("BROWSER_REFUSED")));
     }
 }

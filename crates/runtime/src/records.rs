@@ -55,7 +55,7 @@ impl Call {
             .with("kind", self.kind.as_str())
             .with("audit_id", self.audit_id.as_str())
             .with_some("reason", judged.reason.clone())
-            .with_some("code", judged.code.clone())
+            .with_some("code", judged.code)
             .with_some("rule", judged.rule.clone())
             .with("policy_ref", judged.policy_ref.as_str())
             .with("policy_digest", judged.policy_digest.as_str())
@@ -76,13 +76,15 @@ impl Call {
     /// The entry about what came of an allowed call.
     pub(crate) fn outcome(&self, outcome: &Outcome, about: &About) -> Event {
         let event = match outcome {
-            Outcome::Done(_) => Event::new(Kind::Action).with("outcome", "ok"),
-            Outcome::NoExecutor => Event::new(Kind::Action).with("outcome", "no_executor"),
-            Outcome::Failed(error) => Event::new(Kind::Error)
-                .with("outcome", if error.code.refused() { "refused" } else { "failed" })
+            Outcome::Done(_) | Outcome::NoExecutor => {
+                Event::new(Kind::Action).with("outcome", outcome.name())
+            }
+            Outcome::Failed(error) | Outcome::StillRunning(error) => Event::new(Kind::Error)
+                .with("outcome", outcome.name())
                 .with("code", error.code.as_str())
                 // The text of an error quotes parameters (O2).
-                .with_some("error", (!about.redact_params).then(|| cut(&error.message))),
+                .with_some("error", (!about.redact_params).then(|| cut(&error.message)))
+                .with_some("still_running", outcome.still_running().then_some(true)),
         };
         let event = event.with("kind", self.kind.as_str()).with("audit_id", self.audit_id.as_str());
         self.traced(event)
@@ -130,6 +132,32 @@ pub(crate) enum Outcome {
     /// No executor is registered: the agent executes itself.
     NoExecutor,
     Failed(ToolError),
+    /// The tool did not end when it was told to: what it still does nobody will hear of.
+    StillRunning(ToolError),
+}
+
+impl Outcome {
+    /// Its name in the log.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "ok",
+            Self::NoExecutor => "no_executor",
+            Self::Failed(error) if error.code.refused() => "refused",
+            Self::Failed(_) | Self::StillRunning(_) => "failed",
+        }
+    }
+
+    /// Its code, when it is a failure.
+    pub(crate) fn code(&self) -> Option<ToolErrorCode> {
+        match self {
+            Self::Done(_) | Self::NoExecutor => None,
+            Self::Failed(error) | Self::StillRunning(error) => Some(error.code),
+        }
+    }
+
+    fn still_running(&self) -> bool {
+        matches!(self, Self::StillRunning(_))
+    }
 }
 
 impl ToolErrorCode {

@@ -17,19 +17,17 @@
 //! beside them. A failure costs nothing but the attempt: the log goes on, and the next look tries again.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::{task::spawn_blocking, time::Instant};
 use uuid::Uuid;
-use vfs::OsVfs;
+use vfs::{OsVfs, Vfs};
 use wal_recovery::{
-    RollOver, RolledOver,
+    AppendError, RollOver, RollOverError, RolledOver,
     archive::{Keep, finish_archives, prune},
     codes,
 };
@@ -62,39 +60,61 @@ pub(crate) struct Rollover {
 
 /// Allowed calls between their decision and their outcome (O1).
 #[derive(Debug, Default)]
-pub(crate) struct OpenCalls(AtomicUsize);
+pub(crate) struct OpenCalls(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    /// In the order in which they were opened.
+    calls: BTreeMap<u64, Oldest>,
+}
+
+/// A call that is open, and since when.
+#[derive(Clone, Debug)]
+pub(crate) struct Oldest {
+    pub(crate) audit_id: String,
+    pub(crate) since: Instant,
+}
 
 impl OpenCalls {
     /// Counts a call before its decision can be in the log.
-    pub(crate) fn enter(self: &Arc<Self>) -> OpenCall {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        OpenCall { calls: Arc::clone(self), stays_open: false }
+    pub(crate) fn enter(self: &Arc<Self>, audit_id: &str) -> OpenCall {
+        let mut open = self.open();
+        let number = open.next;
+        open.next += 1;
+        open.calls.insert(number, Oldest { audit_id: audit_id.to_owned(), since: Instant::now() });
+        drop(open);
+        OpenCall { calls: Arc::clone(self), number }
     }
 
-    fn none(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+    pub(crate) fn none(&self) -> bool {
+        self.open().calls.is_empty()
+    }
+
+    /// How many are open, and the first of them.
+    pub(crate) fn summary(&self) -> (usize, Option<Oldest>) {
+        let open = self.open();
+        (open.calls.len(), open.calls.values().next().cloned())
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One such call.
+/// One such call. A call stays open unless it is closed: whatever else happens to it, a panic included, the
+/// next start must find it in the log.
 #[derive(Debug)]
+#[must_use]
 pub(crate) struct OpenCall {
     calls: Arc<OpenCalls>,
-    stays_open: bool,
+    number: u64,
 }
 
 impl OpenCall {
-    /// The outcome could not be recorded: the next start must find this call in the log.
-    pub(crate) fn stays_open(&mut self) {
-        self.stays_open = true;
-    }
-}
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        if !self.stays_open {
-            self.calls.0.fetch_sub(1, Ordering::SeqCst);
-        }
+    /// The call has its outcome in the log, or was never in it.
+    pub(crate) fn close(self) {
+        self.calls.open().calls.remove(&self.number);
     }
 }
 
@@ -215,12 +235,7 @@ async fn roll_over(how: &Rollover, interceptor: &Arc<Interceptor>, wal: &Wal) ->
         holder: how.holder.clone(),
     };
     let calls = Arc::clone(interceptor);
-    let done = spawn_blocking(move || {
-        calls.journal.with_writer(|writer| {
-            // Nobody can record a decision while we have the writer, so what is counted now is all.
-            calls.open.none().then(|| writer.roll_over(&OsVfs, &request))
-        })
-    });
+    let done = spawn_blocking(move || switch(&calls, &OsVfs, &request));
     match done.await {
         Ok(Ok(Some(Ok(RolledOver::Switched { from, entries, bytes, to })))) => {
             tracing::info!(wal_id = %from, entries, bytes, next = %to.wal_id, "log archived");
@@ -238,6 +253,18 @@ async fn roll_over(how: &Rollover, interceptor: &Arc<Interceptor>, wal: &Wal) ->
         // or the process ends.
         Ok(Ok(None | Some(Ok(RolledOver::Nothing))) | Err(_)) | Err(_) => false,
     }
+}
+
+/// Replaces the log unless a call is open (O1). Blocks.
+pub(crate) fn switch(
+    calls: &Interceptor,
+    vfs: &dyn Vfs,
+    request: &RollOver,
+) -> Result<Option<Result<RolledOver, RollOverError>>, AppendError> {
+    calls.journal.with_writer(|writer| {
+        // Nobody can record a decision while we have the writer, so what is counted now is all.
+        calls.open.none().then(|| writer.roll_over(vfs, request))
+    })
 }
 
 /// Packs what waits in the archive, and deletes what is not kept any longer.

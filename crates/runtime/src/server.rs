@@ -6,20 +6,21 @@
 //! | `GET /health`             | `api::health::Health`                                             |
 //! | `GET /v1/status`          | `api::health::RuntimeStatus`                                      |
 //! | `GET /v1/tools`           | kinds and parameter schemas                                       |
+//! | `GET /v1/decisions/{audit_id}` | `on_record`: the entries of one call                         |
 //! | `GET /metrics`            | `metrics`: OpenMetrics text                                       |
 //! | `POST /v1/policy/reload`  | loopback only: swaps the policy without a restart                 |
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{
-    health::{Health, RuntimeStatus, WalStatus},
+    health::{CallsStatus, Health, OldestOpenIntent, RuntimeStatus, WalStatus},
     problem::{PROBLEM_JSON, Problem},
     tool::ToolRequest,
 };
 use axum::{
     Json, Router,
     body::Body,
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -34,16 +35,20 @@ use crate::{
     exporter::Exporting,
     interceptor::{Answer, CallCode, Interceptor},
     metrics,
-    policies::record_reload,
+    on_record::Scans,
+    policies::{ReloadError, record_reload},
     records::Call,
     releases::Shown,
     shape,
     start::Wal,
     trace::TraceContext,
+    visitors::Hosts,
 };
 
 /// Longest wait for the body of a request.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The route of calls.
+pub(crate) const TOOL: &str = "/v1/tool";
 /// Most bytes of the kind of a tool.
 const KIND_LEN_MAX: usize = 256;
 
@@ -52,40 +57,65 @@ const KIND_LEN_MAX: usize = 256;
 pub(crate) struct App {
     pub(crate) interceptor: Arc<Interceptor>,
     pub(crate) wal: Arc<Wal>,
+    pub(crate) scans: Arc<Scans>,
     pub(crate) exporting: Option<Exporting>,
     pub(crate) releasing: Option<Shown>,
+    pub(crate) hosts: Hosts,
     pub(crate) max_body: usize,
     pub(crate) started: Instant,
+}
+
+#[cfg(test)]
+impl App {
+    /// For tests: no exporter, and a log whose files nobody reads.
+    pub(crate) fn of_tests(interceptor: Arc<Interceptor>) -> Self {
+        Self {
+            interceptor,
+            wal: Arc::new(Wal::of_tests()),
+            scans: Arc::default(),
+            exporting: None,
+            releasing: None,
+            hosts: Hosts::new(&[]),
+            max_body: crate::Config::MAX_BODY,
+            started: Instant::now(),
+        }
+    }
 }
 
 /// Makes the routes.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
-        .route("/v1/tool", post(tool).fallback(tool_by_other_method))
+        .route(TOOL, post(tool).fallback(tool_by_other_method))
         .route("/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/tools", get(tools))
+        .route("/v1/decisions/{audit_id}", get(decision))
         .route("/metrics", get(scrape))
         .route("/v1/policy/reload", post(reload))
         .fallback(not_found)
-        .layer(middleware::from_fn(no_browsers))
+        .layer(middleware::from_fn_with_state(app.clone(), programs_only))
         .with_state(app)
 }
 
-/// Refuses what a web page sends. A browser on this machine reaches the loopback, and a page from
-/// anywhere could ask it to call tools: by a plain cross-site POST, or by a name that resolves here.
-/// Every browser marks such requests with one of these headers, and no agent sends them.
-pub(crate) async fn no_browsers(request: Request, next: Next) -> Response {
-    let marked =
-        ["origin", "sec-fetch-site"].into_iter().find(|it| request.headers().contains_key(*it));
-    match marked {
-        None => next.run(request).await,
-        Some(header) => {
-            tracing::warn!(header, path = request.uri().path(), "request of a web page refused");
-            let detail = format!("the request carries `{header}`, so a web page has sent it");
-            problem(403, "BROWSER_REFUSED", "Not for web pages", detail)
+/// Refuses what a web page sends. On the route of calls the answer has a decision like every other.
+async fn programs_only(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err((code, reason)) if request.uri().path() == TOOL => {
+            let id = Uuid::new_v4().to_string();
+            respond(app.interceptor.turn_away(&id, code, &reason))
+        }
+        Err((code, reason)) => {
+            app.interceptor.turn_away("", code, &reason);
+            not_for_pages(code, reason)
         }
     }
+}
+
+/// The answer to a web page, on the other routes.
+pub(crate) fn not_for_pages(code: CallCode, reason: String) -> Response {
+    tracing::debug!(code = code.as_str(), reason, "request refused");
+    problem(code.status(), code.as_str(), "Not for web pages", reason)
 }
 
 async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
@@ -171,7 +201,7 @@ async fn health(State(app): State<App>) -> Json<Health> {
 async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
     let evaluator = app.interceptor.policy.current();
     let log = app.interceptor.journal.status();
-    let position = app.wal.position();
+    let position = app.wal.shown_position().await;
     Json(RuntimeStatus {
         node: app.interceptor.node.clone(),
         mode: app.interceptor.policy.mode(),
@@ -187,13 +217,29 @@ async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
         },
         exporter: app.exporting.as_ref().map(Exporting::status),
         releases: app.releasing.as_ref().map(Shown::status),
+        calls: Some(calls(&app.interceptor)),
         uptime_seconds: app.started.elapsed().as_secs(),
     })
 }
 
+fn calls(interceptor: &Interceptor) -> CallsStatus {
+    let (open, oldest) = interceptor.open.summary();
+    CallsStatus {
+        in_flight: interceptor.in_flight() as u64,
+        calls_max: interceptor.limits.calls as u64,
+        connections_max: interceptor.limits.connections as u64,
+        open_intents: open as u64,
+        oldest_open_intent: oldest.map(|it| OldestOpenIntent {
+            audit_id: it.audit_id,
+            age_seconds: it.since.elapsed().as_secs(),
+        }),
+        tools_still_running: interceptor.measures.tools_still_running(),
+    }
+}
+
 async fn scrape(State(app): State<App>) -> Response {
-    let Json(status) = status(State(app)).await;
-    match metrics::text(&status) {
+    let Json(status) = status(State(app.clone())).await;
+    match metrics::text(&status, Some(&app.interceptor.measures)) {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => problem(500, "METRICS", "No metrics", error.to_string()),
     }
@@ -206,6 +252,16 @@ async fn tools(State(app): State<App>) -> Json<Value> {
     Json(json!({ "tools": tools }))
 }
 
+async fn decision(State(app): State<App>, Path(id): Path<String>) -> Response {
+    match app.scans.lookup(&app.wal.dir, &id).await {
+        Ok(entries) => Json(json!({ "audit_id": id, "entries": entries })).into_response(),
+        Err(error) => {
+            let (status, code) = error.code();
+            problem(status, code, "No records", error.to_string())
+        }
+    }
+}
+
 async fn reload(State(app): State<App>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
     if !peer.ip().is_loopback() {
         let detail = format!("{peer} is not on this machine");
@@ -213,7 +269,10 @@ async fn reload(State(app): State<App>, ConnectInfo(peer): ConnectInfo<SocketAdd
     }
     match record_reload(&app.interceptor).await {
         Ok(loaded) => Json(loaded).into_response(),
-        Err(error) => problem(409, error.code(), "The policy was not replaced", error.to_string()),
+        Err(error) => {
+            let status = if error == ReloadError::Busy { 503 } else { 409 };
+            problem(status, error.code(), "The policy was not replaced", error.to_string())
+        }
     }
 }
 
@@ -227,5 +286,8 @@ pub(crate) fn problem(status: u16, code: &str, title: &str, detail: String) -> R
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+    }
     response
 }

@@ -17,22 +17,24 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tokio::{net::TcpListener, time::Instant};
 use uuid::Uuid;
-use vfs::OsVfs;
+use vfs::{OsVfs, Vfs};
 use wal_format::{Birth, WalId};
 use wal_recovery::{AppendError, Log, Marker, Opening, ReadError, RecoverError, Report, recover};
 
 use crate::{
-    Config, ReloadError,
+    Config, Limits, ReloadError,
     exporter::{Collector, CollectorError, DrainOptions, Exporter, load_progress},
     intents::open_intents,
     interceptor::Interceptor,
     journal::Journal,
     policies::{PolicyInForce, record_reload, rejected},
     records::{lifecycle, unknown_outcome},
+    refusals::{tell_now, tell_refusals},
     releases::{ControlPlane, ControlPlaneError, Poller, ReleaseSource, Unverified},
     rollover::{Rollover, look_after},
     server::{App, router},
     tools::Tools,
+    visitors::Hosts,
 };
 
 /// A runtime that is ready to serve.
@@ -42,6 +44,8 @@ pub struct Runtime {
     wal: Arc<Wal>,
     max_body: usize,
     grace: Duration,
+    limits: Limits,
+    hosts: Hosts,
     rollover: Rollover,
     export: Option<(DrainOptions, Collector)>,
     releases: Option<Poller>,
@@ -52,13 +56,44 @@ pub struct Runtime {
 pub(crate) struct Wal {
     pub(crate) dir: PathBuf,
     identity: Mutex<Birth>,
+    shown: Shown,
 }
 
+/// The position, as it was read last, and when.
+type Shown = tokio::sync::Mutex<Option<(Instant, Option<u64>)>>;
+
+/// Age up to which a position is shown again instead of read again.
+const SHOWN_FOR: Duration = Duration::from_millis(250);
+
 impl Wal {
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Self {
+        let birth = Birth {
+            wal_id: WalId::from_random([1; 16]),
+            node: "n".to_owned(),
+            origin: wal_format::Origin::FirstRun,
+            previous: None,
+        };
+        Self { dir: "/nowhere".into(), identity: Mutex::new(birth), shown: Shown::default() }
+    }
+
     /// Last sequence number that a consumer has accepted; `None` when it cannot be read.
     pub(crate) fn position(&self) -> Option<u64> {
         let progress = load_progress(&OsVfs, &self.dir, self.wal_id()).ok()?;
         Some(progress.position().get())
+    }
+
+    /// The position, for whoever asks from outside: read off the workers, by one reader at a time, and not
+    /// more often than each [`SHOWN_FOR`].
+    pub(crate) async fn shown_position(self: &Arc<Self>) -> Option<u64> {
+        let mut shown = self.shown.lock().await;
+        if let Some((_, position)) = shown.filter(|it| it.0.elapsed() < SHOWN_FOR) {
+            return position;
+        }
+        let this = Arc::clone(self);
+        let position = tokio::task::spawn_blocking(move || this.position()).await.ok().flatten();
+        *shown = Some((Instant::now(), position));
+        position
     }
 
     /// Id of the live log.
@@ -84,19 +119,11 @@ impl Runtime {
         let collector = config.collector.as_ref().map(Collector::new).transpose()?;
         let control_plane = |it: &ReleaseSource| ControlPlane::new(&it.url, &config.node);
         let control_plane = config.releases.as_ref().map(control_plane).transpose()?;
-        let recovered = recover(&OsVfs, &opening(config, now))?;
-        report(config, &recovered.report);
-        let open = open_intents(&OsVfs, &config.wal_dir)?;
+        let (journal, report) = open_log(&OsVfs, &opening(config, now)).await?;
+        tell(config, &report);
         let policy = PolicyInForce::load(config);
-        let log = Log::start(recovered.writer).map_err(StartError::Thread)?;
-        let identity = Mutex::new(recovered.report.identity);
-        let wal = Wal { dir: config.wal_dir.clone(), identity };
-        let journal = Journal::new(log);
-        for intent in open {
-            tracing::warn!(audit_id = intent.audit_id, seq = intent.seq, "outcome unknown");
-            let event = unknown_outcome(&intent.audit_id, &intent.kind, intent.seq);
-            journal.append(&event).await?;
-        }
+        let identity = Mutex::new(report.identity);
+        let wal = Wal { dir: config.wal_dir.clone(), identity, shown: Shown::default() };
         for fault in policy.faults_at_start() {
             journal.append(&rejected(fault)).await?;
         }
@@ -110,6 +137,8 @@ impl Runtime {
             wal: Arc::new(wal),
             max_body: config.max_body,
             grace: config.tool_timeout,
+            limits: config.limits,
+            hosts: Hosts::new(&config.hosts),
             rollover: Rollover {
                 max_bytes: config.wal_max_bytes,
                 keep: config.archive_keep,
@@ -164,15 +193,19 @@ impl Runtime {
         ));
         let releasing = self.releases.as_ref().map(Poller::shown);
         let poller = self.releases.map(|it| tokio::spawn(it.run()));
+        let telling = tokio::spawn(tell_refusals(Arc::clone(&self.interceptor)));
         let app = App {
             interceptor: Arc::clone(&self.interceptor),
             wal: self.wal,
+            scans: Arc::default(),
             exporting,
             releasing,
+            hosts: self.hosts,
             max_body: self.max_body,
             started: Instant::now(),
         };
-        let bounds = Bounds { grace: self.grace, ..Bounds::STANDARD };
+        let bounds =
+            Bounds { grace: self.grace, connections: self.limits.connections, ..Bounds::STANDARD };
         let shutdown = async {
             shutdown.await;
             tracing::info!("runtime stopping");
@@ -184,6 +217,10 @@ impl Runtime {
             poller.abort();
             poller.await.ok();
         }
+        telling.abort();
+        // It ends at once, and what it has not told is told here.
+        telling.await.ok();
+        tell_now(&self.interceptor).await;
         // What it is in the middle of it finishes on its own thread; the log waits for that.
         care.abort();
         self.interceptor.journal.append(&lifecycle("runtime.stopped")).await?;
@@ -237,6 +274,23 @@ fn drain_options(config: &Config, now: Timestamp) -> DrainOptions {
     DrainOptions { wait: Duration::ZERO, ..standard }
 }
 
+/// Recovers the log and closes each open intent as `unknown`, before anything else is recorded.
+pub(crate) async fn open_log(
+    vfs: &dyn Vfs,
+    opening: &Opening,
+) -> Result<(Journal, Report), StartError> {
+    let recovered = recover(vfs, opening)?;
+    let open = open_intents(vfs, &opening.dir)?;
+    let log = Log::start(recovered.writer).map_err(StartError::Thread)?;
+    let journal = Journal::new(log);
+    for intent in open {
+        tracing::warn!(audit_id = intent.audit_id, seq = intent.seq, "outcome unknown");
+        let event = unknown_outcome(&intent.audit_id, &intent.kind, intent.seq);
+        journal.append(&event).await?;
+    }
+    Ok((journal, recovered.report))
+}
+
 fn opening(config: &Config, now: Timestamp) -> Opening {
     Opening {
         dir: config.wal_dir.clone(),
@@ -255,7 +309,7 @@ fn holder(now: Timestamp) -> String {
 }
 
 /// Says what recovery did.
-fn report(config: &Config, report: &Report) {
+fn tell(config: &Config, report: &Report) {
     let dir = config.wal_dir.display();
     for Marker { code, frames, bytes_cut } in report.markers() {
         tracing::warn!(%dir, frames, bytes_cut, "{code}");

@@ -22,7 +22,7 @@ use policy::DenyAll;
 use runtime::{Config, Echo, PolicyFrom, ReleaseSource, Runtime, Tools};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
-use wal_recovery::{Durability, Overrides, Reader, archive::Keep};
+use wal_recovery::Reader;
 
 /// How the control plane answers a question.
 #[derive(Clone, Debug)]
@@ -102,21 +102,10 @@ async fn ack(State(plane): State<Plane>, Json(ack): Json<Value>) -> StatusCode {
 }
 
 fn config(dir: &Path, url: String) -> Config {
+    let policy = PolicyFrom::Fixed(Arc::new(DenyAll::no_policy()));
     Config {
-        wal_dir: dir.to_owned(),
-        policy: PolicyFrom::Fixed(Arc::new(DenyAll::no_policy())),
-        node: "edge-1".to_owned(),
-        operator: None,
-        strict: false,
-        overrides: Overrides::default(),
-        durability: Durability::Chained,
-        redact_params: false,
-        max_body: Config::MAX_BODY,
-        tool_timeout: Config::TOOL_TIMEOUT,
-        wal_max_bytes: Config::WAL_MAX_BYTES,
-        archive_keep: Keep::default(),
         releases: Some(ReleaseSource { url, interval: Duration::from_millis(2) }),
-        collector: None,
+        ..Config::new(dir, policy, "edge-1")
     }
 }
 

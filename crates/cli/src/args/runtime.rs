@@ -45,6 +45,15 @@ pub(crate) struct RuntimeStart {
     /// Most bytes of a request body; KiB and MiB are understood.
     #[arg(long, default_value = "1MiB", value_parser = parse_size)]
     pub(crate) max_body: usize,
+    /// Most calls in work; one more is denied at once, as OVERLOADED.
+    #[arg(long, default_value = "512", value_name = "COUNT", value_parser = at_once)]
+    pub(crate) max_calls: usize,
+    /// Most connections; more wait until one ends. Should be more than the calls.
+    #[arg(long, default_value = "1024", value_name = "COUNT", value_parser = at_once)]
+    pub(crate) max_connections: usize,
+    /// Names by which agents may call this runtime, comma-separated; localhost and addresses always may.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) allowed_hosts: Vec<String>,
     /// Leaves the parameters of calls out of the log; their digest stays.
     #[arg(long)]
     pub(crate) redact_params: bool,
@@ -78,6 +87,14 @@ pub(crate) struct RuntimeStart {
     pub(crate) log_format: Option<logging::Format>,
     #[command(flatten)]
     pub(crate) output: OutputArg,
+}
+
+/// Most that can be had at once of anything.
+const AT_ONCE_MAX: usize = 65_536;
+
+fn at_once(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|it| (1..=AT_ONCE_MAX).contains(it));
+    count.ok_or_else(|| format!("`{text}` is not a number from 1 to {AT_ONCE_MAX}"))
 }
 
 /// When the safe point is synced.

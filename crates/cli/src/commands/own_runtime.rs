@@ -22,7 +22,6 @@ use tokio::{
     sync::oneshot,
     task::{JoinError, JoinHandle},
 };
-use wal_recovery::{Durability, Overrides, archive::Keep};
 
 use crate::{
     args::Governing,
@@ -155,21 +154,12 @@ pub(super) fn config(
         None => host_node(),
     };
     Ok(Config {
-        wal_dir: place.dir().to_owned(),
-        policy: PolicyFrom::Fixed(evaluator),
-        node,
         operator: context.var(env::OPERATOR),
         strict: context.switch(env::STRICT_MODE)?,
-        overrides: Overrides::default(),
-        durability: Durability::default(),
         redact_params: governing.redact_params,
-        max_body: Config::MAX_BODY,
-        tool_timeout: Config::TOOL_TIMEOUT,
         // The log of a run is in one piece, so that it can be counted at the end.
         wal_max_bytes: u64::MAX,
-        archive_keep: Keep::default(),
-        releases: None,
-        collector: None,
+        ..Config::new(place.dir(), PolicyFrom::Fixed(evaluator), node)
     })
 }
 

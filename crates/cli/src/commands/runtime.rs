@@ -3,11 +3,13 @@
 use std::{
     io::{self, Write as _},
     path::Path,
+    time::Duration,
 };
 
 use api::{env, exit::Exit};
 use runtime::{
-    Asked, Config, Echo, HttpGet, PolicyFrom, Quarantine, ReleaseSource, Shell, StartError, Tools,
+    Asked, Config, Echo, HttpGet, Limits, PolicyFrom, Quarantine, ReleaseSource, Shell, StartError,
+    Tools,
 };
 use tokio::{
     net::TcpListener,
@@ -22,6 +24,9 @@ use crate::{
     failure::{Failure, causes, place},
 };
 
+/// Longest wait for threads that are still at work after the log is closed.
+const EXECUTOR_END_WAIT: Duration = Duration::from_secs(1);
+
 pub(crate) fn run(command: Runtime, context: Context<'_>) -> Result<Exit, Failure> {
     match command {
         Runtime::Start(args) => start(&args, context),
@@ -35,7 +40,10 @@ fn start(args: &RuntimeStart, context: Context<'_>) -> Result<Exit, Failure> {
         .map_err(|error| Failure::of(Exit::Usage, "LOG_FILTER", &error).hint(error.hint()))?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|it| Failure::process(&it))?;
-    executor.block_on(serve(args, &config))
+    let served = executor.block_on(serve(args, &config));
+    // A tool that does not end must not keep a process that has closed its log.
+    executor.shutdown_timeout(EXECUTOR_END_WAIT);
+    served
 }
 
 async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
@@ -127,6 +135,12 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
                 collector_settings(&Asked { endpoint, ..Asked::default() }, context)?
             }
         },
+        limits: Limits {
+            calls: args.max_calls,
+            connections: args.max_connections,
+            ..Limits::STANDARD
+        },
+        hosts: args.allowed_hosts.clone(),
     })
 }
 

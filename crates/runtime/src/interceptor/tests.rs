@@ -6,14 +6,23 @@ use std::{
     },
 };
 
-use policy::{DenyCode, Evaluator};
+use jiff::Timestamp;
+use policy::{Decision, DenyCode, Evaluator};
 use serde_json::json;
 use tokio::sync::Notify;
 use vfs::{CrashPolicy, Fault, FaultPlan, MemVfs, Op, read_whole};
+use wal_format::{Decoded, Frame};
 use wal_recovery::{Durability, Log, Opening, Overrides, recover};
 
 use super::*;
-use crate::{PolicyFrom, tools::ToolFuture};
+mod bounds;
+mod crashes;
+mod faults;
+
+use crate::{
+    PolicyFrom,
+    tools::{Tool, ToolCall, ToolError, ToolErrorCode, ToolFuture},
+};
 
 /// Answers what it was told to.
 #[derive(Debug)]
@@ -40,6 +49,14 @@ enum Act {
     Fail,
     Panic,
     Hang,
+    /// Does not come back from its first step until it is released.
+    Block,
+    /// Says that the parameters are wrong.
+    BadParams,
+    /// Says that the endpoint is not allowed.
+    NotAllowed,
+    /// Returns more than anybody wants.
+    TooMuch,
     /// Power is lost right when the effect would happen.
     PowerLoss,
 }
@@ -63,6 +80,11 @@ impl Tool for Probe {
         json!({})
     }
 
+    fn meets(&self, obligation: &Value) -> bool {
+        assert_ne!(obligation, "panic", "a bug in the tool");
+        false
+    }
+
     fn run<'a>(&'a self, _call: &'a ToolCall) -> ToolFuture<'a> {
         self.reached.fetch_add(1, Ordering::SeqCst);
         self.at_work.notify_one();
@@ -71,6 +93,13 @@ impl Tool for Probe {
                 Act::Succeed => Ok(json!("done")),
                 Act::Fail => Err(ToolError::new(ToolErrorCode::Failed, "it did not work")),
                 Act::Panic => panic!("a bug in the tool"),
+                Act::BadParams => Err(ToolError::new(ToolErrorCode::BadParams, "no")),
+                Act::NotAllowed => Err(ToolError::new(ToolErrorCode::EndpointNotAllowed, "no")),
+                Act::TooMuch => Ok(json!("x".repeat(Limits::STANDARD.output_bytes))),
+                Act::Block => {
+                    let released = self.log_then.lock().unwrap();
+                    Ok(json!(released.as_str()))
+                }
                 Act::Hang => std::future::pending().await,
                 Act::PowerLoss => {
                     self.vfs.power_loss(CrashPolicy::LoseAll);
@@ -88,26 +117,73 @@ struct World {
     interceptor: Arc<Interceptor>,
 }
 
-fn world(decision: Decision, act: Act) -> World {
-    let vfs = MemVfs::default();
-    let opening = Opening {
+/// What a world is made of.
+struct Plan {
+    evaluator: Arc<dyn Evaluator>,
+    act: Act,
+    limits: Limits,
+    operator: String,
+    queue_bytes: usize,
+    clock: fn() -> Timestamp,
+}
+
+impl Plan {
+    fn new(decision: Decision, act: Act) -> Self {
+        Self {
+            evaluator: Arc::new(Says(decision)),
+            act,
+            limits: Limits::STANDARD,
+            operator: "op".to_owned(),
+            queue_bytes: wal_recovery::Limits::STANDARD.queue_bytes,
+            clock: Timestamp::now,
+        }
+    }
+
+    fn make(self) -> World {
+        let vfs = MemVfs::default();
+        let writer = recover(&vfs, &opening(1)).unwrap().writer;
+        let limits = wal_recovery::Limits {
+            queue_bytes: self.queue_bytes,
+            ..wal_recovery::Limits::STANDARD
+        };
+        let log = Log::with_limits(writer, limits).unwrap();
+        let journal = Journal::with_clock(log, self.clock);
+        let probe = Probe {
+            act: self.act,
+            vfs: vfs.clone(),
+            reached: Arc::default(),
+            at_work: Arc::default(),
+            log_then: Arc::default(),
+        };
+        // Only the tool that never ends is meant to reach its deadline.
+        let hangs = matches!(self.act, Act::Hang | Act::Block);
+        let config = Config {
+            operator: Some(self.operator),
+            limits: self.limits,
+            tool_timeout: Duration::from_millis(if hangs { 50 } else { 60_000 }),
+            ..config()
+        };
+        let policy = PolicyInForce::fixed(self.evaluator);
+        let tools = Tools::default().with(probe.clone());
+        let interceptor = Arc::new(Interceptor::new(journal, policy, tools, &config));
+        World { vfs, probe, interceptor }
+    }
+}
+
+fn opening(random: u8) -> Opening {
+    Opening {
         dir: "/wal".into(),
         node: "n".to_owned(),
-        random: [1; 16],
+        random: [random; 16],
         now: Timestamp::now(),
         overrides: Overrides::default(),
         durability: Durability::Chained,
         holder: String::new(),
-    };
-    let journal = Journal::new(Log::start(recover(&vfs, &opening).unwrap().writer).unwrap());
-    let probe = Probe {
-        act,
-        vfs: vfs.clone(),
-        reached: Arc::default(),
-        at_work: Arc::default(),
-        log_then: Arc::default(),
-    };
-    let config = Config {
+    }
+}
+
+fn config() -> Config {
+    Config {
         wal_dir: "/wal".into(),
         policy: PolicyFrom::Slots("/policy".into()),
         node: "n".to_owned(),
@@ -117,17 +193,18 @@ fn world(decision: Decision, act: Act) -> World {
         durability: Durability::Chained,
         redact_params: false,
         max_body: Config::MAX_BODY,
-        // Only the tool that never ends is meant to reach its deadline.
-        tool_timeout: Duration::from_millis(if act == Act::Hang { 50 } else { 60_000 }),
+        tool_timeout: Config::TOOL_TIMEOUT,
         wal_max_bytes: Config::WAL_MAX_BYTES,
         archive_keep: wal_recovery::archive::Keep::default(),
         collector: None,
         releases: None,
-    };
-    let policy = PolicyInForce::fixed(Arc::new(Says(decision)));
-    let tools = Tools::default().with(probe.clone());
-    let interceptor = Arc::new(Interceptor::new(journal, policy, tools, &config));
-    World { vfs, probe, interceptor }
+        limits: Limits::STANDARD,
+        hosts: Vec::new(),
+    }
+}
+
+fn world(decision: Decision, act: Act) -> World {
+    Plan::new(decision, act).make()
 }
 
 fn allow() -> Decision {
@@ -146,6 +223,21 @@ fn call_of(kind: &str) -> Call {
 fn log(vfs: &MemVfs) -> String {
     let bytes = read_whole(vfs, Path::new("/wal/telemetry.wal"), u64::MAX).unwrap();
     String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+/// The events in the bytes of the log, synced or not.
+fn events(vfs: &MemVfs) -> Vec<Value> {
+    let bytes = read_whole(vfs, Path::new("/wal/telemetry.wal"), u64::MAX).unwrap().unwrap();
+    events_in(&bytes)
+}
+
+fn events_in(bytes: &[u8]) -> Vec<Value> {
+    let (mut rest, mut found) = (bytes, Vec::new());
+    while let Ok(Decoded::Whole(frame, more)) = Frame::decode(rest) {
+        found.push(serde_json::from_slice::<Value>(frame.payload()).unwrap()["event"].take());
+        rest = more;
+    }
+    found
 }
 
 fn count(vfs: &MemVfs, text: &str) -> usize {
@@ -272,7 +364,7 @@ async fn a_caller_that_goes_away_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_call_too_many_is_refused() {
     let world = world(allow(), Act::Succeed);
-    let all = u32::try_from(Config::CALLS_MAX).unwrap();
+    let all = u32::try_from(Limits::STANDARD.calls).unwrap();
     let permits = world.interceptor.permits.acquire_many(all).await.unwrap();
     let answer = world.call().await;
     assert_eq!((answer.status, answer.body.code.as_deref()), (503, Some("OVERLOADED")));

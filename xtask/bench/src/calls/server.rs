@@ -13,7 +13,6 @@ use policy::{Recipe, RuntimeRequirement, build};
 use runtime::{Config, Echo, PolicyFrom, Runtime, Tools};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot};
-use wal_recovery::{Durability, Overrides, archive::Keep};
 
 use super::SERVER;
 use crate::{plain::Plain, space::Kind};
@@ -160,21 +159,5 @@ fn config(dir: &Path) -> Result<Config> {
         created_at: jiff::Timestamp::UNIX_EPOCH,
     };
     let evaluator = build(&files, &recipe)?.bundle.evaluator()?;
-    Ok(Config {
-        wal_dir: dir.to_owned(),
-        policy: PolicyFrom::Fixed(Arc::new(evaluator)),
-        node: "bench".to_owned(),
-        operator: None,
-        strict: false,
-        overrides: Overrides::default(),
-        durability: Durability::Chained,
-        redact_params: false,
-        max_body: Config::MAX_BODY,
-        tool_timeout: Config::TOOL_TIMEOUT,
-        // Nothing is delivered, so nothing is archived.
-        wal_max_bytes: Config::WAL_MAX_BYTES,
-        archive_keep: Keep::default(),
-        releases: None,
-        collector: None,
-    })
+    Ok(Config::new(dir, PolicyFrom::Fixed(Arc::new(evaluator)), "bench"))
 }
