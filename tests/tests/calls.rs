@@ -251,4 +251,9 @@ fn what_is_on_record_about_a_call_can_be_asked_for() {
     let events = events(&stack);
     let named = |name: &str| events.iter().filter(|it| it["attrs"]["event"] == name).count();
     assert_eq!((named("policy.bundle.rejected"), named("calls.refused")), (1, 1));
+    let list = |dir: &str| autonomy(&["tool", "open-intents", "--wal-dir", dir]).unwrap();
+    let listed = list(stack.wal_dir().to_str().unwrap());
+    assert_eq!((listed.code(), listed.stdout.as_str()), (Some(0), "open intents: 0\n"));
+    let none = list("/nonexistent");
+    assert_eq!(none.code(), Some(5), "{none:?}");
 }
