@@ -188,33 +188,33 @@ fn a_runtime_that_is_told_to_end_finishes_the_call_in_work() {
     }
 }
 
+/// GETs a path, as the named host if there is one.
+fn get(client: &Client, stack: &Stack, path: &str, host: Option<&str>) -> (u16, String) {
+    let mut request = client.http().get(format!("{}{path}", stack.runtime_url()));
+    if let Some(host) = host {
+        request = request.header("host", host);
+    }
+    client.block_on(async {
+        let sent = request.send().await.unwrap();
+        (sent.status().as_u16(), sent.text().await.unwrap())
+    })
+}
+
 #[test]
 fn what_is_on_record_about_a_call_can_be_asked_for() {
     let (_dir, stack, client) = stack();
     stack.load_demo_policy().unwrap();
     let runtime = stack.runtime(&RuntimeOptions::default()).unwrap();
-    let get = |path: &str, header: Option<(&str, &str)>| {
-        let mut request = client.http().get(format!("{}{path}", stack.runtime_url()));
-        if let Some((name, value)) = header {
-            request = request.header(name, value);
-        }
-        client.block_on(async {
-            let sent = request.send().await.unwrap();
-            (sent.status().as_u16(), sent.text().await.unwrap())
-        })
-    };
-    let call = |body: Value| {
-        let url = format!("{}/v1/tool", stack.runtime_url());
-        let (_, text) = client.post(&url, body.to_string()).unwrap();
-        serde_json::from_str::<Value>(&text).unwrap()
-    };
+    let get = |path: &str| get(&client, &stack, path, None);
     for (body, entries) in [
         (json!({ "kind": "tool.echo", "params": { "message": "x" } }), 2),
         (json!({ "kind": "tool.shell" }), 1),
     ] {
-        let answer = call(body);
+        let url = format!("{}/v1/tool", stack.runtime_url());
+        let answer = client.post(&url, body.to_string()).unwrap().1;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
         let id = answer["audit_id"].as_str().unwrap();
-        let (status, text) = get(&format!("/v1/decisions/{id}"), None);
+        let (status, text) = get(&format!("/v1/decisions/{id}"));
         let records: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, records["entries"].as_array().unwrap().len()), (200, entries));
         assert_eq!(records["entries"][0]["seq"], answer["seq"]);
@@ -224,25 +224,40 @@ fn what_is_on_record_about_a_call_can_be_asked_for() {
         ("x", 400, "BAD_AUDIT_ID"),
         ("5e0c6fd8-8a94-4f3c-9d0d-0a9ad2d0a6a1", 404, "CALL_NOT_FOUND"),
     ] {
-        let (got, text) = get(&format!("/v1/decisions/{id}"), None);
+        let (got, text) = get(&format!("/v1/decisions/{id}"));
         assert_eq!(got, status, "{text}");
         assert!(text.contains(code), "{text}");
     }
-    let (status, text) = get("/v1/status", Some(("host", "evil.example")));
-    assert_eq!(status, 403, "{text}");
-    assert!(text.contains("HOST_REFUSED"), "{text}");
-    let (_, text) = get("/metrics", None);
+    let (_, text) = get("/metrics");
     for line in [
         r#"autonomy_calls_total{decision="allow",code="",kind="tool.echo"} 1"#,
         r#"autonomy_calls_total{decision="deny",code="policy_denied",kind="other"} 1"#,
         r#"autonomy_call_outcomes_total{outcome="ok",code="",kind="tool.echo"} 1"#,
-        r#"autonomy_calls_unrecorded_total{code="HOST_REFUSED"} 1"#,
         "autonomy_eval_seconds_count 2",
         "autonomy_persist_seconds_count 3",
         "autonomy_tool_seconds_count 1",
     ] {
         assert!(text.lines().any(|it| it == line), "{line}\n{text}");
     }
+    runtime.stop().unwrap();
+    let list = |dir: &str| autonomy(&["tool", "open-intents", "--wal-dir", dir]).unwrap();
+    let listed = list(stack.wal_dir().to_str().unwrap());
+    assert_eq!((listed.code(), listed.stdout.as_str()), (Some(0), "open intents: 0\n"));
+    let none = list("/nonexistent");
+    assert_eq!(none.code(), Some(5), "{none:?}");
+}
+
+#[test]
+fn what_is_refused_before_and_beside_the_policy_is_on_record() {
+    let (_dir, stack, client) = stack();
+    stack.load_demo_policy().unwrap();
+    let runtime = stack.runtime(&RuntimeOptions::default()).unwrap();
+    let (status, text) = get(&client, &stack, "/v1/status", Some("evil.example"));
+    assert_eq!(status, 403, "{text}");
+    assert!(text.contains("HOST_REFUSED"), "{text}");
+    let (_, text) = get(&client, &stack, "/metrics", None);
+    let line = r#"autonomy_calls_unrecorded_total{code="HOST_REFUSED"} 1"#;
+    assert!(text.lines().any(|it| it == line), "{text}");
     // A slot that is no policy: what was in force stays, and the log says why.
     fs::write(stack.policy_dir().join("current").join("meta.json"), "{").unwrap();
     let reload = format!("{}/v1/policy/reload", stack.runtime_url());
@@ -251,9 +266,4 @@ fn what_is_on_record_about_a_call_can_be_asked_for() {
     let events = events(&stack);
     let named = |name: &str| events.iter().filter(|it| it["attrs"]["event"] == name).count();
     assert_eq!((named("policy.bundle.rejected"), named("calls.refused")), (1, 1));
-    let list = |dir: &str| autonomy(&["tool", "open-intents", "--wal-dir", dir]).unwrap();
-    let listed = list(stack.wal_dir().to_str().unwrap());
-    assert_eq!((listed.code(), listed.stdout.as_str()), (Some(0), "open intents: 0\n"));
-    let none = list("/nonexistent");
-    assert_eq!(none.code(), Some(5), "{none:?}");
 }
