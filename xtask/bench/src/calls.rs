@@ -4,6 +4,7 @@
 //! |----------|---------------------------------------------------------------------------------|
 //! | `server` | a process that serves: the runtime, or axum with a plain durable append, or bare |
 //! | `load`   | connections, each of which calls again when it is answered                      |
+//! | `split`  | where the time of a call goes, as the runtime has measured it                   |
 
 use std::path::Path;
 
@@ -20,9 +21,11 @@ use crate::{
 
 mod load;
 mod server;
+mod split;
 
 pub(crate) use server::serve;
 use server::{Server, Serves};
+use split::Part;
 
 /// Name of the benchmark; those of its cases begin with it.
 pub(crate) const BENCH: &str = "runtime";
@@ -36,6 +39,9 @@ const CONNECTIONS: [(usize, &str); 4] = [
     (64, name::CALLS_64),
     (256, "runtime, 256 connections"),
 ];
+
+/// Connections that are open and say nothing.
+const IDLE: usize = 10_000;
 
 /// What is called, and what has to come back.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +69,56 @@ pub(crate) fn cases() -> Vec<Case> {
             other("axum, no log", Role::Aside, Serves::Bare, connections),
         ]),
     };
-    CONNECTIONS.map(case).into()
+    let mut cases: Vec<Case> = CONNECTIONS.map(case).into();
+    cases.push(Case {
+        name: "runtime, where the time of an allowed call goes, 64 connections".to_owned(),
+        unit: "µs, mean",
+        contestants: vec![
+            part("decide", Part::Decide),
+            part("persist, each of two", Part::Persist),
+            part("tool", Part::Tool),
+            Contestant::new("whole, as its caller sees it", Role::Ours, |dir, window| {
+                let sample = measured(Serves::Runtime, dir, window, (64, ECHO))?;
+                // Each connection has one call at a time.
+                Ok(figure(64.0 / sample.rate * 1e6, sample.calls))
+            }),
+        ],
+    });
+    cases.push(Case {
+        name: format!("runtime, memory with {IDLE} open connections"),
+        unit: "MiB",
+        contestants: vec![
+            idle("runtime", Role::Ours, Serves::Runtime),
+            idle("axum, no log", Role::Aside, Serves::Bare),
+        ],
+    });
+    cases
+}
+
+/// A figure that is no rate, in the column of the rates.
+fn figure(value: f64, calls: u64) -> Sample {
+    Sample { p50_us: f64::NAN, p99_us: f64::NAN, rate: value, calls }
+}
+
+fn part(name: &'static str, part: Part) -> Contestant {
+    Contestant::new(name, Role::Ours, move |dir, window| {
+        let server = Server::start(Serves::Runtime, dir)?;
+        let sample = load::run(server.port(), 64, ECHO, window)?;
+        let mean = split::mean_us(server.port(), part)?;
+        server.stop()?;
+        Ok(figure(mean, sample.calls))
+    })
+}
+
+/// What the memory of a server has grown by when so many connections have called once and stay open.
+fn idle(name: &'static str, role: Role, serves: Serves) -> Contestant {
+    Contestant::new(name, role, move |dir, _| {
+        let server = Server::start(serves, dir)?;
+        let before = server.memory_mib()?;
+        let grown = load::idle(server.port(), IDLE, DENY, || Ok(server.memory_mib()? - before))?;
+        server.stop()?;
+        Ok(figure(grown, IDLE as u64))
+    })
 }
 
 fn runtime(name: &'static str, connections: usize, call: Call) -> Contestant {

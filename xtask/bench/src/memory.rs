@@ -67,7 +67,12 @@ pub(crate) fn measure(what: &str, dir: &Path) -> Result<()> {
 
 /// A figure of this process. `VmHWM` is the peak of `VmRSS`.
 pub(crate) fn status_kib(key: &str) -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
+    status_kib_of("self", key)
+}
+
+/// A figure of a process.
+pub(crate) fn status_kib_of(process: &str, key: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let value = status.lines().find_map(|line| line.strip_prefix(key));
     let value = value.and_then(|it| it.trim().strip_suffix(" kB")).context("a figure in kB")?;
     Ok(value.parse()?)

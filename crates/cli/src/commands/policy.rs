@@ -7,6 +7,7 @@
 //! | others    | the command of their name                          |
 
 use std::{
+    fs,
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -72,9 +73,10 @@ struct BuildResult {
 }
 
 fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failure> {
-    if !args.input.is_dir() {
-        let error = io::ErrorKind::NotADirectory.into();
-        return Err(Failure::file("read", &args.input, &error).hint("--in is a directory"));
+    let at =
+        |error: io::Error| Failure::file("read", &args.input, &error).hint("--in is a directory");
+    if !fs::metadata(&args.input).map_err(at)?.is_dir() {
+        return Err(at(io::ErrorKind::NotADirectory.into()));
     }
     let mut found = Found::read(std::slice::from_ref(&args.input))?;
     let tests_left_out = found.without_tests();

@@ -35,13 +35,38 @@ pub(crate) fn run(port: u16, connections: usize, call: Call, window: Window) -> 
     Recorder::sum(recorders)
 }
 
-async fn one(port: u16, call: Call, begin: Instant, window: Window) -> Result<Recorder> {
-    let Call { body, status, .. } = call;
-    let request = format!(
+/// Opens connections, calls once on each, and lets `look` look while they are open.
+pub(crate) fn idle<T>(
+    port: u16,
+    connections: usize,
+    call: Call,
+    look: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut open, mut buffer) = (Vec::with_capacity(connections), vec![0; ANSWER_LEN_MAX]);
+        for _ in 0..connections {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+            stream.write_all(request(port, call.body).as_bytes()).await?;
+            let found = answer(&mut stream, &mut buffer).await?;
+            ensure!(found == call.status, "answered {found}, not {}", call.status);
+            open.push(stream);
+        }
+        look()
+    })
+}
+
+fn request(port: u16, body: &str) -> String {
+    format!(
         "POST /v1/tool HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
-    );
+    )
+}
+
+async fn one(port: u16, call: Call, begin: Instant, window: Window) -> Result<Recorder> {
+    let Call { body, status, .. } = call;
+    let request = request(port, body);
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     let mut recorder = Recorder::new(begin, window);

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use axum::{Json, Router, body::Bytes, extract::State, http::StatusCode, routing::post};
 use policy::{Recipe, RuntimeRequirement, build};
-use runtime::{Config, Echo, PolicyFrom, Runtime, Tools};
+use runtime::{Config, Echo, Limits, PolicyFrom, Runtime, Tools};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -19,6 +19,9 @@ use crate::{plain::Plain, space::Kind};
 
 /// What a decision of ours has as a frame, about: the plain append writes as much.
 const RECORD_LEN: usize = 640;
+
+/// More than are ever opened.
+const CONNECTIONS_MAX: usize = 12_000;
 
 /// A small policy: one rule that allows, one that denies.
 const POLICY: &str = r#"package autonomy
@@ -71,6 +74,12 @@ impl Server {
 
     pub(crate) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Memory that it has now, in MiB.
+    pub(crate) fn memory_mib(&self) -> Result<f64> {
+        let kib = crate::memory::status_kib_of(&self.child.id().to_string(), "VmRSS:")?;
+        Ok(kib as f64 / 1024.0)
     }
 
     /// Ends it in peace.
@@ -159,5 +168,7 @@ fn config(dir: &Path) -> Result<Config> {
         created_at: jiff::Timestamp::UNIX_EPOCH,
     };
     let evaluator = build(&files, &recipe)?.bundle.evaluator()?;
-    Ok(Config::new(dir, PolicyFrom::Fixed(Arc::new(evaluator)), "bench"))
+    let limits = Limits { connections: CONNECTIONS_MAX, ..Limits::STANDARD };
+    let policy = PolicyFrom::Fixed(Arc::new(evaluator));
+    Ok(Config { limits, ..Config::new(dir, policy, "bench") })
 }
