@@ -108,7 +108,7 @@ pub const ALL: &[Var] = &[
     },
     Var {
         name: SIM_MAX_TICKS,
-        doc: "Steps after which the robot of `autonomy demo gazebo` ends; 20 when not set.",
+        doc: "Steps after which the robot of `autonomy demo gazebo` ends; 20 when not set. The first denied call comes at the fifth.",
     },
     Var {
         name: WAL_LEGACY_UPGRADE,

@@ -32,7 +32,11 @@ impl Target {
         // A link is followed, so that it stays one.
         let path = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
         refuse_log_dir(&path)?;
-        let direct = fs::metadata(&path).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        if path.is_dir() {
+            let error = io::ErrorKind::IsADirectory.into();
+            return Err(Failure::file("write", out, &error).hint("--out is a file"));
+        }
+        let direct = fs::metadata(&path).is_ok_and(|it| !it.is_file());
         if direct {
             let file = OpenOptions::new().write(true).open(&path);
             let file = file.map_err(|error| Failure::file("open", out, &error))?;

@@ -38,9 +38,9 @@ pub use evaluator::{DenyAll, Evaluator};
 pub use findings::{Finding, Severity, findings};
 pub use rego::{
     BUILTINS, EVALUATION_DEPTH_MAX, EVALUATION_TIME_MAX, EXPONENT_MAX, FileCoverage, HOST_BITS_MAX,
-    ModuleError, NESTING_MAX, OBLIGATIONS_LEN_MAX, Outcome, PARSE_VISITS_MAX, Place, RANGE_LEN_MAX,
-    REQUEST_DEPTH_MAX, REQUEST_LEN_MAX, RESULT_LEN_MAX, RegoEvaluator, SHIFT_MAX, STACK_LEFT_MIN,
-    STATEMENTS_MAX, Suite, TEST_FILE, Test, WIDTH_MAX,
+    ModuleError, NESTING_MAX, NUMBER_LEN_MAX, OBLIGATIONS_LEN_MAX, Outcome, PAIRS_MAX,
+    PARSE_VISITS_MAX, Place, RANGE_LEN_MAX, REQUEST_DEPTH_MAX, REQUEST_LEN_MAX, RESULT_LEN_MAX,
+    RegoEvaluator, SHIFT_MAX, STACK_LEFT_MIN, STATEMENTS_MAX, Suite, TEST_FILE, Test, WIDTH_MAX,
 };
 pub use request::{Context, Request};
 pub use slots::{

@@ -71,3 +71,41 @@ fn a_pattern_of_three_thousand_letters_is_compiled_and_a_far_longer_one_is_an_er
     // However short the text of it is.
     assert_eq!(with("((a{100}){100}){100}".to_owned()), "evaluation_error");
 }
+
+/// What an agent chooses must not cost more than the engine's clock can see.
+#[test]
+fn numbers_and_comparisons_that_an_agent_chooses_are_bounded() {
+    #[track_caller]
+    fn edge(rule: &str, largest: usize, params: impl Fn(usize) -> serde_json::Value) {
+        let answer = |len| ask(rule, &request("tool.echo", &params(len)));
+        assert_eq!(answer(largest), "allow", "{rule}");
+        assert_eq!(answer(largest + 1), "evaluation_error", "{rule}");
+    }
+    let number = |len: usize| json!({ "x": format!("{}K", "9".repeat(len - 1)) });
+    edge("allow if units.parse_bytes(input.params.x) > 1", 1024, number);
+    edge("allow if units.parse(input.params.x) > 1", 1024, number);
+    let texts = |len: usize| json!({ "a": "a".repeat(len), "b": "a".repeat(len) });
+    for rule in
+        ["trim(p.a, p.b) == \"\"", "trim_left(p.a, p.b) == \"\"", "trim_right(p.a, p.b) == \"\""]
+    {
+        let rule = rule.replace("p.", "input.params.");
+        edge(&format!("allow if {rule}"), 3162, texts);
+    }
+    edge("allow if strings.count(input.params.a, input.params.b) == 1", 3162, texts);
+    let lists = |len: usize| json!({ "a": vec![1; len], "b": vec![1; len] });
+    edge("allow if object.subset(input.params.a, input.params.b)", 3162, lists);
+}
+
+#[test]
+fn an_answer_that_comes_after_the_time_limit_is_no_allow() {
+    // One comparison of lists that share their parts: quickly made, and nobody looks at the clock in it.
+    let list = |name: &str| {
+        format!(
+            "{name}0 := [x | some x in numbers.range(1, 1000)]\n\
+             {name}1 := [{name}0 | some _ in numbers.range(1, 1000)]\n\
+             {name}2 := [{name}1 | some _ in numbers.range(1, 300)]\n"
+        )
+    };
+    let rules = format!("{}{}allow if a2 == b2", list("a"), list("b"));
+    assert_eq!(ask(&rules, &request("tool.echo", &json!({}))), "evaluation_timeout");
+}

@@ -3,8 +3,10 @@
 //! * **Z1** Nesting is bounded, so that whatever is recorded can be read back by every consumer.
 //! * **Z2** No key is one of the names by which the JSON library marks its own types. In a body such
 //!   a key would be obeyed: a text would be parsed again as JSON, out of sight of every limit.
+//! * **Z3** No object has a key twice: readers differ about which of the two counts, and what is decided must be
+//!   what is done.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
@@ -13,7 +15,7 @@ pub(crate) const DEPTH_MAX: usize = 64;
 /// Beginning of the names that the JSON library keeps for itself.
 const PRIVATE: &str = "$serde_json::private::";
 
-/// Checks the shape of a JSON text (Z1, Z2).
+/// Checks the shape of a JSON text (Z1, Z2, Z3).
 ///
 /// # Errors
 ///
@@ -89,10 +91,17 @@ impl<'de> Visitor<'de> for Shape {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let inner = self.inner()?;
+        let mut seen = HashSet::new();
         while let Some(key) = members.next_key::<Cow<'de, str>>()? {
             if key.starts_with(PRIVATE) {
                 return Err(A::Error::custom(format_args!("key `{key}` is reserved")));
             }
+            if seen.contains(&key) {
+                return Err(A::Error::custom(format_args!(
+                    "key `{key}` stands twice in an object"
+                )));
+            }
+            seen.insert(key);
             members.next_value_seed(inner)?;
         }
         Ok(())
@@ -124,6 +133,14 @@ mod tests {
     fn a_key_of_the_library_is_refused_however_it_is_written() {
         refused(r#"{"a":{"$serde_json::private::RawValue":"{}"}}"#, "reserved");
         refused(r#"{"a":[{"\u0024serde_json::private::Number":"1e9"}]}"#, "reserved");
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_however_deep_and_however_it_is_written() {
+        refused(r#"{"a":1,"a":1}"#, "twice");
+        refused(r#"{"params":{"x":1,"y":{},"x":2}}"#, "key `x` stands twice");
+        refused(r#"{"a":[{"k":1,"\u006b":2}]}"#, "twice");
+        assert!(check(br#"{"a":{"k":1},"b":{"k":1},"k":[{"k":1},{"k":1}]}"#).is_ok());
     }
 
     #[test]

@@ -42,8 +42,9 @@ impl Hosts {
             Named::Nothing => Ok(()),
             Named::Host(host) if self.knows(&host) => Ok(()),
             Named::Host(host) => {
-                let reason =
-                    format!("the request is for `{host}`, which is no name of this runtime");
+                let reason = format!(
+                    "the request is for `{host}`, which is no name of this runtime (--allowed-hosts)"
+                );
                 Err((CallCode::HostRefused, reason))
             }
             Named::Unreadable => {
@@ -72,6 +73,8 @@ fn named(headers: &HeaderMap, uri: &Uri) -> Named {
         (None, _, None) => Named::Nothing,
         // What the request line says counts more than the header.
         (_, _, Some(authority)) => Named::Host(authority.host().to_owned()),
+        // A name and a password have no place in a host, and who sends them hides what is behind.
+        (Some(host), None, None) if host.as_bytes().contains(&b'@') => Named::Unreadable,
         (Some(host), None, None) => match Authority::try_from(host.as_bytes()) {
             Ok(authority) => Named::Host(authority.host().to_owned()),
             Err(_) => Named::Unreadable,
@@ -105,6 +108,7 @@ mod tests {
             ("LOCALHOST.:80", None),
             ("robot.local:7777", None),
             ("evil.example", Some("HOST_REFUSED")),
+            ("evil.example:80@127.0.0.1", Some("HOST_REFUSED")),
             ("127.0.0.1.evil.example:7777", Some("HOST_REFUSED")),
             ("localhost.evil.example", Some("HOST_REFUSED")),
             ("robot.local.evil.example", Some("HOST_REFUSED")),

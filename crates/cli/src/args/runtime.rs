@@ -52,7 +52,7 @@ pub(crate) struct RuntimeStart {
     #[arg(long, default_value = "1024", value_name = "COUNT", value_parser = at_once)]
     pub(crate) max_connections: usize,
     /// Names by which agents may call this runtime, comma-separated; localhost and addresses always may.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = host_name)]
     pub(crate) allowed_hosts: Vec<String>,
     /// Leaves the parameters of calls out of the log; their digest stays.
     #[arg(long)]
@@ -95,6 +95,16 @@ const AT_ONCE_MAX: usize = 65_536;
 fn at_once(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|it| (1..=AT_ONCE_MAX).contains(it));
     count.ok_or_else(|| format!("`{text}` is not a number from 1 to {AT_ONCE_MAX}"))
+}
+
+/// A host name as requests name it, without a port.
+fn host_name(text: &str) -> Result<String, String> {
+    let fits = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '.' | '_');
+    if !text.is_empty() && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not a host name (robot-7.local; no port, no path)"))
+    }
 }
 
 /// When the safe point is synced.

@@ -9,7 +9,8 @@
 //! | `numbers.range`, `…range_step`     | [`RANGE_LEN_MAX`] numbers                                |
 //! | `net.cidr_expand`                  | [`HOST_BITS_MAX`] bits of host                           |
 //! | `bits.lsh`                         | [`SHIFT_MAX`] bits                                       |
-//! | `units.parse`, `…parse_bytes`      | [`EXPONENT_MAX`]                                         |
+//! | `units.parse`, `…parse_bytes`      | [`EXPONENT_MAX`], [`NUMBER_LEN_MAX`] bytes               |
+//! | `trim`, `trim_left`, `trim_right`, `strings.count`, `object.subset` of lists | [`PAIRS_MAX`] pairs to compare |
 //! | `sprintf`                          | a width or precision of [`WIDTH_MAX`]                    |
 //! | `concat`, `replace`, `regex.replace`, `strings.replace_n` | [`RESULT_LEN_MAX`] bytes          |
 //! | `to_number`                        | a text that is no plain JSON number                      |
@@ -44,6 +45,11 @@ pub const WIDTH_MAX: u64 = 1000;
 /// Longest text that joining or replacing may make, in bytes.
 pub const RESULT_LEN_MAX: usize = 8 << 20;
 
+/// Longest text that becomes a number, in bytes.
+pub const NUMBER_LEN_MAX: usize = 1024;
+/// Most pairs, one of each argument, that may have to be compared.
+pub const PAIRS_MAX: usize = 10_000_000;
+
 /// A call that would go too far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Excess {
@@ -59,6 +65,10 @@ pub(super) enum Excess {
     Width,
     #[error("a result of more than {RESULT_LEN_MAX} bytes")]
     Length,
+    #[error("a number of more than {NUMBER_LEN_MAX} bytes")]
+    Number,
+    #[error("more than {PAIRS_MAX} pairs to compare")]
+    Pairs,
     #[error("not a JSON number")]
     NoNumber,
     #[error("not JSON, or JSON that nests too deep")]
@@ -76,7 +86,7 @@ enum Step {
     Done(Value),
 }
 
-const RULES: [(&str, Rule); 14] = [
+const RULES: [(&str, Rule); 19] = [
     ("bits.lsh", shift),
     ("concat", concat),
     ("json.is_valid", json_is_valid),
@@ -84,11 +94,16 @@ const RULES: [(&str, Rule); 14] = [
     ("net.cidr_expand", network),
     ("numbers.range", range),
     ("numbers.range_step", range_step),
+    ("object.subset", subset),
     ("regex.replace", regex_replace),
     ("replace", replace),
     ("sprintf", width),
+    ("strings.count", text_pairs),
     ("strings.replace_n", replace_n),
     ("to_number", number),
+    ("trim", text_pairs),
+    ("trim_left", text_pairs),
+    ("trim_right", text_pairs),
     ("units.parse", exponent),
     ("units.parse_bytes", exponent),
 ];
@@ -170,6 +185,9 @@ fn exponent(args: &[Value]) -> Result<Step, Excess> {
     let [Value::String(text)] = args else {
         return Ok(Step::Engine);
     };
+    if text.len() > NUMBER_LEN_MAX {
+        return Err(Excess::Number);
+    }
     // `1E` is an exa, `1e9` has an exponent: only digits after the letter make one.
     for (_, after) in text.match_indices(['e', 'E']).map(|(at, it)| text.split_at(at + it.len())) {
         let digits = after.trim_start_matches(['+', '-']);
@@ -183,6 +201,27 @@ fn exponent(args: &[Value]) -> Result<Step, Excess> {
         }
     }
     Ok(Step::Engine)
+}
+
+/// Each character of the one text may be compared with each of the other.
+fn text_pairs(args: &[Value]) -> Result<Step, Excess> {
+    match args {
+        [Value::String(one), Value::String(other)] => pairs(one.len(), other.len()),
+        _ => Ok(Step::Engine),
+    }
+}
+
+/// A list is looked for in another one at every place of it.
+fn subset(args: &[Value]) -> Result<Step, Excess> {
+    match args {
+        [Value::Array(one), Value::Array(other)] => pairs(one.len(), other.len()),
+        _ => Ok(Step::Engine),
+    }
+}
+
+fn pairs(one: usize, other: usize) -> Result<Step, Excess> {
+    let all = one.saturating_mul(other);
+    if all > PAIRS_MAX { Err(Excess::Pairs) } else { Ok(Step::Engine) }
 }
 
 fn width(args: &[Value]) -> Result<Step, Excess> {

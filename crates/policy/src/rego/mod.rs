@@ -39,7 +39,8 @@ mod vet;
 mod walk;
 
 pub use bounds::{
-    EXPONENT_MAX, HOST_BITS_MAX, RANGE_LEN_MAX, RESULT_LEN_MAX, SHIFT_MAX, WIDTH_MAX,
+    EXPONENT_MAX, HOST_BITS_MAX, NUMBER_LEN_MAX, PAIRS_MAX, RANGE_LEN_MAX, RESULT_LEN_MAX,
+    SHIFT_MAX, WIDTH_MAX,
 };
 pub use builtins::BUILTINS;
 pub(crate) use compile::SourceModule;

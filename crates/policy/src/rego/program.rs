@@ -22,7 +22,7 @@ use std::{
     fmt,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use regorus::{Engine, LimitError, Value, utils::limits::ExecutionTimerConfig};
@@ -156,13 +156,19 @@ impl RegoEvaluator {
         let mut engine = pool.take();
         engine.set_input(input);
         let mut ask = |rule: &str| {
-            engine.eval_rule(rule.to_owned()).map_err(|error| {
+            let started = Instant::now();
+            let answer = engine.eval_rule(rule.to_owned()).map_err(|error| {
                 match (error.downcast_ref::<LimitError>(), error.to_string()) {
                     (Some(LimitError::TimeLimitExceeded { .. }), _) => Failure::TimeOver,
                     (_, text) if text.contains(TIME_IS_OVER) => Failure::TimeOver,
                     (_, text) => Failure::Error(Report::read(&text).to_string()),
                 }
-            })
+            })?;
+            // The engine looks at the clock between expressions and not inside one, nor at the end.
+            if started.elapsed() > EVALUATION_TIME_MAX {
+                return Err(Failure::TimeOver);
+            }
+            Ok(answer)
         };
         let decision = match self.decision {
             Some(rule) => verdict::read_decision(&ask(rule)?),

@@ -6,17 +6,33 @@
 //! * **E1** one worker never evaluates: at most all but one do at once. Whoever comes then is evaluated on a
 //!   thread beside the workers, of which so many work at once as there are workers. A policy that is fast
 //!   hardly ever leaves its worker, and pays nothing.
+//! * **E3** Nobody waits for a place longer than [`PLACE_WAIT`]: whoever does is denied. An evaluation that takes
+//!   longer than its time limit costs those behind it that much, and no more.
 //! * **E2** A panic of an evaluator, or of a tool that is asked about an obligation, is a deny like any other.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use api::tool::Verdict;
 use policy::{Allow, Decision, DenyCode, Evaluator};
 use serde_json::{Map, Value};
-use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Semaphore,
+    task::{spawn_blocking, yield_now},
+    time::{Instant, timeout},
+};
 
 use super::{CallCode, Interceptor, Judgement};
 use crate::{records::Call, tools::Tool};
+
+/// How often a task looks for a place on a worker, behind whatever else waits there, before it goes beside.
+const LOOKS: usize = 8;
+/// Longest wait for a place (E3).
+const PLACE_WAIT: Duration = Duration::from_secs(5);
 
 /// Who may evaluate at once (E1).
 #[derive(Debug)]
@@ -40,11 +56,15 @@ impl Places {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        if let Ok(_place) = self.on_workers.try_acquire() {
-            return Some(work());
+        for _ in 0..LOOKS {
+            if let Ok(_place) = self.on_workers.try_acquire() {
+                return Some(work());
+            }
+            // Most policies are faster than a change of threads: the place is free again soon.
+            yield_now().await;
         }
         // Never closed.
-        let _place = self.beside.acquire().await;
+        let _place = timeout(PLACE_WAIT, self.beside.acquire()).await.ok()?;
         spawn_blocking(work).await.ok()
     }
 }
@@ -65,9 +85,21 @@ impl Interceptor {
             agent_context: (!agent.is_empty()).then_some(agent),
         };
         let tool = self.tools.get(&call.kind).cloned();
+        let named = Arc::clone(&evaluator);
         let judged = self.places.work(move || weigh(&*evaluator, request, tool.as_deref())).await;
-        // The process ends: whoever waits for this hears of a deny.
-        judged.unwrap_or_else(|| broken(String::new(), String::new()))
+        // There was no place in time, or the process ends.
+        judged.unwrap_or_else(|| {
+            let (policy_ref, policy_digest) =
+                caught(|| (named.policy_ref().to_owned(), named.policy_digest().to_owned()))
+                    .unwrap_or_default();
+            let reason = "other evaluations take all the time there is".to_owned();
+            let code = DenyCode::EvaluationTimeout.as_str();
+            Judgement {
+                reason: Some(reason),
+                code: Some(code),
+                ..broken(policy_ref, policy_digest)
+            }
+        })
     }
 }
 

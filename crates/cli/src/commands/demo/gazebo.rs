@@ -9,6 +9,7 @@ use std::{
 
 use api::{env, exit::Exit, tool::Verdict};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     evidence::Record,
@@ -59,10 +60,15 @@ pub(super) async fn tell(args: &DemoGazebo, context: Context<'_>) -> Result<Exit
     say(&format!("autonomy demo gazebo: policy {policy}, seed {}, {ticks} ticks", args.seed))?;
     let mut agent =
         Agent { runtime: &runtime, world: &world, dice, heading: 0, counted: Counted::default() };
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| Failure::process(&error))?;
     for number in 1..=ticks {
         agent.tick(number).await?;
-        if !tick.is_zero() && number < ticks {
-            tokio::time::sleep(tick).await;
+        // Whoever has seen enough gets the verdict about what he has seen, and nothing is left behind.
+        tokio::select! {
+            () = tokio::time::sleep(tick), if !tick.is_zero() && number < ticks => {}
+            _ = interrupt.recv() => break,
+            else => {}
         }
     }
     let counted = agent.counted;

@@ -7,7 +7,11 @@
 //! | –       | –        | yes      | a new one below `$TMPDIR`   | stays      |
 //! | –       | –        | no       | a new one below `$TMPDIR`   | deleted    |
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use api::env;
 use tempfile::TempDir;
@@ -54,7 +58,10 @@ impl Place {
             return Ok(Self::Stays(dir.to_owned()));
         }
         let below = PathBuf::from(context.var(env::TMPDIR).unwrap_or_else(|| TMP.to_owned()));
-        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&below);
+        let mut making = tempfile::Builder::new();
+        // What agents send is nobody else's business.
+        making.prefix(PREFIX).permissions(Permissions::from_mode(0o700));
+        let made = making.tempdir_in(&below);
         let made = made.map_err(|error| {
             Failure::file("create a directory in", &below, &error).hint("pass --dir")
         })?;

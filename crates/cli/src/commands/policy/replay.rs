@@ -112,8 +112,11 @@ fn verdict(summary: &Summary) -> Result<Exit, Failure> {
     if summary.replayable == 0 {
         let all = summary.decisions;
         let message = format!("none of {all} recorded decisions could be made again");
-        return Err(Failure::new(Exit::NotFound, "NOTHING_REPLAYED", message)
-            .hint("see the reasons; --redact-params keeps out of the log what a replay needs"));
+        let hint = match all {
+            0 => "no decision was looked at: check --wal, --since and --seq",
+            _ => "see the reasons; --redact-params keeps out of the log what a replay needs",
+        };
+        return Err(Failure::new(Exit::NotFound, "NOTHING_REPLAYED", message).hint(hint));
     }
     let effective = Change::ALL.into_iter().filter(|it| it.is_effective());
     match effective.map(|it| summary.count(it)).sum::<u64>() {
