@@ -64,11 +64,12 @@ pub(super) async fn tell(args: &DemoGazebo, context: Context<'_>) -> Result<Exit
         signal(SignalKind::interrupt()).map_err(|error| Failure::process(&error))?;
     for number in 1..=ticks {
         agent.tick(number).await?;
+        let pause = if number < ticks { tick } else { Duration::ZERO };
         // Whoever has seen enough gets the verdict about what he has seen, and nothing is left behind.
         tokio::select! {
-            () = tokio::time::sleep(tick), if !tick.is_zero() && number < ticks => {}
+            biased;
             _ = interrupt.recv() => break,
-            else => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     let counted = agent.counted;
