@@ -99,6 +99,18 @@ impl Place {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_new_place_is_for_this_user_alone() {
+        let tmp = tempfile::tempdir().unwrap();
+        let lookup = |name: &str| (name == "TMPDIR").then(|| tmp.path().display().to_string());
+        for keep in [false, true] {
+            let asked = Asked { dir: None, keep };
+            let place = Place::apart(asked, Context::new(&lookup, false)).unwrap();
+            let mode = std::fs::metadata(place.dir()).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+        }
+    }
+
     /// Whether the place is temporary, and whether it is there at the end.
     fn chosen(tmp: &Path, dir: Option<&Path>, var: Option<&str>, keep: bool) -> (bool, bool) {
         let lookup = |name: &str| match name {
