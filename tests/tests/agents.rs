@@ -236,9 +236,12 @@ fn ctrl_c_at_a_terminal_reaches_the_command_once() {
     let counting = tmp.path().join("counting.sh");
     fs::write(&counting, COUNTING).unwrap();
     let autonomy = Bin::Autonomy.path().unwrap();
-    let line = format!("{} run -- sh {}", autonomy.display(), counting.display());
+    // `script` hands the line to `$SHELL`. One that waited for the command would be hit by the Ctrl-C too
+    // and end with its own 130, so it makes way.
+    let line = format!("exec {} run -- sh {}", autonomy.display(), counting.display());
     let mut terminal = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
+        .env("SHELL", "/bin/sh")
         .env("TMPDIR", tmp.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
