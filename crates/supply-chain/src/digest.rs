@@ -280,7 +280,7 @@ mod tests {
             &good.replace("sha256:", "SHA256:"),
             &good.replace("sha256:", "sha512:"),
             &good.replace("sha256:", ""),
-            &good[..good.len() - 1],
+            good.strip_suffix(|_: char| true).unwrap(),
             &format!("{good}0"),
             &format!(" {good}"),
             &good.replacen(|it: char| it.is_ascii_alphabetic() && it > 'f', "g", 1),

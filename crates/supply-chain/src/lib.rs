@@ -6,11 +6,16 @@
 //! | `manifest`  | [`RawManifest`], [`Descriptor`]: what registries keep beside content             |
 //! | `reference` | [`Reference`]: how an operator names an image                                    |
 //! | [`registry`] | the port to wherever images are                                                 |
+//! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
+//! | `memory`    | `MemoryRegistry` (feature `testing`): a registry that checks nothing            |
 
 mod digest;
 mod manifest;
+#[cfg(any(test, feature = "testing"))]
+mod memory;
 mod reference;
 pub mod registry;
+mod sidecar;
 
 pub use digest::{Algorithm, ContentError, DIGEST_LEN, Digest, DigestError, Hasher, read_checked};
 pub use manifest::{
@@ -18,5 +23,8 @@ pub use manifest::{
     IMAGE_MANIFEST, ImageIndex, ImageManifest, MANIFEST_LEN_MAX, Manifest, ManifestError,
     RawManifest,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use memory::{Held, MemoryRegistry};
 pub use reference::{Place, REFERENCE_LEN_MAX, Reference, ReferenceError, TAG_LEN_MAX, Tag};
 pub use registry::{Name, Referrers, Registry, RegistryError};
+pub use sidecar::{Sidecar, digest_tag};
