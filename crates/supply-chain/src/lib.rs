@@ -6,10 +6,14 @@
 //! | `manifest`  | [`RawManifest`], [`Descriptor`]: what registries keep beside content             |
 //! | `reference` | [`Reference`]: how an operator names an image                                    |
 //! | [`registry`] | the port to wherever images are                                                 |
+//! | `lock`      | [`Lock`]: what a release is made of, and its fingerprint                        |
+//! | `form`      | strict reading of JSON that is signed or hashed                                 |
 //! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
 //! | `memory`    | `MemoryRegistry` (feature `testing`): a registry that checks nothing            |
 
 mod digest;
+mod form;
+mod lock;
 mod manifest;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
@@ -18,6 +22,11 @@ pub mod registry;
 mod sidecar;
 
 pub use digest::{Algorithm, ContentError, DIGEST_LEN, Digest, DigestError, Hasher, read_checked};
+pub use form::FormError;
+pub use lock::{
+    AgentArtifact, Inputs, LOCK_LEN_MAX, LOCK_SCHEMA, LOCK_TEXT_LEN_MAX, LOCK_TOOLS_MAX, Lock,
+    LockContent, LockError, PolicyBundle, Tool,
+};
 pub use manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, EMPTY, EMPTY_CONTENT, ENTRIES_MAX, IMAGE_INDEX,
     IMAGE_MANIFEST, ImageIndex, ImageManifest, MANIFEST_LEN_MAX, Manifest, ManifestError,
