@@ -8,21 +8,31 @@
 //! | [`registry`] | the port to wherever images are                                                 |
 //! | `lock`      | [`Lock`]: what a release is made of, and its fingerprint                        |
 //! | `form`      | strict reading of JSON that is signed or hashed                                 |
+//! | `keys`      | [`PublicKey`], [`KeyId`]: who may say what a node loads                         |
+//! | `signing_key` | [`SigningKey`]: the private half, and its file                                |
+//! | [`keyfile`] | key files on disk, which nobody else may read                                   |
+//! | `pem`       | one block of PEM, and nothing beside it                                         |
 //! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
 //! | `memory`    | `MemoryRegistry` (feature `testing`): a registry that checks nothing            |
 
 mod digest;
 mod form;
+pub mod keyfile;
+mod keys;
 mod lock;
 mod manifest;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
+mod pem;
 mod reference;
 pub mod registry;
 mod sidecar;
+mod signing_key;
 
 pub use digest::{Algorithm, ContentError, DIGEST_LEN, Digest, DigestError, Hasher, read_checked};
 pub use form::FormError;
+pub use keyfile::KeyFileError;
+pub use keys::{BadSignature, ED25519_SIGNATURE_LEN, KeyId, PublicKey, PublicKeyError};
 pub use lock::{
     AgentArtifact, Inputs, LOCK_LEN_MAX, LOCK_SCHEMA, LOCK_TEXT_LEN_MAX, LOCK_TOOLS_MAX, Lock,
     LockContent, LockError, PolicyBundle, Tool,
@@ -37,3 +47,7 @@ pub use memory::{Held, MemoryRegistry};
 pub use reference::{Place, REFERENCE_LEN_MAX, Reference, ReferenceError, TAG_LEN_MAX, Tag};
 pub use registry::{Name, Referrers, Registry, RegistryError};
 pub use sidecar::{Sidecar, digest_tag};
+pub use signing_key::{
+    KEY_RANDOM_LEN, PBKDF2_ROUNDS_MAX, SCRYPT_MEMORY_MAX, SCRYPT_WORK_MAX, SEAL_RANDOM_LEN,
+    SealError, SigningKey, SigningKeyError,
+};
