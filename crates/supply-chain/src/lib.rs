@@ -12,10 +12,17 @@
 //! | `signing_key` | [`SigningKey`]: the private half, and its file                                |
 //! | [`keyfile`] | key files on disk, which nobody else may read                                   |
 //! | `pem`       | one block of PEM, and nothing beside it                                         |
+//! | [`signature`] | signatures of images, in the format of cosign                                 |
+//! | `dsse`      | [`Dsse`]: a payload of a named type, signed                                     |
+//! | `statement` | [`Statement`]: what was established, signed                                     |
+//! | `permit`    | [`Permit`]: the single-use word that an older release may be loaded             |
+//! | `floor`     | [`Floor`]: whether a release may be loaded after those before it                |
 //! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
 //! | `memory`    | `MemoryRegistry` (feature `testing`): a registry that checks nothing            |
 
 mod digest;
+mod dsse;
+mod floor;
 mod form;
 pub mod keyfile;
 mod keys;
@@ -24,12 +31,19 @@ mod manifest;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod pem;
+mod permit;
 mod reference;
 pub mod registry;
 mod sidecar;
+pub mod signature;
 mod signing_key;
+mod statement;
 
 pub use digest::{Algorithm, ContentError, DIGEST_LEN, Digest, DigestError, Hasher, read_checked};
+pub use dsse::{
+    DSSE_LEN_MAX, DSSE_SIGNATURES_MAX, DSSE_TEXT_LEN_MAX, Dsse, DsseError, Opened, pae,
+};
+pub use floor::{Floor, Grounds, Release, Rollback, decide};
 pub use form::FormError;
 pub use keyfile::KeyFileError;
 pub use keys::{BadSignature, ED25519_SIGNATURE_LEN, KeyId, PublicKey, PublicKeyError};
@@ -44,10 +58,22 @@ pub use manifest::{
 };
 #[cfg(any(test, feature = "testing"))]
 pub use memory::{Held, MemoryRegistry};
+pub use permit::{
+    NONCE_LEN, Nonce, NonceError, PERMIT_CLOCK_SKEW, PERMIT_LEN_MAX, PERMIT_LIFETIME_MAX,
+    PERMIT_NODE_LEN_MAX, PERMIT_PAYLOAD_TYPE, PERMIT_REASON_LEN_MAX, PERMIT_SCHEMA, Permit,
+    PermitContent, PermitError,
+};
 pub use reference::{Place, REFERENCE_LEN_MAX, Reference, ReferenceError, TAG_LEN_MAX, Tag};
 pub use registry::{Name, Referrers, Registry, RegistryError};
 pub use sidecar::{Sidecar, digest_tag};
+pub use signature::{
+    Claims, Envelope, SIGNATURE_LEN_MAX, SignatureError, SignatureManifest, signature_tag,
+};
 pub use signing_key::{
     KEY_RANDOM_LEN, PBKDF2_ROUNDS_MAX, SCRYPT_MEMORY_MAX, SCRYPT_WORK_MAX, SEAL_RANDOM_LEN,
     SealError, SigningKey, SigningKeyError,
+};
+pub use statement::{
+    STATEMENT_LEN_MAX, STATEMENT_PAYLOAD_TYPE, STATEMENT_TEXT_LEN_MAX, STATEMENT_TYPE,
+    SUBJECTS_MAX, Statement, StatementError, Subject,
 };
