@@ -25,21 +25,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Digest, LockContent, Nonce, Permit};
+use crate::{Digest, Lock, Nonce, Permit};
 
 /// A release, as far as the floor is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release {
-    /// Its number; [`LockContent::release_counter`].
+    /// Its number; [`LockContent::release_counter`](crate::LockContent::release_counter).
     pub counter: u64,
     /// Fingerprint of its lock.
     pub fingerprint: Digest,
 }
 
 impl Release {
-    /// The release of a lock.
-    pub const fn of(content: &LockContent, fingerprint: Digest) -> Self {
-        Self { counter: content.release_counter, fingerprint }
+    /// The release of a lock. Its fingerprint is the one that the content has, not the one that the lock says.
+    pub fn of(lock: &Lock) -> Self {
+        Self { counter: lock.content().release_counter, fingerprint: lock.fingerprint_of() }
     }
 }
 
