@@ -31,8 +31,8 @@ fn directory(test: &str) -> Option<tempfile::TempDir> {
     if Command::new("openssl").arg("version").output().is_err() {
         assert!(std::env::var_os("AUTONOMY_NO_SKIP").is_none(), "no test may be skipped here");
         // Not `eprintln`: that is captured, and a skip must be seen.
-        let text = format!("skipped {test}: openssl is not installed\n");
-        std::io::stderr().write_all(text.as_bytes()).unwrap();
+        let line = format!("skipped {test}: openssl is not installed\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
         return None;
     }
     let temp = tempfile::tempdir().unwrap();
