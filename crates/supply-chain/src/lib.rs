@@ -7,9 +7,11 @@
 //! | `reference` | [`Reference`]: how an operator names an image                                    |
 //! | [`registry`] | the port to wherever images are                                                 |
 //! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
+//! | `layout`    | [`Layout`]: images in a directory, as skopeo writes them                        |
 //! | `memory`    | `MemoryRegistry` (feature `testing`): a registry that checks nothing            |
 
 mod digest;
+mod layout;
 mod manifest;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
@@ -18,6 +20,7 @@ pub mod registry;
 mod sidecar;
 
 pub use digest::{Algorithm, ContentError, DIGEST_LEN, Digest, DigestError, Hasher, read_checked};
+pub use layout::{LAYOUT_ENTRIES_MAX, LAYOUT_INDEX_LEN_MAX, LAYOUT_VERSION, Layout};
 pub use manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, EMPTY, EMPTY_CONTENT, ENTRIES_MAX, IMAGE_INDEX,
     IMAGE_MANIFEST, ImageIndex, ImageManifest, MANIFEST_LEN_MAX, Manifest, ManifestError,
