@@ -18,18 +18,29 @@
 //! | `permit`    | [`Permit`]: the single-use word that an older release may be loaded             |
 //! | `floor`     | [`Floor`]: whether a release may be loaded after those before it                |
 //! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
+//! | `layout`    | [`Layout`]: images in a directory, as skopeo writes them                        |
+//! | [`oci`]     | (feature `oci`) registries over HTTP, with bounds                               |
+//! | `attach`    | [`attach()`], [`pull_sidecar`], [`push_artifact`]: sidecars as an operator handles them |
+//! | `transfer`  | [`transfer()`]: copies an image with everything that belongs to it              |
+//! | `gather`    | [`gather()`]: collects what verification looks at                               |
+//! | `verify`    | [`verify()`]: the four checks in their order; [`Verified`]: what has passed them |
 //! | `memory`    | `MemoryRegistry` (feature `testing`): a registry that checks nothing            |
 
+mod attach;
 mod digest;
 mod dsse;
 mod floor;
 mod form;
+mod gather;
 pub mod keyfile;
 mod keys;
+mod layout;
 mod lock;
 mod manifest;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
+#[cfg(feature = "oci")]
+pub mod oci;
 mod pem;
 mod permit;
 mod reference;
@@ -38,15 +49,20 @@ mod sidecar;
 pub mod signature;
 mod signing_key;
 mod statement;
+mod transfer;
+mod verify;
 
+pub use attach::{AttachError, Attached, Mode, attach, pull_sidecar, push_artifact, resolve};
 pub use digest::{Algorithm, ContentError, DIGEST_LEN, Digest, DigestError, Hasher, read_checked};
 pub use dsse::{
     DSSE_LEN_MAX, DSSE_SIGNATURES_MAX, DSSE_TEXT_LEN_MAX, Dsse, DsseError, Opened, pae,
 };
 pub use floor::{Floor, Grounds, Release, Rollback, decide};
 pub use form::FormError;
+pub use gather::{CONTENTS_MAX, Material, Role, Wanted, gather};
 pub use keyfile::KeyFileError;
 pub use keys::{BadSignature, ED25519_SIGNATURE_LEN, KeyId, PublicKey, PublicKeyError};
+pub use layout::{LAYOUT_ENTRIES_MAX, LAYOUT_INDEX_LEN_MAX, LAYOUT_VERSION, Layout};
 pub use lock::{
     AgentArtifact, Inputs, LOCK_LEN_MAX, LOCK_SCHEMA, LOCK_TEXT_LEN_MAX, LOCK_TOOLS_MAX, Lock,
     LockContent, LockError, PolicyBundle, Tool,
@@ -76,4 +92,11 @@ pub use signing_key::{
 pub use statement::{
     STATEMENT_LEN_MAX, STATEMENT_PAYLOAD_TYPE, STATEMENT_TEXT_LEN_MAX, STATEMENT_TYPE,
     SUBJECTS_MAX, Statement, StatementError, Subject,
+};
+pub use transfer::{
+    NESTING_MAX, Progress, TRANSFER_MANIFESTS_MAX, TransferError, Transferred, transfer,
+};
+pub use verify::{
+    BundleVersion, CLOCK_LEAD_MAX, Freshness, Input, LockSummary, MAX_AGE, Outcome, REPORT_SCHEMA,
+    Report, Signer, Step, StepState, Trust, Verification, Verified, VerifyError, verify,
 };
