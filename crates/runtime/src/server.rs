@@ -40,7 +40,7 @@ use crate::{
     interceptor::{Answer, CallCode, Interceptor},
     metrics,
     on_record::Scans,
-    policies::{ReloadError, record_reload},
+    policies::{InForce, ReloadError, record_reload},
     records::Call,
     releases::Shown,
     shape,
@@ -251,7 +251,7 @@ async fn health(State(app): State<App>) -> Json<Health> {
 }
 
 async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
-    let evaluator = app.interceptor.policy.current();
+    let InForce { evaluator, lock_fingerprint } = app.interceptor.policy.in_force();
     let log = app.interceptor.journal.status();
     let position = app.wal.shown_position().await;
     Json(RuntimeStatus {
@@ -259,6 +259,7 @@ async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
         mode: app.interceptor.policy.mode(),
         policy_ref: evaluator.policy_ref().to_owned(),
         policy_digest: evaluator.policy_digest().to_owned(),
+        lock_fingerprint: lock_fingerprint.map(|it| it.to_string()),
         wal: WalStatus {
             wal_id: app.wal.wal_id().to_string(),
             last_seq: log.last_seq,

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{CallCode, Interceptor, Judgement};
-use crate::{records::Call, tools::Tool};
+use crate::{policies::InForce, records::Call, tools::Tool};
 
 /// How often a task looks for a place on a worker, behind whatever else waits there, before it goes beside.
 const LOOKS: usize = 8;
@@ -72,7 +72,7 @@ impl Places {
 impl Interceptor {
     /// Asks the policy in force (E1, E2).
     pub(super) async fn judge(&self, call: &Call, agent: Map<String, Value>) -> Judgement {
-        let evaluator = self.policy.current();
+        let InForce { evaluator, lock_fingerprint } = self.policy.in_force();
         let request = policy::Request {
             kind: call.kind.clone(),
             params: call.params.clone(),
@@ -88,7 +88,7 @@ impl Interceptor {
         let named = Arc::clone(&evaluator);
         let judged = self.places.work(move || weigh(&*evaluator, request, tool.as_deref())).await;
         // There was no place in time, or the process ends.
-        judged.unwrap_or_else(|| {
+        let judged = judged.unwrap_or_else(|| {
             let (policy_ref, policy_digest) =
                 caught(|| (named.policy_ref().to_owned(), named.policy_digest().to_owned()))
                     .unwrap_or_default();
@@ -99,7 +99,8 @@ impl Interceptor {
                 code: Some(code),
                 ..broken(policy_ref, policy_digest)
             }
-        })
+        });
+        Judgement { lock_fingerprint, ..judged }
     }
 }
 
@@ -135,6 +136,7 @@ fn weigh(
         rule,
         policy_ref,
         policy_digest,
+        lock_fingerprint: None,
         eval_us,
         obligations,
         asked: Some(request),
@@ -151,6 +153,7 @@ fn broken(policy_ref: String, policy_digest: String) -> Judgement {
         rule: None,
         policy_ref,
         policy_digest,
+        lock_fingerprint: None,
         eval_us: 0,
         obligations: Vec::new(),
         asked: None,

@@ -28,6 +28,8 @@ pub(crate) struct Decision<'a> {
     decision: &'static str,
     eval_us: u64,
     kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_fingerprint: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     obligations: &'a [Value],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,7 @@ impl<'a> Decision<'a> {
             decision: judged.verdict.as_str(),
             eval_us: judged.eval_us,
             kind: &call.kind,
+            lock_fingerprint: judged.lock_fingerprint.as_deref(),
             obligations: &judged.obligations,
             operator: about.operator.as_deref(),
             params,
@@ -177,6 +180,7 @@ mod tests {
             agent_context: Some(object(&agent)),
         };
         let judged = Judgement {
+            lock_fingerprint: None,
             verdict: Verdict::Deny,
             reason: Some("no".to_owned()),
             code: Some("policy_denied"),

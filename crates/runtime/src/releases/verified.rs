@@ -36,12 +36,11 @@ use super::{
     Activation, ActivationError, Activator, ActiveLock,
     active_lock::ACTIVE_LOCK_SCHEMA,
     course::about,
-    remembered::{FloorError, Remembered, floor_event, remembered_of_files},
+    remembered::{FloorError, Remembered, floor_event, with_file},
 };
 use crate::{
     interceptor::Interceptor,
     policies::{ReloadError, record_reload},
-    records::lifecycle,
 };
 
 /// Whom a node trusts with its releases.
@@ -83,7 +82,6 @@ pub struct Candidate {
     image: Digest,
     floor: Floor,
     grounds: Grounds,
-    policy: Bundle,
 }
 
 impl Candidate {
@@ -108,7 +106,7 @@ impl Candidate {
             version: content.version.clone(),
             artifact_ref: artifact_ref.to_owned(),
             image_digest: self.image,
-            policy_hash: self.policy.hash().to_owned(),
+            policy_digest: content.policy_bundle.digest,
             activated_at: now,
             floor: self.floor.clone(),
         }
@@ -151,10 +149,10 @@ pub fn check_release(
         return Err(failed("verify_failed", "ErrFingerprintMismatch", text));
     }
     let (floor, grounds) = accepted(trust, node, lock.get(), (remembered, now))?;
-    let policy = slots
+    slots
         .accepts(lock.bundle().unwrap_or_default())
         .map_err(|it| failed("load_refused", it.code(), it.to_string()))?;
-    Ok(Candidate { lock, image, floor, grounds, policy })
+    Ok(Candidate { lock, image, floor, grounds })
 }
 
 /// Step 4. A permit is looked at only when nothing else will do.
@@ -194,7 +192,8 @@ impl VerifiedReleases {
         if self.interceptor.policy.mode() == Mode::Strict {
             return Err(of_reload(&ReloadError::Strict));
         }
-        let slots = self.interceptor.policy.slots().ok_or_else(|| of_reload(&ReloadError::Fixed))?;
+        let slots = self.interceptor.policy.slots().cloned();
+        let slots = slots.ok_or_else(|| of_reload(&ReloadError::Fixed))?;
         let candidate = self.checked(release, slots.clone()).await?;
         self.accept(release, &candidate).await?;
         let (wal_dir, artifact_ref) = (self.wal_dir.clone(), release.artifact_ref.clone());
@@ -205,17 +204,16 @@ impl VerifiedReleases {
 
     /// Steps 2 to 5.
     async fn checked(&self, release: &Release, slots: Slots) -> Result<Candidate, ActivationError> {
-        let reference: Reference = release.artifact_ref.parse().map_err(
-            |it: supply_chain::ReferenceError| {
+        let reference: Reference =
+            release.artifact_ref.parse().map_err(|it: supply_chain::ReferenceError| {
                 refused(&VerifyError::Unsupported { text: it.to_string() })
-            },
-        )?;
+            })?;
         let (trust, node) = (Arc::clone(&self.trust), self.node.clone());
         let (wal_dir, fingerprint) = (self.wal_dir.clone(), release.lock_fingerprint.clone());
         let in_memory = self.interceptor.floor();
         let work = spawn_blocking(move || {
             // Somebody else may have raised it: `policy load --lock`.
-            let remembered = remembered_of_files(&OsVfs, &wal_dir, in_memory).map_err(unknown)?;
+            let remembered = with_file(&OsVfs, &wal_dir, in_memory).map_err(unknown)?;
             let now = Timestamp::now();
             let seen = (&remembered, &slots, now);
             check_release(&trust, &node, &reference, Some(&fingerprint), seen)
@@ -292,10 +290,3 @@ fn of_reload(error: &ReloadError) -> ActivationError {
 fn ended(error: &tokio::task::JoinError) -> ActivationError {
     failed("load_refused", "PROCESS", format!("the work did not come to an end: {error}"))
 }
-
-/// The entry of a log that begins: it carries the floor on.
-pub(crate) fn carried(floor: &Floor) -> wal_format::Event {
-    floor_event("floor_carried", floor)
-}
-
-const _: fn(&str) -> wal_format::Event = lifecycle;
