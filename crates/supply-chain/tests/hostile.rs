@@ -43,6 +43,14 @@ fn impatient() -> Options {
     options
 }
 
+/// For servers that give nothing but time.
+fn hasty(server: &Hostile) -> Remote {
+    let mut options = impatient();
+    options.limits.answer = Duration::from_millis(500);
+    options.limits.idle = Duration::from_millis(300);
+    remote(&server.host, options)
+}
+
 fn of(server: &Hostile) -> Remote {
     remote(&server.host, impatient())
 }
@@ -407,15 +415,15 @@ fn who_drips_or_says_nothing_is_left_h1() {
         let header = if head.contains("/referrers/") { INDEX } else { MANIFEST };
         drip(wire, &[header, "Content-Length: 1000000"], pace);
     });
-    check!(fetch(&of(&server)), RegistryError::Unreachable { .. });
-    check!(list(&of(&server)), RegistryError::Unreachable { .. });
+    check!(fetch(&hasty(&server)), RegistryError::Unreachable { .. });
+    check!(list(&hasty(&server)), RegistryError::Unreachable { .. });
     let long = Descriptor { size: 1_000_000, ..content() };
-    let error = in_time(|| registry::content(&of(&server), &long, 1 << 30)).unwrap_err();
+    let error = in_time(|| registry::content(&hasty(&server), &long, 1 << 30)).unwrap_err();
     check!(error, RegistryError::Unreachable { .. });
     let server = Hostile::start(|_, wire| silence(wire));
-    check!(fetch(&of(&server)), RegistryError::Unreachable { .. });
-    check!(read(&of(&server)), RegistryError::Unreachable { .. });
-    check!(store(&of(&server), b"x"), RegistryError::Unreachable { .. });
+    check!(fetch(&hasty(&server)), RegistryError::Unreachable { .. });
+    check!(read(&hasty(&server)), RegistryError::Unreachable { .. });
+    check!(store(&hasty(&server), b"x"), RegistryError::Unreachable { .. });
     // The head of an answer, a byte now and then.
     let server = Hostile::start(move |_, wire| {
         let (_never, pause) = mpsc::channel::<()>();
@@ -427,7 +435,7 @@ fn who_drips_or_says_nothing_is_left_h1() {
             pause.recv_timeout(pace).ok();
         }
     });
-    check!(fetch(&of(&server)), RegistryError::Unreachable { .. });
+    check!(fetch(&hasty(&server)), RegistryError::Unreachable { .. });
 }
 
 #[test]
