@@ -21,6 +21,7 @@
 //! | `layout`    | [`Layout`]: images in a directory, as skopeo writes them                        |
 //! | [`oci`]     | (feature `oci`) registries over HTTP, with bounds                               |
 //! | `attach`    | [`attach()`], [`pull_sidecar`], [`push_artifact`]: sidecars as an operator handles them |
+//! | `publish`   | [`publish_signature`]: puts a signature beside an image                         |
 //! | `transfer`  | [`transfer()`]: copies an image with everything that belongs to it              |
 //! | `gather`    | [`gather()`]: collects what verification looks at                               |
 //! | `verify`    | [`verify()`]: the four checks in their order; [`Verified`]: what has passed them |
@@ -43,6 +44,7 @@ mod memory;
 pub mod oci;
 mod pem;
 mod permit;
+mod publish;
 mod reference;
 pub mod registry;
 mod sidecar;
@@ -79,6 +81,7 @@ pub use permit::{
     PERMIT_NODE_LEN_MAX, PERMIT_PAYLOAD_TYPE, PERMIT_REASON_LEN_MAX, PERMIT_SCHEMA, Permit,
     PermitContent, PermitError,
 };
+pub use publish::{Published, PublishError, publish_signature};
 pub use reference::{Place, REFERENCE_LEN_MAX, Reference, ReferenceError, TAG_LEN_MAX, Tag};
 pub use registry::{Name, Referrers, Registry, RegistryError};
 pub use sidecar::{Sidecar, digest_tag};
