@@ -163,7 +163,10 @@ pub const ALL: &[Var] = &[
         name: KEY_PASSWORD,
         doc: "Password of the private key that signs, and of the one that `keys generate` makes; that one is not encrypted when it is not set.",
     },
-    Var { name: COSIGN_PASSWORD, doc: "The same under the name of cosign; counts when the one above is not set." },
+    Var {
+        name: COSIGN_PASSWORD,
+        doc: "The same under the name of cosign; counts when the one above is not set.",
+    },
     Var {
         name: COSIGN_PUBKEY,
         doc: "File with the public key whose signatures count for `verify`, `bundle verify` and `bundle stage`; `--pub` wins.",

@@ -81,7 +81,7 @@ pub use permit::{
     PERMIT_NODE_LEN_MAX, PERMIT_PAYLOAD_TYPE, PERMIT_REASON_LEN_MAX, PERMIT_SCHEMA, Permit,
     PermitContent, PermitError,
 };
-pub use publish::{Published, PublishError, publish_signature};
+pub use publish::{PublishError, Published, publish_signature};
 pub use reference::{Place, REFERENCE_LEN_MAX, Reference, ReferenceError, TAG_LEN_MAX, Tag};
 pub use registry::{Name, Referrers, Registry, RegistryError};
 pub use sidecar::{Sidecar, digest_tag};
@@ -100,6 +100,7 @@ pub use transfer::{
     NESTING_MAX, Progress, TRANSFER_MANIFESTS_MAX, TransferError, Transferred, transfer,
 };
 pub use verify::{
-    BundleVersion, CLOCK_LEAD_MAX, Freshness, Input, LockSummary, MAX_AGE, Outcome, REPORT_SCHEMA,
-    Report, Signer, Step, StepState, Trust, Verification, Verified, VerifyError, verify,
+    BundleVersion, CLOCK_LEAD_MAX, Freshness, Input, LockSummary, MAX_AGE, Outcome,
+    REPORT_PREDICATE_TYPE, REPORT_SCHEMA, Report, Signer, Step, StepState, Trust, Verification,
+    Verified, VerifyError, verify,
 };
