@@ -105,6 +105,7 @@ pub use transfer::{
     NESTING_MAX, Progress, TRANSFER_MANIFESTS_MAX, TransferError, Transferred, transfer,
 };
 pub use verify::{
-    BundleVersion, CLOCK_LEAD_MAX, Freshness, Input, LockSummary, MAX_AGE, Outcome, REPORT_SCHEMA,
-    Report, Signer, Step, StepState, Trust, Verification, Verified, VerifyError, verify,
+    BundleVersion, CLOCK_LEAD_MAX, Freshness, Input, LockSummary, MAX_AGE, Outcome,
+    REPORT_PREDICATE_TYPE, REPORT_SCHEMA, Report, Signer, Step, StepState, Trust, Verification,
+    Verified, VerifyError, verify,
 };
