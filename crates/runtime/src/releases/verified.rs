@@ -90,6 +90,11 @@ impl Candidate {
         &self.floor
     }
 
+    /// The version of the policy, as the lock says it.
+    pub fn policy_version(&self) -> String {
+        self.lock.get().content().policy_bundle.version.to_string()
+    }
+
     /// The bytes of the policy; there always are some, because they were required.
     pub fn bundle(&self) -> &[u8] {
         self.lock.bundle().unwrap_or_default()
