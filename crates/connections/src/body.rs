@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_body_is_kept_up_to_its_limit_and_never_beyond() {
-        let read = |len: usize| run(read_body(&HeaderMap::new(), Body::from(vec![b'x'; len]), 4, LONG));
+        let read =
+            |len: usize| run(read_body(&HeaderMap::new(), Body::from(vec![b'x'; len]), 4, LONG));
         for len in 0..=4 {
             assert_eq!(read(len).unwrap().len(), len);
         }

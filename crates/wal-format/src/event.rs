@@ -115,7 +115,6 @@ impl Event {
             None => self,
         }
     }
-
 }
 
 impl<A: Serialize> Event<A> {
