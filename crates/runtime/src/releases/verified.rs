@@ -218,7 +218,7 @@ impl VerifiedReleases {
         let in_memory = self.interceptor.floor();
         let work = spawn_blocking(move || {
             // Somebody else may have raised it: `policy load --lock`.
-            let remembered = with_file(&OsVfs, &wal_dir, in_memory).map_err(unknown)?;
+            let remembered = with_file(&OsVfs, &wal_dir, in_memory).map_err(|it| unknown(&it))?;
             let now = Timestamp::now();
             let seen = (&remembered, &slots, now);
             check_release(&trust, &node, &reference, Some(&fingerprint), seen)
@@ -284,7 +284,7 @@ fn refused(error: &VerifyError) -> ActivationError {
     failed("verify_failed", error.code(), error.to_string())
 }
 
-fn unknown(error: FloorError) -> ActivationError {
+fn unknown(error: &FloorError) -> ActivationError {
     failed("verify_failed", error.code(), error.to_string())
 }
 
