@@ -2,7 +2,7 @@
 //!
 //! | page                     | is compared with                                                   |
 //! |--------------------------|--------------------------------------------------------------------|
-//! | `reference/causes/*.md`  | the sets of codes in `wal-recovery`, `drain`, `runtime`, `policy`    |
+//! | `reference/causes/*.md`  | the sets of codes in `wal-recovery`, `drain`, `runtime`, `policy`, `supply-chain` |
 //! | `reference/codes.md`     | those sets, and every code that stands in the sources                |
 //! | `reference/environment.md` | `api::env::ALL`                                                    |
 //! | `reference/exit-codes.md`  | `api::exit::Exit::ALL`                                             |
@@ -69,6 +69,7 @@ fn codes() -> BTreeSet<&'static str> {
     codes.extend(runtime::CallCode::ALL.map(runtime::CallCode::as_str));
     codes.extend(runtime::ToolErrorCode::ALL.map(runtime::ToolErrorCode::as_str));
     codes.extend(policy::DenyCode::ALL.map(policy::DenyCode::as_str));
+    codes.extend(supply_chain::VerifyError::CODES);
     codes
 }
 
@@ -211,8 +212,19 @@ const SOURCES: [&str; 17] = [
     "crates/runtime/src/server.rs",
 ];
 /// Texts in them that look like a code and are none.
-const NO_CODES: [&str; 9] =
-    ["BROKEN_PIPE", "CARGO_PKG_VERSION", "ERROR", "FAIL", "GET", "OUT_DIR", "PASS", "PATH", "POST"];
+const NO_CODES: [&str; 11] = [
+    "BROKEN_PIPE",
+    "CARGO_PKG_VERSION",
+    "ERROR",
+    "FAIL",
+    "FAILED",
+    "VERIFIED",
+    "GET",
+    "OUT_DIR",
+    "PASS",
+    "PATH",
+    "POST",
+];
 /// Modules whose texts are names of values on a command line, or tests.
 const NO_SOURCES: [&str; 2] = ["args", "tests"];
 
