@@ -2,7 +2,7 @@
 //!
 //! | page                     | is compared with                                                   |
 //! |--------------------------|--------------------------------------------------------------------|
-//! | `reference/causes/*.md`  | the sets of codes in `wal-recovery`, `drain`, `runtime`, `policy`, `supply-chain` |
+//! | `reference/causes/*.md`  | the sets of codes in the crates that define them                      |
 //! | `reference/codes.md`     | those sets, and every code that stands in the sources                |
 //! | `reference/environment.md` | `api::env::ALL`                                                    |
 //! | `reference/exit-codes.md`  | `api::exit::Exit::ALL`                                             |

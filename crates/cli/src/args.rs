@@ -39,7 +39,7 @@ pub(crate) use policy::{
 pub(crate) use registry::RegistryArgs;
 pub(crate) use ros2::{Ros2, Ros2Run};
 pub(crate) use run::{Governing, Run};
-pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
+pub(crate) use runtime::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
 };

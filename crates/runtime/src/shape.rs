@@ -12,6 +12,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 /// Most lists and objects inside one another in a request body.
 pub(crate) const DEPTH_MAX: usize = 64;
+/// Keys of an object that are looked for one by one.
+const FEW_KEYS: usize = 8;
 /// Beginning of the names that the JSON library keeps for itself.
 const PRIVATE: &str = "$serde_json::private::";
 
@@ -91,20 +93,42 @@ impl<'de> Visitor<'de> for Shape {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let inner = self.inner()?;
-        let mut seen = HashSet::new();
+        let mut seen = Seen::default();
         while let Some(key) = members.next_key::<Cow<'de, str>>()? {
             if key.starts_with(PRIVATE) {
                 return Err(A::Error::custom(format_args!("key `{key}` is reserved")));
             }
-            if seen.contains(&key) {
+            if seen.has(&key) {
                 return Err(A::Error::custom(format_args!(
                     "key `{key}` stands twice in an object"
                 )));
             }
-            seen.insert(key);
+            seen.add(key);
             members.next_value_seed(inner)?;
         }
         Ok(())
+    }
+}
+
+/// Keys of an object.
+#[derive(Default)]
+struct Seen<'a> {
+    /// The first ones. Looking through a few is faster than hashing them.
+    few: Vec<Cow<'a, str>>,
+    rest: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Seen<'a> {
+    fn has(&self, key: &str) -> bool {
+        self.few.iter().any(|it| it == key) || self.rest.contains(key)
+    }
+
+    fn add(&mut self, key: Cow<'a, str>) {
+        if self.few.len() < FEW_KEYS {
+            self.few.push(key);
+        } else {
+            self.rest.insert(key);
+        }
     }
 }
 
@@ -141,6 +165,14 @@ mod tests {
         refused(r#"{"params":{"x":1,"y":{},"x":2}}"#, "key `x` stands twice");
         refused(r#"{"a":[{"k":1,"\u006b":2}]}"#, "twice");
         assert!(check(br#"{"a":{"k":1},"b":{"k":1},"k":[{"k":1},{"k":1}]}"#).is_ok());
+        let many = |last: usize| {
+            let keys = (0..3 * FEW_KEYS).chain([last]);
+            format!("{{{}}}", keys.map(|it| format!(r#""k{it}":1"#)).collect::<Vec<_>>().join(","))
+        };
+        assert!(check(many(usize::MAX).as_bytes()).is_ok());
+        for again in 0..3 * FEW_KEYS {
+            refused(&many(again), "stands twice");
+        }
     }
 
     #[test]

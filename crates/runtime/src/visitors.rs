@@ -13,10 +13,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{
-    extract::Request,
-    http::{HeaderMap, Uri, header::HOST, uri::Authority},
-};
+use axum::http::{HeaderMap, Request, Uri, header::HOST, uri::Authority};
 
 use crate::CallCode;
 
@@ -30,7 +27,7 @@ impl Hosts {
     }
 
     /// Says why a request is not served.
-    pub(crate) fn check(&self, request: &Request) -> Result<(), (CallCode, String)> {
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), (CallCode, String)> {
         let headers = request.headers();
         if let Some(header) =
             ["origin", "sec-fetch-site"].into_iter().find(|it| headers.contains_key(*it))
@@ -55,8 +52,13 @@ impl Hosts {
 
     fn knows(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        bare.parse::<IpAddr>().is_ok() || host == "localhost" || self.0.contains(&host)
+        // Most agents name an address.
+        bare.parse::<IpAddr>().is_ok() || self.knows_name(host.strip_suffix('.').unwrap_or(host))
+    }
+
+    fn knows_name(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case("localhost")
+            || self.0.iter().any(|it| it.eq_ignore_ascii_case(name))
     }
 }
 

@@ -191,6 +191,19 @@ impl Floor {
         }
     }
 
+    /// Everything that either of two memories of one node remembers: the higher counter, every used permit. Where both
+    /// name the same counter, this one's fingerprint counts.
+    #[must_use]
+    pub fn merged(mut self, other: Self) -> Self {
+        if other.highest > self.highest {
+            self.highest = other.highest;
+            self.fingerprint_at_highest = other.fingerprint_at_highest;
+        }
+        self.used.extend(other.used);
+        self.forgotten = self.forgotten.max(other.forgotten);
+        self
+    }
+
     /// What to remember after `release` was activated at `now` on these grounds (R1, R2). To be kept before the release
     /// is loaded: a permit that is consumed too late can be used twice.
     pub fn after(floor: Option<&Self>, release: Release, grounds: Grounds, now: Timestamp) -> Self {

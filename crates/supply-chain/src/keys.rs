@@ -19,7 +19,7 @@ use p256::ecdsa::{DerSignature, signature::Verifier as _};
 use sha2::Digest as _;
 use thiserror::Error;
 
-use crate::pem;
+use crate::{form::shown, pem};
 
 /// Bytes of an Ed25519 signature.
 pub const ED25519_SIGNATURE_LEN: usize = 64;
@@ -98,7 +98,7 @@ impl PublicKey {
     pub fn from_pem(text: &str) -> Result<Self, PublicKeyError> {
         let (label, der) = pem::read(text).ok_or(PublicKeyError::Pem)?;
         if label != LABEL {
-            return Err(PublicKeyError::Label { found: label.to_owned() });
+            return Err(PublicKeyError::Label { found: shown(label) });
         }
         let kind = if let Some(point) = der.strip_prefix(&ED25519_START) {
             let point = point.try_into().map_err(|_| PublicKeyError::Point)?;
@@ -115,6 +115,7 @@ impl PublicKey {
             return Err(PublicKeyError::Kind);
         };
         let key = Self::new(kind);
+        // The library reads points in more spellings than one (K1).
         if key.kind.to_der() == **der { Ok(key) } else { Err(PublicKeyError::Point) }
     }
 
@@ -147,8 +148,9 @@ impl PublicKey {
         let good = match &self.kind {
             Kind::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|it| key.verify_strict(message, &it).is_ok()),
-            Kind::P256(key) => DerSignature::from_bytes(signature)
-                .is_ok_and(|it| it.as_bytes() == signature && key.verify(message, &it).is_ok()),
+            Kind::P256(key) => {
+                DerSignature::from_bytes(signature).is_ok_and(|it| key.verify(message, &it).is_ok())
+            }
         };
         if good { Ok(()) } else { Err(BadSignature { key: self.id }) }
     }

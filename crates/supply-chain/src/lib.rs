@@ -20,6 +20,7 @@
 //! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
 //! | `layout`    | [`Layout`]: images in a directory, as skopeo writes them                        |
 //! | [`oci`]     | (feature `oci`) registries over HTTP, with bounds                               |
+//! | `place`     | (feature `oci`) [`open_place`]: whatever a reference names                      |
 //! | `attach`    | [`attach()`], [`pull_sidecar`], [`push_artifact`]: sidecars as an operator handles them |
 //! | `publish`   | [`publish_signature`]: puts a signature beside an image                         |
 //! | `transfer`  | [`transfer()`]: copies an image with everything that belongs to it              |
@@ -44,6 +45,8 @@ mod memory;
 pub mod oci;
 mod pem;
 mod permit;
+#[cfg(feature = "oci")]
+mod place;
 mod publish;
 mod reference;
 pub mod registry;
@@ -81,6 +84,8 @@ pub use permit::{
     PERMIT_NODE_LEN_MAX, PERMIT_PAYLOAD_TYPE, PERMIT_REASON_LEN_MAX, PERMIT_SCHEMA, Permit,
     PermitContent, PermitError,
 };
+#[cfg(feature = "oci")]
+pub use place::open_place;
 pub use publish::{PublishError, Published, publish_signature};
 pub use reference::{Place, REFERENCE_LEN_MAX, Reference, ReferenceError, TAG_LEN_MAX, Tag};
 pub use registry::{Name, Referrers, Registry, RegistryError};

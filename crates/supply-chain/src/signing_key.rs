@@ -24,7 +24,7 @@ use pkcs8::{
 use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{ED25519_SIGNATURE_LEN, PublicKey, pem};
+use crate::{ED25519_SIGNATURE_LEN, PublicKey, form::shown, pem};
 
 /// Bytes of randomness for a key.
 pub const KEY_RANDOM_LEN: usize = 32;
@@ -100,7 +100,7 @@ impl SigningKey {
             ("RSA PRIVATE KEY", _) => Err(other("an RSA key")),
             ("OPENSSH PRIVATE KEY", _) => Err(other("a key of OpenSSH")),
             ("PUBLIC KEY", _) => Err(other("a public key")),
-            (label, _) => Err(other(&format!("a `{label}`"))),
+            (label, _) => Err(other(&format!("a `{}`", shown(label)))),
         }
     }
 

@@ -27,7 +27,7 @@ fn mutants(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     (0..bytes.len()).flat_map(move |at| {
         flips.map(|flip| {
             let mut other = bytes.to_vec();
-            other[at] ^= flip;
+            other.iter_mut().skip(at).take(1).for_each(|it| *it ^= flip);
             (at, other)
         })
     })

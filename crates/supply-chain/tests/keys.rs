@@ -48,18 +48,14 @@ fn a_public_key_is_written_as_it_was_read() {
 fn no_byte_of_a_public_key_can_change_unnoticed() {
     for text in [key().public().to_pem(), P256.to_owned()] {
         let public = PublicKey::from_pem(&text).unwrap();
-        for at in 0..text.len() {
-            for flip in 1..=0x7f {
-                let mut bytes = text.as_bytes().to_vec();
-                bytes[at] ^= flip;
-                let Ok(other) = PublicKey::from_pem(std::str::from_utf8(&bytes).unwrap()) else {
-                    continue;
-                };
-                // The same key only where the end of a line became another one (K1).
-                let same = other.id() == public.id();
-                assert_eq!(same, other == public);
-                assert!(!same || text.as_bytes()[at] == b'\n', "{at} {flip}");
-            }
+        for (at, flip) in (0..text.len()).flat_map(|at| (1..=0x7f).map(move |flip| (at, flip))) {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[at] ^= flip;
+            let other = PublicKey::from_pem(std::str::from_utf8(&bytes).unwrap());
+            let same = other.as_ref().is_ok_and(|it| it.id() == public.id());
+            assert_eq!(same, other.is_ok_and(|it| it == public));
+            // The same key only where the end of a line became another one (K1).
+            assert!(!same || text.as_bytes()[at] == b'\n', "{at} {flip}");
         }
     }
 }
@@ -92,6 +88,11 @@ fn one_key_and_nothing_else_is_in_a_file() {
 #[test]
 fn a_key_has_one_form_and_belongs_to_somebody() {
     assert_eq!(PublicKey::from_pem(P256_COMPRESSED), Err(PublicKeyError::Kind)); // K1
+    // The same point, compressed, behind the beginning of the other form.
+    let (_, long) = pem::decode_vec(P256.as_bytes()).unwrap();
+    let (_, short) = pem::decode_vec(P256_COMPRESSED.as_bytes()).unwrap();
+    let mixed = [&long[..26], &short[26..]].concat();
+    assert_eq!(PublicKey::from_pem(&block("PUBLIC KEY", &mixed)), Err(PublicKeyError::Point));
     let (_, der) = pem::decode_vec(key().public().to_pem().as_bytes()).unwrap();
     let with_point = |point: [u8; 32]| {
         PublicKey::from_pem(&block("PUBLIC KEY", &[&der[..12], point.as_slice()].concat()))
@@ -259,6 +260,7 @@ fn a_hostile_key_file_costs_no_time_and_no_memory() {
         (1 << 63, 1, 1),
         (1 << 17, 8, 1),
         (1 << 16, 8, 5),
+        (1 << 15, 8, 9),
         (1 << 14, u16::MAX, 1),
         (2, 1, u16::MAX),
         (2, u16::MAX, u16::MAX),

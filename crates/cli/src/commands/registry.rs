@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use supply_chain::{
     AttachError, Layout, Place, PublishError, Reference, Registry, RegistryError, TransferError,
     VerifyError,
-    oci::{Capabilities, Credentials, Options, PlainHttp, Remote},
+    oci::{Capabilities, Credentials, Options, PlainHttp},
+    open_place,
     signature::SignatureError,
 };
 use vfs::{OsVfs, read_whole};
@@ -33,23 +34,17 @@ pub(super) fn open(
     args: &RegistryArgs,
     context: Context<'_>,
 ) -> Result<Box<dyn Registry>, Failure> {
-    match &image.place {
-        Place::Layout(dir) => {
-            let vfs = Arc::new(OsVfs);
-            let layout = match purpose {
-                Purpose::Read => Layout::open(vfs, dir),
-                Purpose::Write => Layout::open_or_begin(vfs, dir),
-            };
+    match (&image.place, purpose) {
+        (Place::Layout(dir), Purpose::Write) => {
+            let layout = Layout::open_or_begin(Arc::new(OsVfs), dir);
             Ok(Box::new(layout.map_err(|it| failed(&it))?))
         }
-        Place::Repository { host, repository } => {
-            let options = options(args, context)?;
-            Ok(Box::new(Remote::new(host, repository, options).map_err(|it| failed(&it))?))
-        }
+        _ => open_place(Arc::new(OsVfs), image, &options(args, context)?).map_err(|it| failed(&it)),
     }
 }
 
-fn options(args: &RegistryArgs, context: Context<'_>) -> Result<Options, Failure> {
+/// How registries are spoken to.
+pub(super) fn options(args: &RegistryArgs, context: Context<'_>) -> Result<Options, Failure> {
     let tls = match &args.ca_file {
         None => tls::client_config().config,
         Some(path) => {

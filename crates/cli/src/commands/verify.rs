@@ -11,6 +11,8 @@
 //! * **V2** Exactly one document goes to stdout in JSON mode: the report, or the error with the report beside it.
 //! * **V3** A statement says what came out, good or bad. Where none can be made, that is said, too.
 
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
 use api::{env, exit::Exit};
 use jiff::Timestamp;
 use supply_chain::{
@@ -129,33 +131,51 @@ pub(super) fn json(report: &Report) -> Result<serde_json::Value, Failure> {
 
 /// Whom and what to trust.
 pub(super) fn trust(args: &TrustArgs, context: Context<'_>) -> Result<Trust, Failure> {
-    let max_age = match (args.max_age, context.trusts_time()?) {
-        (Some(asked), _) => Some(asked),
-        (None, true) => Some(MAX_AGE),
-        (None, false) => None,
-    };
-    let keys = keys(args, context)?;
-    if args.threshold.get() > keys.len() {
-        let (threshold, found) = (args.threshold, keys.len());
-        let message =
-            format!("--threshold {threshold} needs that many keys, and {found} were given");
-        return Err(
-            Failure::new(Exit::Usage, "BAD_THRESHOLD", message).hint("give one --pub for each key")
-        );
-    }
+    let max_age = max_age(args.max_age, context)?;
+    let keys = keys(&args.r#pub, "--pub", context)?;
+    enough(args.threshold, keys.len())?;
     Ok(Trust { keys, threshold: args.threshold, max_age, now: Timestamp::now() })
 }
 
-fn keys(args: &TrustArgs, context: Context<'_>) -> Result<Vec<PublicKey>, Failure> {
+/// The longest age of a signature, if times are looked at.
+pub(super) fn max_age(
+    asked: Option<Duration>,
+    context: Context<'_>,
+) -> Result<Option<Duration>, Failure> {
+    Ok(match (asked, context.trusts_time()?) {
+        (Some(asked), _) => Some(asked),
+        (None, true) => Some(MAX_AGE),
+        (None, false) => None,
+    })
+}
+
+/// Refuses a threshold that no signature could reach.
+pub(super) fn enough(threshold: NonZeroUsize, found: usize) -> Result<(), Failure> {
+    if threshold.get() > found {
+        let message =
+            format!("a threshold of {threshold} needs that many keys, and {found} were given");
+        return Err(
+            Failure::new(Exit::Usage, "BAD_THRESHOLD", message).hint("name each of the keys")
+        );
+    }
+    Ok(())
+}
+
+/// The public keys that an option or the environment names.
+pub(super) fn keys(
+    named: &[PathBuf],
+    option: &str,
+    context: Context<'_>,
+) -> Result<Vec<PublicKey>, Failure> {
     let from_environment = || context.var(env::COSIGN_PUBKEY).map(|it| vec![it.into()]);
-    let files = match args.r#pub.as_slice() {
+    let files = match named {
         [] => from_environment().unwrap_or_default(),
         files => files.to_vec(),
     };
     if files.is_empty() {
         let message = "nobody says whose signatures count";
         return Err(Failure::new(Exit::Usage, "NO_PUBLIC_KEY", message)
-            .hint(format!("pass --pub FILE or set {}", env::COSIGN_PUBKEY)));
+            .hint(format!("pass {option} FILE or set {}", env::COSIGN_PUBKEY)));
     }
     if files.len() > PUBLIC_KEYS_MAX {
         let message = format!("{} public keys are more than {PUBLIC_KEYS_MAX}", files.len());
