@@ -109,3 +109,8 @@ pub use verify::{
     REPORT_PREDICATE_TYPE, REPORT_SCHEMA, Report, Signer, Step, StepState, Trust, Verification,
     Verified, VerifyError, verify,
 };
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

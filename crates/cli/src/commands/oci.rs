@@ -91,7 +91,11 @@ fn copied(
     let done = copy((&*source, from), (&*target, to), output, context)?;
     match output {
         Output::Json => print_json(&done)?,
-        Output::Text => print_pairs(&done.pairs())?,
+        Output::Text => {
+            let mut pairs = done.pairs();
+            pairs.push(("checked", "digests alone: autonomy verify".to_owned()));
+            print_pairs(&pairs)?;
+        }
     }
     Ok(Exit::Done)
 }

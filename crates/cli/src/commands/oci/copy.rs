@@ -46,7 +46,7 @@ impl Copied {
         };
         let signed = match self.signatures {
             0 => "none".to_owned(),
-            some => format!("beside {some} of the artifacts, not verified"),
+            some => format!("beside {some} of the artifacts"),
         };
         let (manifests, contents, bytes) = (self.manifests, self.contents, self.bytes);
         vec![
