@@ -11,6 +11,7 @@
 
 mod request;
 mod warning;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

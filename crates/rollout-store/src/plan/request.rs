@@ -8,11 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    Gate, GateRule, Kind, Metadata, Plan, Stage, Target, WINDOW_SECONDS_DEFAULT, Warning, warning,
+    Gate, GateRule, Metadata, Plan, Stage, Target, WINDOW_SECONDS_DEFAULT, Warning, warning,
+    wire::{Object, Wire, WireGate, WireGateKind, WireMetadata, WirePhase, WireStage},
 };
 use crate::{
     deadline::{DEADLINE_SECONDS_DEFAULT, DEADLINE_SECONDS_MAX},
@@ -190,92 +190,6 @@ impl PlanError {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    id: Option<String>,
-    metadata: Option<WireMetadata>,
-    artifact_ref: String,
-    target_lock_fingerprint: String,
-    rollout_kind: Option<Kind>,
-    channel: Option<String>,
-    stages: Option<Vec<WireStage>>,
-    initial_phase: Option<WirePhase>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireMetadata {
-    id: Option<String>,
-    labels: Option<Labels>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WirePhase {
-    Draft,
-    Published,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireStage {
-    id: String,
-    percent: Option<u64>,
-    nodes: Option<Vec<String>>,
-    gates: Option<Vec<WireGate>>,
-    deadline_seconds: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireGate {
-    kind: WireGateKind,
-    id: Option<String>,
-    soak_seconds: Option<u64>,
-    min_verified_percent: Option<u64>,
-    max_failures: Option<u64>,
-    window_seconds: Option<u64>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WireGateKind {
-    Manual,
-    TimeSoak,
-    Health,
-}
-
-/// Labels; a key that stands twice is refused, where a map would keep one of them.
-struct Labels(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Labels {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> serde::de::Visitor<'de> for Visit {
-            type Value = Labels;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("labels: an object of texts")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Labels, A::Error> {
-                let mut labels = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, String>()? {
-                    if labels.insert(key, value).is_some() {
-                        return Err(serde::de::Error::custom("a label stands twice"));
-                    }
-                }
-                Ok(Labels(labels))
-            }
-        }
-        deserializer.deserialize_map(Visit)
-    }
-}
-
 impl PlanRequest {
     /// Reads a request.
     ///
@@ -300,7 +214,7 @@ impl PlanRequest {
         if body.len() > PLAN_LEN_MAX {
             return Err(PlanError::TooLarge { len: body.len() });
         }
-        let wire: Wire = serde_json::from_slice(body).map_err(|error| {
+        let Object(wire): Object<Wire> = serde_json::from_slice(body).map_err(|error| {
             let detail = error.to_string().chars().take(DETAIL_CHARS_MAX).collect();
             PlanError::Shape { detail }
         })?;
@@ -345,8 +259,11 @@ fn text(field: &str, text: String, max: usize) -> Result<String, PlanError> {
     Ok(text)
 }
 
-fn metadata(id: Option<String>, metadata: Option<WireMetadata>) -> Result<Metadata, PlanError> {
-    let (inner, labels) = metadata.map_or((None, None), |it| (it.id, it.labels));
+fn metadata(
+    id: Option<String>,
+    metadata: Option<Object<WireMetadata>>,
+) -> Result<Metadata, PlanError> {
+    let (inner, labels) = metadata.map_or((None, None), |it| (it.0.id, it.0.labels));
     let ids: BTreeSet<String> = id.into_iter().chain(inner).collect();
     let found = ids.len();
     let mut ids = ids.into_iter();
@@ -369,7 +286,7 @@ fn metadata(id: Option<String>, metadata: Option<WireMetadata>) -> Result<Metada
     Ok(Metadata { id, labels })
 }
 
-fn stages(wire: Option<Vec<WireStage>>) -> Result<Vec<Stage>, PlanError> {
+fn stages(wire: Option<Vec<Object<WireStage>>>) -> Result<Vec<Stage>, PlanError> {
     let all = || WireStage {
         id: "all".to_owned(),
         percent: Some(100),
@@ -377,11 +294,11 @@ fn stages(wire: Option<Vec<WireStage>>) -> Result<Vec<Stage>, PlanError> {
         gates: None,
         deadline_seconds: None,
     };
-    let wire = wire.unwrap_or_else(|| vec![all()]);
+    let wire = wire.unwrap_or_else(|| vec![Object(all())]);
     count("stages", wire.len(), STAGES_MAX)?;
     let mut stages = Vec::with_capacity(wire.len());
     let (mut ids, mut named, mut before) = (BTreeSet::new(), 0, 0);
-    for (index, it) in wire.into_iter().enumerate() {
+    for (index, Object(it)) in wire.into_iter().enumerate() {
         let field = format!("stages[{index}]");
         let stage = stage(&field, it)?;
         if !ids.insert(stage.id.clone()) {
@@ -461,13 +378,13 @@ fn nodes_of(field: &str, nodes: &[String]) -> Result<BTreeSet<NodeId>, PlanError
     Ok(found)
 }
 
-fn gates(field: &str, wire: Vec<WireGate>) -> Result<Vec<Gate>, PlanError> {
+fn gates(field: &str, wire: Vec<Object<WireGate>>) -> Result<Vec<Gate>, PlanError> {
     let field = format!("{field}.gates");
     if wire.len() > GATES_MAX {
         return Err(PlanError::Count { field, len: wire.len(), max: GATES_MAX });
     }
     let mut gates: Vec<Gate> = Vec::with_capacity(wire.len().max(1));
-    for (index, it) in wire.into_iter().enumerate() {
+    for (index, Object(it)) in wire.into_iter().enumerate() {
         let gate = gate(&format!("{field}[{index}]"), it)?;
         if gates.iter().any(|it| it.id == gate.id) {
             return Err(PlanError::Twice { field, id: gate.id.to_string() });

@@ -22,7 +22,7 @@ use crate::{
     promote::{NotStepped, PlannedStep, execute},
     release::{NewRelease, Publication, Release, publication},
     rollout::{Rollout, Stamp},
-    stage::Act,
+    stage::{Act, ActRefused},
 };
 
 /// Expired keys that one request with a key clears away.
@@ -216,11 +216,15 @@ fn rule<R: Rows>(
         let kind = gate.rule.kind();
         return Err(WriteError::GateNotManual { gate: ruling.gate.clone(), kind }.into());
     }
-    let phase = rollout.stages().get(index).map(|it| it.phase);
-    if rollout.phase().is_terminal() || phase.is_none_or(crate::StagePhase::is_terminal) {
-        let refused = rollout.act(Act::Promote, &stamp(order, now)).err();
-        let (phase, act) = (rollout.phase(), Act::Promote);
-        let refused = refused.unwrap_or(crate::ActRefused::Phase { phase, act });
+    let act = Act::Promote;
+    if rollout.phase().is_terminal() {
+        let refused = ActRefused::Phase { phase: rollout.phase(), act };
+        return Err(WriteError::Refused(refused).into());
+    }
+    if let Some(state) = rollout.stages().get(index)
+        && state.phase.is_terminal()
+    {
+        let refused = ActRefused::Stage { stage: state.phase, act };
         return Err(WriteError::Refused(refused).into());
     }
     if ruling.digest.is_some_and(|it| it != rollout.digest()) {
