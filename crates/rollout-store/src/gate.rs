@@ -156,13 +156,15 @@ fn health(min_percent: u8, max_failures: u32, tally: &Tally) -> (Outcome, String
         return (Outcome::Inconclusive, "no node of the stage is known".to_owned());
     }
     let share = verified.saturating_mul(100) / targeted;
-    let mut detail = format!(
+    let counts = format!(
         "{verified} of {targeted} nodes healthy ({share}% of required {min_percent}%), \
          {failed} failed of at most {max_failures}"
     );
-    if *failed > 0 {
-        detail.push_str(&format!("; failed: {}", spell_nodes(&tally.failed_nodes, *failed)));
-    }
+    let failed_nodes = match failed {
+        0 => String::new(),
+        count => format!("; failed: {}", spell_nodes(&tally.failed_nodes, *count)),
+    };
+    let detail = format!("{counts}{failed_nodes}");
     if *failed > u64::from(max_failures) {
         return (Outcome::Fail, detail);
     }
@@ -170,12 +172,14 @@ fn health(min_percent: u8, max_failures: u32, tally: &Tally) -> (Outcome, String
     if verified.saturating_mul(100) >= targeted.saturating_mul(min_percent.into()) {
         return (Outcome::Pass, detail);
     }
-    let missing = tally.missing();
-    if missing > 0 {
-        let names = spell_nodes(&tally.missing_nodes, missing);
-        detail.push_str(&format!("; no fresh report of health: {names}"));
-    }
-    (Outcome::Inconclusive, detail)
+    let missing = match tally.missing() {
+        0 => String::new(),
+        count => {
+            let names = spell_nodes(&tally.missing_nodes, count);
+            format!("; no fresh report of health: {names}")
+        }
+    };
+    (Outcome::Inconclusive, format!("{detail}{missing}"))
 }
 
 #[cfg(test)]

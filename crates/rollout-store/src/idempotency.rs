@@ -40,7 +40,8 @@ pub struct KeyError;
 
 impl KeyError {
     /// The stable code.
-    pub const fn code(&self) -> &'static str {
+    #[expect(clippy::unused_self, reason = "asked like every other error")]
+    pub const fn code(self) -> &'static str {
         "IDEMPOTENCY_KEY"
     }
 }

@@ -207,16 +207,14 @@ impl RolloutStore for MemoryStore {
             let mut staged = Staged { tables: &self.tables, changes: Vec::new() };
             let outcome = engine::apply(&mut staged, request, now);
             let changes = staged.changes;
-            match outcome {
-                Ok(applied) => {
-                    for change in changes {
-                        self.tables.put_down(change);
-                    }
-                    answers.push(Ok(applied));
-                }
-                Err(NotApplied::Refused(error)) => answers.push(Err(error)),
+            let answer = match outcome {
+                Ok(applied) => Ok(applied),
+                Err(NotApplied::Refused(error)) => Err(error),
                 Err(NotApplied::Row(error)) => return Err(of_batch(error)),
-            }
+            };
+            // What a refused request wanted to write is dropped with it.
+            changes.into_iter().filter(|_| answer.is_ok()).for_each(|it| self.tables.put_down(it));
+            answers.push(answer);
         }
         Ok(answers)
     }

@@ -34,12 +34,14 @@ impl Moment {
     }
 
     /// This many seconds later.
+    #[must_use]
     pub fn plus_seconds(self, seconds: u64) -> Self {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(seconds.saturating_mul(MS_PER_SECOND)))
     }
 
     /// This many seconds earlier.
+    #[must_use]
     pub fn minus_seconds(self, seconds: u64) -> Self {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(seconds.saturating_mul(MS_PER_SECOND)))
@@ -73,8 +75,8 @@ pub fn spell_seconds(seconds: u64) -> String {
     let parts = [(seconds / 86_400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm')];
     let parts = parts.into_iter().chain([(seconds % 60, 's')]);
     let parts = parts.skip_while(|(count, _)| *count == 0).take(2);
-    let text: String =
-        parts.filter(|it| it.0 > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    let parts = parts.filter(|it| it.0 > 0).map(|(count, unit)| format!("{count}{unit}"));
+    let text = parts.collect::<Vec<_>>().concat();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 

@@ -5,10 +5,10 @@
 //! | phase         | publish   | start  | pause  | resume    | complete  | fail   | cancel    | retry  | rollback    |
 //! |---------------|-----------|--------|--------|-----------|-----------|--------|-----------|--------|-------------|
 //! | `draft`       | published |        |        |           |           |        | cancelled |        |             |
-//! | `published`   | published | active | paused |           |           | failed | cancelled | active | rolled_back |
-//! | `active`      |           |        | paused |           | completed | failed | cancelled | active | rolled_back |
-//! | `paused`      |           |        |        | where it was |        | failed | cancelled |        | rolled_back |
-//! | `failed`      |           |        |        |           |           |        | cancelled | active | rolled_back |
+//! | `published`   | published | active | paused |           |           | failed | cancelled | active | `rolled_back` |
+//! | `active`      |           |        | paused |           | completed | failed | cancelled | active | `rolled_back` |
+//! | `paused`      |           |        |        | where it was |        | failed | cancelled |        | `rolled_back` |
+//! | `failed`      |           |        |        |           |           |        | cancelled | active | `rolled_back` |
 //! | `completed`   |           |        |        |           |           |        |           |        |             |
 //! | `cancelled`   |           |        |        |           |           |        |           |        |             |
 //! | `rolled_back` |           |        |        |           |           |        |           |        |             |
@@ -155,19 +155,19 @@ impl Phase {
     pub const fn apply(self, command: Command) -> Result<Self, PhaseRefused> {
         use Command as C;
         match (self, command) {
-            (Self::Draft | Self::Published, C::Publish) => Ok(Self::Published),
-            (Self::Published, C::Start) => Ok(Self::Active),
+            (Self::Draft | Self::Published, C::Publish)
+            | (Self::Paused(PausedFrom::Published), C::Resume) => Ok(Self::Published),
+            (Self::Published, C::Start)
+            | (Self::Paused(PausedFrom::Active), C::Resume)
+            | (Self::Published | Self::Active | Self::Failed, C::Retry) => Ok(Self::Active),
             (Self::Published, C::Pause) => Ok(Self::Paused(PausedFrom::Published)),
             (Self::Active, C::Pause) => Ok(Self::Paused(PausedFrom::Active)),
-            (Self::Paused(PausedFrom::Published), C::Resume) => Ok(Self::Published),
-            (Self::Paused(PausedFrom::Active), C::Resume) => Ok(Self::Active),
             (Self::Active, C::Complete) => Ok(Self::Completed),
             (Self::Published | Self::Active | Self::Paused(_), C::Fail) => Ok(Self::Failed),
             (
                 Self::Draft | Self::Published | Self::Active | Self::Paused(_) | Self::Failed,
                 C::Cancel,
             ) => Ok(Self::Cancelled),
-            (Self::Published | Self::Active | Self::Failed, C::Retry) => Ok(Self::Active),
             (Self::Published | Self::Active | Self::Paused(_) | Self::Failed, C::Rollback) => {
                 Ok(Self::RolledBack)
             }
@@ -232,7 +232,7 @@ mod tests {
         let source = include_str!("phase.rs");
         let row = format!("//! | `{}`", phase.name());
         let row = source.lines().find(|it| it.starts_with(&row)).unwrap();
-        let cells: Vec<_> = row.split('|').skip(2).map(str::trim).collect();
+        let cells: Vec<_> = row.split('|').skip(2).map(|it| it.trim().trim_matches('`')).collect();
         let index = Command::ALL.iter().position(|it| *it == command).unwrap();
         let by_name = |name: &str| Phase::ALL.into_iter().find(|it| it.name() == name);
         match (cells[index], phase) {

@@ -9,6 +9,7 @@
 //! * **L2** The digest of a plan is the hash of its canonical JSON: equal content, equal digest,
 //!   whatever the order of keys or of listed nodes.
 
+mod error;
 mod request;
 mod warning;
 mod wire;
@@ -19,9 +20,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Channel, GateId, NodeId, PlanId, StageId};
+pub use error::PlanError;
 pub use request::{
-    GATES_MAX, LABEL_LEN_MAX, LABELS_MAX, NODES_MAX, PLAN_LEN_MAX, PlanError, PlanRequest,
-    STAGES_MAX, Strictness, TEXT_LEN_MAX,
+    GATES_MAX, LABEL_LEN_MAX, LABELS_MAX, NODES_MAX, PLAN_LEN_MAX, PlanRequest, STAGES_MAX,
+    Strictness, TEXT_LEN_MAX,
 };
 pub use warning::Warning;
 

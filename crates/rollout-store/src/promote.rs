@@ -130,7 +130,7 @@ pub fn plan(
     if rollout.phase() == Phase::Published {
         return Ok(None);
     }
-    let (Some(stage), Some(state)) = (rollout.stage(), rollout.state()) else {
+    let (Some(stage), Some(begun)) = (rollout.stage(), rollout.state()) else {
         return Err(broken());
     };
     let gates = rollout.gates(rollout.current(), evidence, now);
@@ -142,7 +142,7 @@ pub fn plan(
         let then = rollout.plan().stages.get(rollout.current() + 1).map(|it| it.id.clone());
         return Ok(Some(step(Step::Promote { stage: stage.id.clone(), then })));
     }
-    if state.deadline_at.is_none_or(|it| now >= it) {
+    if begun.deadline_at.is_none_or(|it| now >= it) {
         let because = format!("deadline passed; {}", unmet(&gates));
         return Ok(Some(step(fail(because))));
     }

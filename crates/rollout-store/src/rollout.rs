@@ -242,16 +242,16 @@ impl Rollout {
 
     /// What the gates of a stage say.
     pub fn gates(&self, stage: usize, evidence: &Evidence, now: Moment) -> Vec<GateReport> {
-        let (Some(spec), Some(state)) = (self.plan.stages.get(stage), self.stages.get(stage))
+        let (Some(spec), Some(begun)) = (self.plan.stages.get(stage), self.stages.get(stage))
         else {
             return Vec::new();
         };
         let ask = |gate: &Gate| {
             let facts = Facts {
-                entered_at: state.entered_at,
+                entered_at: begun.entered_at,
                 attempt: self.attempt,
                 digest: self.digest,
-                ruling: state.rulings.get(&gate.id),
+                ruling: begun.rulings.get(&gate.id),
                 evidence,
                 now,
             };

@@ -20,7 +20,7 @@
 //! | fail        | by [`Phase::apply`]           | fail              |                                          |
 //! | halt        | fail, unless it has failed    | halt              |                                          |
 //! | promote     | stays; must be active         | promote           | next stage opens, or complete            |
-//! | skip_failed | must be active or failed      | skip              | next stage opens (retry), or complete    |
+//! | `skip_failed` | must be active or failed      | skip              | next stage opens (retry), or complete    |
 //! | all others  | by [`Phase::apply`]           | stays             |                                          |
 //!
 //! # Invariants
@@ -305,18 +305,14 @@ impl Life {
         // What has failed is active again before it goes on.
         let phase = if self.phase == Phase::Failed { Phase::Active } else { self.phase };
         let mut next = self.with(phase, done);
-        match next.stages.get_mut(self.current + 1) {
-            Some(stage) => {
-                let refused =
-                    |it: StageRefused| ActRefused::Stage { stage: it.phase, act: Act::Promote };
-                *stage = stage.apply(StageCommand::Open).map_err(refused)?;
-                next.current += 1;
-            }
-            None => {
-                let refused =
-                    |it: PhaseRefused| ActRefused::Phase { phase: it.phase, act: Act::Promote };
-                next.phase = phase.apply(Command::Complete).map_err(refused)?;
-            }
+        let act = Act::Promote;
+        if let Some(stage) = next.stages.get_mut(self.current + 1) {
+            let refused = |it: StageRefused| ActRefused::Stage { stage: it.phase, act };
+            *stage = stage.apply(StageCommand::Open).map_err(refused)?;
+            next.current += 1;
+        } else {
+            let refused = |it: PhaseRefused| ActRefused::Phase { phase: it.phase, act };
+            next.phase = phase.apply(Command::Complete).map_err(refused)?;
         }
         Ok(next)
     }

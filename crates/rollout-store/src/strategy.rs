@@ -4,7 +4,7 @@
 //! |---------------|-------------|---------------|---------------------------|-------------------------------------|
 //! | `retry`       | retry       | current stage | published, active, failed | active; the stage begins again      |
 //! | `rollback`    | rollback    | plan          | all but draft and terminal | rolled back, for good              |
-//! | `skip_failed` | skip_failed | current stage | active, failed            | the stage is passed by, for good    |
+//! | `skip_failed` | skip        | current stage | active, failed            | the stage is passed by, for good    |
 //!
 //! A rollback means that no further node activates; nodes that were activated keep running.
 

@@ -10,7 +10,7 @@ mod scene;
 
 use rollout_store::{
     Act, Channel, Epoch, Idempotency, ListQuery, MemoryStore, NodeId, Phase, PlanId, Progress,
-    ReleaseId, RolloutStore, Step, Strategy, Verb, Verdict, Write, Written,
+    ReleaseId, RolloutStore, Step, Strategy, Verb, Verdict, Write, WriteError, Written,
     node::Heartbeat,
     promote_once,
     release::NewRelease,
@@ -457,7 +457,7 @@ fn a_refused_request_harms_no_other_of_its_batch(scene: &mut Scene<'_>) {
     let pause = |id: &str| Write::Transition { order: order(id), verb: Verb::Pause }.into();
     let batch = [create(&plan("a")), pause("none"), pause("a"), pause("a"), create(&plan("b"))];
     let answers = scene.store.apply(scene.epoch, scene.now, &batch).unwrap();
-    let codes: Vec<_> = answers.iter().map(|it| it.as_ref().err().map(|it| it.code())).collect();
+    let codes: Vec<_> = answers.iter().map(|it| it.as_ref().err().map(WriteError::code)).collect();
     assert_eq!(codes, [None, Some("PLAN_NOT_FOUND"), None, Some("PHASE_CONFLICT"), None]);
     assert_eq!(scene.get("a").phase().name(), "paused");
     assert_eq!(scene.get("b").phase(), Phase::Published);

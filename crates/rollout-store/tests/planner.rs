@@ -1,7 +1,6 @@
 //! The planner: equal inputs, equal steps; the table of `promote`, row by row.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a failed unwrap is a failed test, and its text is the complaint"
 )]
 

@@ -67,28 +67,27 @@ pub(super) struct Labels(pub(super) BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> serde::de::Visitor<'de> for Visit {
-            type Value = Labels;
+        deserializer.deserialize_map(VisitLabels)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("labels: an object of texts")
-            }
+struct VisitLabels;
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Labels, A::Error> {
-                let mut labels = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, String>()? {
-                    if labels.insert(key, value).is_some() {
-                        return Err(serde::de::Error::custom("a label stands twice"));
-                    }
-                }
-                Ok(Labels(labels))
+impl<'de> serde::de::Visitor<'de> for VisitLabels {
+    type Value = Labels;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("labels: an object of texts")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+        let mut labels = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            if labels.insert(key, value).is_some() {
+                return Err(serde::de::Error::custom("a label stands twice"));
             }
         }
-        deserializer.deserialize_map(Visit)
+        Ok(Labels(labels))
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) fn epoch(conn: &Connection) -> Result<Epoch, rusqlite::Error> {
     statement.query_row([], |row| row.get::<_, i64>(0)).map(|it| Epoch(it.unsigned_abs()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
 fn failed(error: rusqlite::Error) -> ReadError {
     read_error(&error)
 }

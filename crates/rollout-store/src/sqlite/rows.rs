@@ -18,6 +18,7 @@ use crate::{
 /// The rows of a connection.
 pub(super) struct SqliteRows<'c>(pub(super) &'c Connection);
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
 fn failed(error: rusqlite::Error) -> RowError {
     row_error(&error)
 }

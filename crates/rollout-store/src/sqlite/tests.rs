@@ -168,7 +168,7 @@ fn a_file_of_somebody_else_is_refused() {
     assert_eq!(SqliteReader::open(&absent).unwrap_err().code(), "STORE_UNUSABLE");
 }
 
-/// B3, across connections: what PostgreSQL will need.
+/// B3, across connections: what several machines on one store need.
 #[test]
 fn a_writer_that_was_deposed_elsewhere_cannot_write() {
     let (_dir, path) = home();

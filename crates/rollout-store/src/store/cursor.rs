@@ -21,7 +21,8 @@ pub struct CursorError;
 
 impl CursorError {
     /// The stable code.
-    pub const fn code(&self) -> &'static str {
+    #[expect(clippy::unused_self, reason = "asked like every other error")]
+    pub const fn code(self) -> &'static str {
         "BAD_CURSOR"
     }
 }
