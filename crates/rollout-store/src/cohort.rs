@@ -18,16 +18,33 @@ const PLACES_PER_PERCENT: u64 = PLACES / 100;
 /// Domain of the hash.
 const CONTEXT: &str = "autonomy rollout cohort v1";
 
-/// The place of a node in a plan, below 10000.
-pub fn place(plan: &PlanId, node: &NodeId) -> u64 {
-    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-    hasher.update(plan.as_str().as_bytes());
-    // Stands in no name, so two pairs never give the same bytes.
-    hasher.update(b"/");
-    hasher.update(node.as_str().as_bytes());
-    let hash = hasher.finalize();
-    let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
-    u64::from_le_bytes(first) % PLACES
+/// The places of one plan.
+#[derive(Clone, Debug)]
+pub struct Cohort(blake3::Hasher);
+
+impl Cohort {
+    /// Those of this plan.
+    pub fn of(plan: &PlanId) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+        hasher.update(plan.as_str().as_bytes());
+        // Stands in no name, so two pairs never give the same bytes.
+        hasher.update(b"/");
+        Self(hasher)
+    }
+
+    /// The place of a node, below 10000.
+    pub fn place(&self, node: &NodeId) -> u64 {
+        let mut hasher = self.0.clone();
+        hasher.update(node.as_str().as_bytes());
+        let hash = hasher.finalize();
+        let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+        u64::from_le_bytes(first) % PLACES
+    }
+
+    /// Whether the node is in this share of the fleet.
+    pub fn contains(&self, node: &NodeId, percent: u8) -> bool {
+        self.place(node) < u64::from(percent) * PLACES_PER_PERCENT
+    }
 }
 
 /// Whether the node is in this share of the fleet.
@@ -42,7 +59,7 @@ pub fn place(plan: &PlanId, node: &NodeId) -> u64 {
 /// # Ok::<(), rollout_store::NameError>(())
 /// ```
 pub fn contains(plan: &PlanId, node: &NodeId, percent: u8) -> bool {
-    place(plan, node) < u64::from(percent) * PLACES_PER_PERCENT
+    Cohort::of(plan).contains(node, percent)
 }
 
 #[cfg(test)]
@@ -58,7 +75,7 @@ mod tests {
     #[test]
     fn places_are_part_of_the_format() {
         let plan = PlanId::new("val11-dur-1").unwrap();
-        let places: Vec<_> = (0..4).map(|it| place(&plan, &node(it))).collect();
+        let places: Vec<_> = (0..4).map(|it| Cohort::of(&plan).place(&node(it))).collect();
         assert_eq!(places, GOLDEN, "a changed place moves nodes between cohorts of running plans");
     }
 

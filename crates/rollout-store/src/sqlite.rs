@@ -160,12 +160,7 @@ impl RolloutStore for SqliteStore {
 
     fn acquire(&mut self) -> Result<Epoch, ApplyError> {
         self.ready()?;
-        let sql = "UPDATE epoch SET epoch = epoch + 1 RETURNING epoch";
-        let outcome = self.reader.conn.query_row(sql, [], |row| row.get::<_, i64>(0));
-        match outcome {
-            Ok(epoch) => Ok(Epoch(epoch.unsigned_abs())),
-            Err(error) => Err(self.stop(row_error(&error))),
-        }
+        raise_epoch(&mut self.reader.conn).map_err(|error| self.stop(row_error(&error)))
     }
 
     fn apply(
@@ -192,6 +187,15 @@ impl RolloutStore for SqliteStore {
         }
         Ok(answers)
     }
+}
+
+/// In a transaction of its own, whose commit is seen to succeed.
+fn raise_epoch(conn: &mut Connection) -> Result<Epoch, rusqlite::Error> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("UPDATE epoch SET epoch = epoch + 1", [])?;
+    let epoch = read::epoch(&transaction)?;
+    transaction.commit()?;
+    Ok(epoch)
 }
 
 /// Why nothing of a batch was stored.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Cursor, Epoch, ReadError};
 use crate::{
+    cohort::Cohort,
     evidence::{Evidence, Report, Tally},
     explain::{Explanation, explain},
     moment::Moment,
@@ -269,8 +270,9 @@ fn gather(
     let with_report = |node: &NodeId| (node.clone(), reports.get(node).cloned());
     let nodes = match &spec.target {
         Target::Nodes(nodes) => nodes.iter().map(with_report).collect(),
-        Target::Percent(_) => {
-            let inside = fleet.iter().filter(|it| spec.target.contains(rollout.id(), it));
+        Target::Percent(percent) => {
+            let cohort = Cohort::of(rollout.id());
+            let inside = fleet.iter().filter(|it| cohort.contains(it, *percent));
             inside.map(with_report).collect()
         }
     };
