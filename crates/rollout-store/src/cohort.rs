@@ -43,7 +43,8 @@ impl Cohort {
 
     /// Whether the node is in this share of the fleet.
     pub fn contains(&self, node: &NodeId, percent: u8) -> bool {
-        self.place(node) < u64::from(percent) * PLACES_PER_PERCENT
+        // Every place is below the last; the hash is not needed for that.
+        percent >= 100 || self.place(node) < u64::from(percent) * PLACES_PER_PERCENT
     }
 }
 

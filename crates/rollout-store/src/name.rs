@@ -9,6 +9,10 @@
 //! # Invariants
 //!
 //! * **N1** A value of these types passed its rule, also when it was read back from a store.
+//!
+//! Copies share the text: a scan hands the same nodes to many plans.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -92,7 +96,7 @@ macro_rules! checked_text {
         #[doc = $doc]
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks a text.
@@ -102,7 +106,7 @@ macro_rules! checked_text {
             /// [`NameError`] when it breaks the rule of the module.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 check($what, text, $max, $allowed)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
 
             /// The text.
@@ -127,7 +131,7 @@ macro_rules! checked_text {
 
         impl From<$name> for String {
             fn from(it: $name) -> Self {
-                it.0
+                it.0.as_ref().to_owned()
             }
         }
     };
@@ -148,19 +152,19 @@ impl Channel {
 
     /// The channel [`Self::DEFAULT`].
     pub fn standard() -> Self {
-        Self(Self::DEFAULT.to_owned())
+        Self(Self::DEFAULT.into())
     }
 }
 
 impl Actor {
     /// The promoter, when a plan moves by itself.
     pub fn promoter() -> Self {
-        Self("promoter".to_owned())
+        Self("promoter".into())
     }
 
     /// A node that acts on a plan.
     pub fn node(id: &NodeId) -> Self {
-        Self(format!("node:{id}"))
+        Self(format!("node:{id}").into())
     }
 }
 

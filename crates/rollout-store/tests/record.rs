@@ -2,6 +2,8 @@
 //!
 //! The file in `golden` was written once. When a field is added, the old file must still be read.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use rollout_store::{
     Act, Actor, Moment, Phase, PlanRequest, Progress, Rollout, RolloutReader as _,
     RolloutStore as _, Strictness, Verdict, Write,
