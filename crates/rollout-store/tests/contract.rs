@@ -535,7 +535,11 @@ fn the_fleet_is_up_stale_or_unknown(scene: &mut Scene<'_>) {
         .create(&staged("p", r#"[{"id":"a","nodes":["never"]},{"id":"b","percent":100}]"#))
         .unwrap();
     scene.beat("n1", None);
-    scene.pass_seconds(61);
+    scene.pass_seconds(60);
+    let up = |scene: &Scene<'_>| scene.reader().fleet_summary(scene.now, 60).unwrap().up;
+    assert_eq!(up(scene), 1, "a minute is not too long");
+    scene.pass_seconds(1);
+    assert_eq!(up(scene), 0, "but a second more is");
     scene.beat("n2", None);
     let summary = scene.reader().fleet_summary(scene.now, 60).unwrap();
     assert_eq!((summary.up, summary.stale, summary.unknown), (1, 1, 1));

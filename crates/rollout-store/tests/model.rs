@@ -25,7 +25,8 @@ use rollout_store::{
 };
 use scene::{create, node, order, plan, stage, staged};
 
-const PLANS: usize = 6;
+/// Few, so that one plan lives through much.
+const PLANS: usize = 3;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -54,8 +55,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (id.clone(), any::<bool>()).prop_map(|(id, draft)| Op::Create(id, draft)),
         3 => (id.clone(), verb.clone(), prop::option::of(1..6_u64))
             .prop_map(|(id, verb, at)| Op::Verb(id, verb, at)),
-        2 => (id.clone(), strategy).prop_map(|(id, it)| Op::Recover(id, it)),
-        1 => id.clone().prop_map(Op::Halt),
+        4 => (id.clone(), strategy).prop_map(|(id, it)| Op::Recover(id, it)),
+        2 => id.clone().prop_map(Op::Halt),
         2 => (id.clone(), any::<bool>()).prop_map(|(id, yes)| Op::Rule(id, yes)),
         5 => (id.clone(), 0..3_usize, progress).prop_map(|(id, node, it)| Op::Report(id, node, it)),
         1 => (0..4_usize).prop_map(Op::Beat),
@@ -368,8 +369,9 @@ impl<'p> Bench<'p> {
         for id in 0..PLANS {
             assert_eq!(self.found(id).map(|it| it.0), self.known.get(&id).copied(), "{op:?}");
         }
-        let now = self.now;
-        same_reading(&self.memory, self.sqlite.as_ref().unwrap().reader(), now);
+        if matches!(op, Op::Promote | Op::Clock(_) | Op::Restart | Op::Beat(_)) {
+            same_reading(&self.memory, self.sqlite.as_ref().unwrap().reader(), self.now);
+        }
     }
 }
 
@@ -388,7 +390,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_history_agrees_with_the_model(ops in prop::collection::vec(op(), 1..60)) {
+    fn every_history_agrees_with_the_model(ops in prop::collection::vec(op(), 1..150)) {
         let home = tempfile::tempdir().unwrap();
         run(&ops, &home.path().join("rollouts.db"));
     }
