@@ -16,6 +16,7 @@ use rollout_store::{
     RolloutStore, SqliteReader, SqliteStore, Strictness, Verb, Write,
     node::Heartbeat,
     store::{BATCH_MAX, Order},
+    stuck::STUCK_MAX,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -42,10 +43,10 @@ fn main() -> Outcome<()> {
     fleet(&mut store, epoch)?;
     println!("median of {ROUNDS}, in microseconds; creates one by one and in groups of 64");
     println!(
-        "| plans | first page | page by phase | page in the middle | get | stuck, 100 entries | \
+        "| plans | first page | page by phase | page in the middle | get | stuck, 100 entries | stuck, 1000 entries | \
          stuck, none | desired | create | create in a group |"
     );
-    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     let mut filled = 0;
     for size in SIZES.into_iter().filter(|it| *it <= largest) {
         fill(&mut store, epoch, filled..size)?;
@@ -129,7 +130,6 @@ fn report(store: &mut SqliteStore, epoch: Epoch, path: &Path, size: u64) -> Outc
     let known = PlanId::new(&format!("p{}", size / 2))?;
     let node = NodeId::new("n1")?;
     let later = NOW.plus_seconds(7200);
-    let stuck_limit = u32::try_from((size / LIVE_ONE_IN).min(100))?;
     let mut fresh = 0_u64;
     let mut creates = |count: u64| -> Outcome<()> {
         let ids = (0..count).map(|it| format!("x{size}-{}", fresh + it));
@@ -143,7 +143,8 @@ fn report(store: &mut SqliteStore, epoch: Epoch, path: &Path, size: u64) -> Outc
         median(|| by_phase(&reader).map(drop))?,
         median(|| in_the_middle(&reader).map(drop))?,
         median(|| Ok(reader.rollout(&known).map(drop)?))?,
-        median(|| Ok(reader.stuck(3600, later, stuck_limit).map(drop)?))?,
+        median(|| Ok(reader.stuck(3600, later, 100).map(drop)?))?,
+        median(|| Ok(reader.stuck(3600, later, STUCK_MAX).map(drop)?))?,
         median(|| Ok(reader.stuck(9000, later, 100).map(drop)?))?,
         median(|| Ok(reader.desired(&node).map(drop)?))?,
         median(|| creates(1))?,
