@@ -4,6 +4,7 @@
 //! |------------|-------------------------------------------------------------------|
 //! | `args`     | the command line                                                    |
 //! | `commands` | one module a noun                                                   |
+//! | `counted`  | numbers with what they count                                        |
 //! | `context`  | environment, defaults, streams: what a command may use of the world |
 //! | `failure`  | what went wrong, with code, place, next step, and exit code         |
 //! | `filter`   | which entries of a log are meant                                    |
@@ -14,6 +15,7 @@
 mod args;
 mod commands;
 mod context;
+mod counted;
 mod failure;
 mod filter;
 mod printable;

@@ -30,12 +30,12 @@ pub(crate) enum Policy {
   autonomy policy test ./policies
   autonomy policy test ./policies --run night --coverage --output json")]
     Test(PolicyTest),
-    /// Shows how two policies differ. Exit code 1 means that they do.
+    /// Shows how two policies differ. Exit code 6 means that they do.
     #[command(after_help = "Examples:
   autonomy policy diff current new.tar.gz
   autonomy policy diff bundle.tar.gz ./policies --output json")]
     Diff(PolicyDiff),
-    /// Decides every recorded call again. Exit code 3 means that some would be decided otherwise.
+    /// Decides every recorded call again. Exit code 6 means that some would be decided otherwise.
     #[command(after_help = "Examples:
   autonomy policy replay --wal ./wal --policy-dir ./policy
   autonomy policy replay --wal ./wal --candidate new.tar.gz --since 7d")]

@@ -27,6 +27,7 @@ use crate::{
     args::{Output, Policy, PolicyBuild, PolicyEval, PolicyLoad},
     commands::{print_json, print_pairs},
     context::Context,
+    counted::counted,
     failure::Failure,
     target::Target,
 };
@@ -122,10 +123,10 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
             writeln!(stdout, "runtime-version: {required}")?;
             writeln!(stdout, "output: {}", result.output.display())?;
             for (name, count) in
-                [("tests", result.tests_left_out), ("other files", result.others_left_out)]
+                [("test", result.tests_left_out), ("other file", result.others_left_out)]
             {
                 if count > 0 {
-                    writeln!(stdout, "left out: {count} {name}")?;
+                    writeln!(stdout, "left out: {}", counted(count, name))?;
                 }
             }
         }

@@ -109,7 +109,8 @@ pub(super) async fn finish(
     let closed = recorded.and_then(|tally| {
         let Tally { allowed, denied, entries } = tally;
         let log = if fate { format!("in {dir}") } else { "deleted".to_owned() };
-        let line = format!("autonomy run: {allowed} allowed, {denied} denied; {entries} entries since the start, log {log}");
+        let noun = if entries == 1 { "entry" } else { "entries" };
+        let line = format!("autonomy run: {allowed} allowed, {denied} denied; {entries} {noun} since the start, log {log}");
         // Who closed stderr does not want to know.
         writeln!(io::stderr().lock(), "{line}").ok();
         cleared
