@@ -358,6 +358,18 @@ fn check_names_every_error_with_its_place_and_says_nothing_is_wrong_only_then() 
         assert_eq!(lines[1], json!({ "files": 1, "errors": 0, "warnings": 1 }));
     }
     assert_eq!(autonomy(&["policy", "check", &bench.text("absent")]).unwrap().code(), Some(5));
+
+    assert_eq!(bench.build("q", "q.tar.gz", "1.0.0").code(), Some(0));
+    let bundle = bench.text("q.tar.gz");
+    for command in ["check", "test"] {
+        let done = autonomy(&["policy", command, &bundle]).unwrap();
+        assert_eq!(done.code(), Some(2), "{done:?}");
+        assert!(
+            done.stderr.contains("is a bundle") && done.stderr.contains("(BUNDLE_GIVEN)"),
+            "{done:?}"
+        );
+        assert!(done.stderr.contains(&format!("policy test --bundle {bundle}")), "{done:?}");
+    }
 }
 
 #[test]

@@ -116,6 +116,14 @@ fn a_delivered_log_is_archived_and_the_next_one_goes_on() {
     let runtime = node.runtime();
     node.call(3);
     node.refused(&["archive"], 75, "WAL_LOCKED");
+    for (args, next) in [
+        (&["archive"][..], "archives its log by itself above --wal-max-bytes"),
+        (&["repair", "--reason", "x"], "stop the runtime"),
+    ] {
+        let locked: Value = serde_json::from_str(&node.wal(args).stdout).unwrap();
+        let hint = locked["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains(next) && !hint.contains("--wal-dir"), "{hint}");
+    }
     runtime.stop().unwrap();
     node.refused(&["archive"], 6, "WAL_NOT_DRAINED");
 
