@@ -60,6 +60,7 @@ pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
 pub use releases::{ControlPlaneError, ReleaseSource};
+pub use shape::parse as parse_call;
 pub use start::{Recorder, Reloader, Runtime, StartError};
 pub use tools::{
     Echo, HttpGet, Lookup, LookupFuture, Shell, ShellLimits, Tool, ToolCall, ToolError,

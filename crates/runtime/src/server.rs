@@ -15,7 +15,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use api::{
     health::{CallsStatus, Health, OldestOpenIntent, RuntimeStatus, WalStatus},
     problem::{PROBLEM_JSON, Problem},
-    tool::ToolRequest,
 };
 use axum::{
     Json, Router,
@@ -135,8 +134,7 @@ async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Respons
             return respond(app.interceptor.refuse(call, code, reason).await);
         }
     };
-    let parsed = shape::check(&bytes).and_then(|()| serde_json::from_slice::<ToolRequest>(&bytes));
-    let answer = match parsed {
+    let answer = match shape::parse(&bytes) {
         Ok(request) if !(1..=KIND_LEN_MAX).contains(&request.kind.len()) => {
             let len = request.kind.len();
             let reason = format!("`kind` has {len} bytes (1 to {KIND_LEN_MAX})");

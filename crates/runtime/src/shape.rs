@@ -1,111 +1,31 @@
-//! The shape of a request body, before it becomes values.
+//! A request body, and its shape before it becomes values.
 //!
 //! * **Z1** Nesting is bounded, so that whatever is recorded can be read back by every consumer.
-//! * **Z2** No key is one of the names by which the JSON library marks its own types. In a body such
-//!   a key would be obeyed: a text would be parsed again as JSON, out of sight of every limit.
-//! * **Z3** No object has a key twice: readers differ about which of the two counts, and what is decided must be
-//!   what is done.
+//! * **Z2** No key is one that the JSON library would obey, none stands twice in an object, and a list does not
+//!   stand for an object: what is decided must be what is done.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
-
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use api::tool::ToolRequest;
+use serde::de::Error as _;
 
 /// Most lists and objects inside one another in a request body.
 pub(crate) const DEPTH_MAX: usize = 64;
-/// Beginning of the names that the JSON library keeps for itself.
-const PRIVATE: &str = "$serde_json::private::";
 
-/// Checks the shape of a JSON text (Z1, Z2, Z3).
+/// Reads the body of a tool call as the runtime does (Z1, Z2).
 ///
 /// # Errors
 ///
 /// What is wrong, with its line and column.
-pub(crate) fn check(body: &[u8]) -> serde_json::Result<()> {
+pub fn parse(body: &[u8]) -> serde_json::Result<ToolRequest> {
+    check(body)?;
+    serde_json::from_slice(body)
+}
+
+fn check(body: &[u8]) -> serde_json::Result<()> {
     // A list would fill the fields of a request by their order.
     if body.iter().find(|it| !it.is_ascii_whitespace()) == Some(&b'[') {
         return Err(serde_json::Error::custom("expected an object, found a list"));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    Shape { depth: 0 }.deserialize(&mut deserializer)?;
-    deserializer.end()
-}
-
-#[derive(Clone, Copy)]
-struct Shape {
-    depth: usize,
-}
-
-impl Shape {
-    fn inner<E: Error>(self) -> Result<Self, E> {
-        if self.depth == DEPTH_MAX {
-            return Err(E::custom(format_args!("nested deeper than {DEPTH_MAX}")));
-        }
-        Ok(Self { depth: self.depth + 1 })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Shape {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Shape {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        while items.next_element_seed(inner)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        let mut seen = HashSet::new();
-        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
-            if key.starts_with(PRIVATE) {
-                return Err(A::Error::custom(format_args!("key `{key}` is reserved")));
-            }
-            if seen.contains(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "key `{key}` stands twice in an object"
-                )));
-            }
-            seen.insert(key);
-            members.next_value_seed(inner)?;
-        }
-        Ok(())
-    }
+    policy::check_json(body, DEPTH_MAX)
 }
 
 #[cfg(test)]

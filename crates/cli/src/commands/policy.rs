@@ -269,7 +269,8 @@ fn call(input: &Path) -> Result<ToolRequest, Failure> {
             .and_then(|it| it.ok_or_else(|| io::ErrorKind::NotFound.into()))
             .map_err(|error| Failure::file("read", input, &error))?
     };
-    serde_json::from_slice(&bytes).map_err(|error| {
+    // What the runtime would refuse is refused here.
+    runtime::parse_call(&bytes).map_err(|error| {
         let message = format!("{} is not a tool call: {error}", input.display());
         Failure::new(Exit::Usage, "BAD_CALL", message)
             .hint(r#"for example {"kind":"tool.echo","params":{"message":"hi"}}"#)
