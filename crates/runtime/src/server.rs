@@ -252,10 +252,11 @@ async fn tools(State(app): State<App>) -> Json<Value> {
 
 async fn decision(State(app): State<App>, Path(id): Path<String>) -> Response {
     match app.scans.lookup(&app.wal.dir, &id).await {
-        Ok(entries) => Json(json!({ "audit_id": id, "entries": entries })).into_response(),
+        Ok(on_record) => Json(on_record).into_response(),
         Err(error) => {
             let (status, code) = error.code();
-            problem(status, code, "No records", error.to_string())
+            let more = error.searched().map(|it| ("searched", json!(it)));
+            problem_with(status, code, "No records", error.to_string(), more)
         }
     }
 }
@@ -280,7 +281,22 @@ pub(crate) async fn not_found(request: Request) -> Response {
 }
 
 pub(crate) fn problem(status: u16, code: &str, title: &str, detail: String) -> Response {
-    let body = Json(Problem::new(status, code, title, detail));
+    problem_with(status, code, title, detail, None)
+}
+
+/// A problem with a member of its own, as RFC 9457 allows.
+fn problem_with(
+    status: u16,
+    code: &str,
+    title: &str,
+    detail: String,
+    more: Option<(&str, Value)>,
+) -> Response {
+    let mut body = json!(Problem::new(status, code, title, detail));
+    if let (Some(members), Some((name, value))) = (body.as_object_mut(), more) {
+        members.insert(name.to_owned(), value);
+    }
+    let body = Json(body);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
