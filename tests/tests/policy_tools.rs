@@ -359,6 +359,12 @@ fn check_names_every_error_with_its_place_and_says_nothing_is_wrong_only_then() 
     }
     assert_eq!(autonomy(&["policy", "check", &bench.text("absent")]).unwrap().code(), Some(5));
 
+    for args in [&["load", "--bundle", &*dir][..], &["test", "--bundle", &dir]] {
+        let done = autonomy(&[&["policy"], args].concat()).unwrap();
+        assert_eq!(done.code(), Some(2), "{done:?}");
+        assert!(done.stderr.contains("(DIRECTORY_GIVEN)"), "{done:?}");
+        assert!(done.stderr.contains(&format!("policy build --in {dir}")), "{done:?}");
+    }
     assert_eq!(bench.build("q", "q.tar.gz", "1.0.0").code(), Some(0));
     let bundle = bench.text("q.tar.gz");
     for command in ["check", "test"] {

@@ -26,6 +26,7 @@ use axum::{
     routing::{get, post},
 };
 use connections::{BodyError, read_body};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -292,11 +293,16 @@ fn problem_with(
     detail: String,
     more: Option<(&str, Value)>,
 ) -> Response {
-    let mut body = json!(Problem::new(status, code, title, detail));
-    if let (Some(members), Some((name, value))) = (body.as_object_mut(), more) {
-        members.insert(name.to_owned(), value);
+    #[derive(Serialize)]
+    struct Extended {
+        #[serde(flatten)]
+        problem: Problem,
+        #[serde(flatten)]
+        more: Map<String, Value>,
     }
-    let body = Json(body);
+    let problem = Problem::new(status, code, title, detail);
+    let more = more.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    let body = Json(Extended { problem, more });
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

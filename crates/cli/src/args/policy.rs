@@ -16,6 +16,8 @@ pub(crate) enum Policy {
       --runtime-version '>=0.1.0 <1.0.0'")]
     Build(PolicyBuild),
     /// Checks a bundle and makes it the one that runtimes load; the one before is kept.
+    ///
+    /// A runtime that runs takes it on SIGHUP, or when it is asked: POST /v1/policy/reload.
     #[command(after_help = "Examples:
   autonomy policy load --bundle bundle.tar.gz
   autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json")]

@@ -209,8 +209,13 @@ fn pairs(status: &Status) -> Vec<(&'static str, String)> {
         pairs.extend(log.bytes_good.map(|it| ("bytes good", it.to_string())));
         if log.bytes_to_cut > 0 {
             let (bytes, phantoms) = (log.bytes_to_cut, log.phantoms);
-            pairs
-                .push(("to cut", format!("{bytes} bytes, {}", counted(phantoms, "phantom frame"))));
+            pairs.push((
+                "to cut",
+                format!(
+                    "{bytes} bytes, {} (while a runtime writes: allocated ahead)",
+                    counted(phantoms, "phantom frame")
+                ),
+            ));
         }
     }
     pairs.extend(status.position.map(|it| ("position", it.to_string())));

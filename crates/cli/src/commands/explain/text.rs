@@ -4,6 +4,7 @@
 //! |------------------------------|------------------------------------------------------|
 //! | `# Title`, `## Title`        | the title, underlined                                |
 //! | `[words](where)`             | the words: there is no book to go to                 |
+//! | `[Title](page.md)`           | the title of the page, quoted                        |
 //! | `**words**`                  | the words                                            |
 //! | `` `code` ``                 | as it is                                             |
 //! | a block between fences       | its lines as they are, indented; no fences           |
@@ -121,7 +122,7 @@ fn inline(text: &str) -> String {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
         let (taken, after) = code(from)
-            .or_else(|| link(from).map(|(words, after)| (inline(words), after)))
+            .or_else(|| link(from).map(|(words, after)| (inline(&words), after)))
             .or_else(|| from.strip_prefix("**").map(|after| (String::new(), after)))
             .unwrap_or_else(|| {
                 let (first, after) = from.split_at(1);
@@ -144,10 +145,12 @@ fn code(text: &str) -> Option<(String, &str)> {
 }
 
 /// The words of the link at the start of a text, and what follows.
-fn link(text: &str) -> Option<(&str, &str)> {
+fn link(text: &str) -> Option<(String, &str)> {
     let (words, after) = text.strip_prefix('[')?.split_once("](")?;
     // The words of a link have no bracket of their own in these pages.
-    let (_, after) = after.split_once(')').filter(|_| !words.contains(['[', ']']))?;
+    let (to, after) = after.split_once(')').filter(|_| !words.contains(['[', ']']))?;
+    let is_title = to.contains(".md") && words.starts_with(char::is_uppercase);
+    let words = if is_title { format!("\"{words}\"") } else { words.to_owned() };
     Some((words, after))
 }
 
@@ -158,7 +161,8 @@ mod tests {
     #[test]
     fn links_and_emphasis_become_words_and_code_stays() {
         for (page, text) in [
-            ("see [The disk is full](../../runbooks/disk-full.md).", "see The disk is full."),
+            ("see [The disk is full](../../runbooks/disk-full.md).", "see \"The disk is full\"."),
+            ("[a note](https://example.org/)", "a note"),
             ("[`no_policy`](no_policy.md) and **never**", "`no_policy` and never"),
             ("`a[0](x) ** 2` and ``b ` [c](d)``", "`a[0](x) ** 2` and ``b ` [c](d)``"),
             ("[not a link] and * and `open", "[not a link] and * and `open"),
