@@ -62,7 +62,8 @@ pub(crate) struct Searched {
     /// Archived logs that were read whole.
     pub(crate) archived_logs: usize,
     /// Older ones beyond the bound (S3), and logs that are not packed yet.
-    pub(crate) not_searched: usize,
+    #[serde(rename = "not_searched")]
+    pub(crate) left_out: usize,
     /// Archived logs that could not be read.
     pub(crate) unreadable: usize,
 }
@@ -85,12 +86,12 @@ pub(crate) enum LookupError {
 }
 
 fn unknown(id: &str, searched: &Searched) -> String {
-    let Searched { complete, archived_logs, not_searched, unreadable } = searched;
-    let mut text = format!("no call `{id}` in the live log and in {archived_logs} archived");
-    if !complete {
-        text += &format!("; {not_searched} more not looked at, {unreadable} not readable");
+    let Searched { complete, archived_logs, left_out, unreadable } = searched;
+    let text = format!("no call `{id}` in the live log and in {archived_logs} archived");
+    if *complete {
+        return text;
     }
-    text
+    format!("{text}; {left_out} more not looked at, {unreadable} not readable")
 }
 
 impl LookupError {
@@ -155,8 +156,8 @@ fn search(vfs: &dyn Vfs, dir: &Path, id: String) -> Result<OnRecord, LookupError
     let archive::Catalogue { packed, others } = archive::catalogue(vfs, dir)?;
     let lengths: Vec<_> = packed.iter().map(|it| it.raw.bytes).collect();
     let within = within(&lengths, ARCHIVED_BYTES_MAX);
-    let not_searched = others.len() + packed.len() - within;
-    let mut searched = Searched { not_searched, ..Searched::default() };
+    let left_out = others.len() + packed.len() - within;
+    let mut searched = Searched { left_out, ..Searched::default() };
     for manifest in packed.iter().take(within) {
         match read_archived(vfs, dir, manifest.wal_id, &id) {
             Ok(Some(entries)) => {
@@ -170,7 +171,7 @@ fn search(vfs: &dyn Vfs, dir: &Path, id: String) -> Result<OnRecord, LookupError
             }
         }
     }
-    searched.complete = searched.not_searched + searched.unreadable == 0;
+    searched.complete = searched.left_out + searched.unreadable == 0;
     Err(LookupError::Unknown { id, searched })
 }
 
@@ -296,7 +297,7 @@ mod tests {
             |searched: Searched| LookupError::Unknown { id: "x".to_owned(), searched }.to_string();
         let complete = Searched { complete: true, archived_logs: 2, ..Searched::default() };
         assert_eq!(text(complete), "no call `x` in the live log and in 2 archived");
-        let partly = Searched { not_searched: 3, unreadable: 1, ..Searched::default() };
+        let partly = Searched { left_out: 3, unreadable: 1, ..Searched::default() };
         assert!(text(partly).ends_with("; 3 more not looked at, 1 not readable"));
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn plain(page: &str) -> String {
         } else {
             if let Some(mark) = mark(words) {
                 paragraph.end(&mut out);
-                paragraph.first = indent.to_owned();
+                indent.clone_into(&mut paragraph.first);
                 paragraph.hang = " ".repeat(indent.len() + mark);
             }
             paragraph.add(words);
