@@ -2,7 +2,7 @@
 //!
 //! | page                     | is compared with                                                   |
 //! |--------------------------|--------------------------------------------------------------------|
-//! | `reference/causes/*.md`  | the sets of codes in `wal-recovery`, `drain`, `runtime`, `policy`    |
+//! | `reference/causes/*.md`  | the sets of codes in the crates that define them                      |
 //! | `reference/codes.md`     | those sets, and every code that stands in the sources                |
 //! | `reference/environment.md` | `api::env::ALL`                                                    |
 //! | `reference/exit-codes.md`  | `api::exit::Exit::ALL`                                             |
@@ -69,6 +69,7 @@ fn codes() -> BTreeSet<&'static str> {
     codes.extend(runtime::CallCode::ALL.map(runtime::CallCode::as_str));
     codes.extend(runtime::ToolErrorCode::ALL.map(runtime::ToolErrorCode::as_str));
     codes.extend(policy::DenyCode::ALL.map(policy::DenyCode::as_str));
+    codes.extend(supply_chain::VerifyError::CODES);
     codes
 }
 

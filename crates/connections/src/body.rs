@@ -1,9 +1,9 @@
 //! A request body, read within its bounds.
 
-use std::time::Duration;
+use std::{fmt, pin::pin, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Bytes, HttpBody},
     http::{HeaderMap, header},
 };
 use http_body_util::BodyExt as _;
@@ -21,12 +21,16 @@ const DISCARDED_LEN_MAX: usize = 64 << 20;
 /// # Errors
 ///
 /// [`BodyError`]; what was read is dropped.
-pub async fn read_body(
+pub async fn read_body<B>(
     headers: &HeaderMap,
-    body: Body,
+    body: B,
     len_max: usize,
     limit: Duration,
-) -> Result<Bytes, BodyError> {
+) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: fmt::Display,
+{
     if waits_for_consent(headers) && announced(headers) > Some(len_max) {
         return Err(BodyError::TooLarge { limit: len_max });
     }
@@ -34,8 +38,12 @@ pub async fn read_body(
     read.unwrap_or(Err(BodyError::Timeout { limit }))
 }
 
-async fn read_frames(mut body: Body, len_max: usize) -> Result<Bytes, BodyError> {
-    let (mut kept, mut len) = (Vec::new(), 0_usize);
+async fn read_frames<B>(body: B, len_max: usize) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: fmt::Display,
+{
+    let (mut body, mut kept, mut len) = (pin!(body), Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| BodyError::Incomplete { reason: error.to_string() })?;
         let Ok(data) = frame.into_data() else { continue };
@@ -84,6 +92,8 @@ pub enum BodyError {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     const LONG: Duration = Duration::from_mins(1);
@@ -95,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_body_is_kept_up_to_its_limit_and_never_beyond() {
-        let read = |len: usize| run(read_body(&HeaderMap::new(), vec![b'x'; len].into(), 4, LONG));
+        let read =
+            |len: usize| run(read_body(&HeaderMap::new(), Body::from(vec![b'x'; len]), 4, LONG));
         for len in 0..=4 {
             assert_eq!(read(len).unwrap().len(), len);
         }

@@ -3,7 +3,7 @@
 //! | module    | what it holds                                                  |
 //! |-----------|----------------------------------------------------------------|
 //! | `body`    | [`read_body`]: a request body within its bounds                  |
-//! | `serve`   | [`serve`] and its [`Bounds`]: accepting, ending                  |
+//! | `serve`   | [`serve`] and its [`Bounds`]: accepting, ending; who [`Answers`]                  |
 //! | `stalled` | a stream that gives up on a client that does not read            |
 //!
 //! # Invariants
@@ -18,7 +18,7 @@ mod serve;
 mod stalled;
 
 pub use body::{BodyError, read_body};
-pub use serve::{Bounds, serve};
+pub use serve::{Answers, Bounds, serve};
 
 /// The example of the README is a test.
 #[cfg(doctest)]

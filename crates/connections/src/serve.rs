@@ -1,9 +1,15 @@
 //! Accepting connections, bounds on slow clients, ending in order.
 
-use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
-use axum::{Extension, Router, extract::ConnectInfo};
-use hyper::server::conn::http1;
+use axum::{Router, extract::ConnectInfo, http::Request, response::Response};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -46,10 +52,38 @@ impl Bounds {
     };
 }
 
-/// Serves `router` on `listener` until `stop` ends, then lets what runs finish for a while.
+/// Answers requests.
+pub trait Answers: Clone + Send + 'static {
+    /// Answers a request of `peer`.
+    fn answer(
+        self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send;
+}
+
+/// Its routes see the peer as [`ConnectInfo`].
+impl Answers for Router {
+    fn answer(
+        self,
+        peer: SocketAddr,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = TowerToHyperService::new(self).call(request);
+        async move {
+            match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    }
+}
+
+/// Serves on `listener` until `stop` ends, then lets what runs finish for a while.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    answers: impl Answers,
     bounds: &Bounds,
     stop: impl Future<Output = ()>,
 ) {
@@ -68,8 +102,11 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let io = TokioIo::new(Stalled::new(stream, bounds.write_timeout));
-        let router = router.clone().layer(Extension(ConnectInfo(peer)));
-        let service = TowerToHyperService::new(router);
+        let answers = answers.clone();
+        let service = service_fn(move |request| {
+            let answer = answers.clone().answer(peer, request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
         let connection = graceful.watch(http.serve_connection(io, service));
         running.spawn(async move {
             if let Err(error) = connection.await {

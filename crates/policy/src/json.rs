@@ -12,6 +12,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 /// Beginning of the names that the JSON library keeps for itself.
 const PRIVATE: &str = "$serde_json::private::";
+/// Keys of an object that are looked for one by one.
+const FEW_KEYS: usize = 8;
 /// Deepest nesting that the JSON library reads.
 pub(crate) const LIBRARY_DEPTH_MAX: usize = 128;
 
@@ -109,20 +111,42 @@ impl<'de> Visitor<'de> for Shape {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let inner = self.inner()?;
-        let mut seen = HashSet::new();
+        let mut seen = Seen::default();
         while let Some(key) = members.next_key::<Cow<'de, str>>()? {
             if key.starts_with(PRIVATE) {
                 return Err(A::Error::custom(format_args!("key `{key}` is reserved")));
             }
-            if seen.contains(&key) {
+            if seen.has(&key) {
                 return Err(A::Error::custom(format_args!(
                     "key `{key}` stands twice in an object"
                 )));
             }
-            seen.insert(key);
+            seen.add(key);
             members.next_value_seed(inner)?;
         }
         Ok(())
+    }
+}
+
+/// Keys of an object.
+#[derive(Default)]
+struct Seen<'a> {
+    /// The first ones. Looking through a few is faster than hashing them.
+    few: Vec<Cow<'a, str>>,
+    rest: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Seen<'a> {
+    fn has(&self, key: &Cow<'a, str>) -> bool {
+        self.few.contains(key) || self.rest.contains(key)
+    }
+
+    fn add(&mut self, key: Cow<'a, str>) {
+        if self.few.len() < FEW_KEYS {
+            self.few.push(key);
+        } else {
+            self.rest.insert(key);
+        }
     }
 }
 

@@ -13,22 +13,23 @@
 //!
 //! * **I1** No record, no effect: a tool is reached only with the receipt of its decision.
 //! * **I2** An answer is sent only after everything it says is durable.
-//! * **I3** A caller that goes away changes nothing: a call runs to its end in a task of its own.
+//! * **I3** A caller that goes away changes nothing: a call runs to its end (`to_its_end`).
 //! * **I4** What breaks after the decision is durable is never answered as if nothing had been decided.
 //! * **I5** At most [`Limits::calls`] calls and refusals are in work. One more is denied at once and counted
 //!   (`refusals`); the count is recorded, not the call.
 
 use std::{
+    fmt,
     future::Future,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use api::tool::{ToolResponse, Verdict};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::{
     sync::{OwnedSemaphorePermit, RwLock, Semaphore},
-    task::JoinError,
     time::Instant,
 };
 use wal_format::Event;
@@ -49,11 +50,13 @@ mod answer;
 mod code;
 mod execute;
 mod judge;
+mod to_its_end;
 
 use answer::response;
 pub(crate) use answer::{Answer, Judgement, deny};
 pub use code::CallCode;
 use judge::Places;
+use to_its_end::{Broken, ToItsEnd};
 
 /// Everything a call needs.
 #[derive(Debug)]
@@ -108,7 +111,7 @@ impl Interceptor {
         let (this, decided) = (Arc::clone(self), Arc::new(OnceLock::new()));
         let (audit_id, noted) = (call.audit_id.clone(), Arc::clone(&decided));
         let work = async move { this.carry(&call, context, &noted).await };
-        self.to_its_end(permit, work)
+        Self::to_its_end(permit, work)
             .await
             .unwrap_or_else(|error| self.lost(&audit_id, &decided, &error))
     }
@@ -126,7 +129,7 @@ impl Interceptor {
         };
         let (this, audit_id) = (Arc::clone(self), call.audit_id.clone());
         let work = async move { this.record_refusal(&call, code, reason).await };
-        let answer = self.to_its_end(permit, work).await;
+        let answer = Self::to_its_end(permit, work).await;
         answer.unwrap_or_else(|error| self.lost(&audit_id, &OnceLock::new(), &error))
     }
 
@@ -150,7 +153,7 @@ impl Interceptor {
         drop(self.permits.acquire_many(all).await);
     }
 
-    /// A permit is taken before the task exists, so that a call is counted as soon as it exists.
+    /// A permit is taken before the work begins, so that a call is counted as soon as it exists.
     fn admit(&self, call: &Call) -> Result<OwnedSemaphorePermit, Box<Answer>> {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             let reason = format!("{} calls are in work already", self.limits.calls);
@@ -158,23 +161,26 @@ impl Interceptor {
         })
     }
 
-    /// Runs work in a task of its own (I3).
-    async fn to_its_end(
-        &self,
+    /// Runs work to its end, whether or not somebody waits for it (I3).
+    fn to_its_end(
         permit: OwnedSemaphorePermit,
         work: impl Future<Output = Answer> + Send + 'static,
-    ) -> Result<Answer, JoinError> {
-        let task = tokio::spawn(async move {
+    ) -> impl Future<Output = Result<Answer, Broken>> {
+        ToItsEnd::new(async move {
             let answer = work.await;
             drop(permit);
             answer
-        });
-        task.await
+        })
     }
 
-    /// The answer to a call whose task broke, or ended with the process. Foreign code cannot do that: it
-    /// is caught where it is called. `decided` is what was durable by then (I4).
-    fn lost(&self, audit_id: &str, decided: &OnceLock<ToolResponse>, error: &JoinError) -> Answer {
+    /// The answer to a call that broke. Foreign code cannot do that: it is caught where it is called.
+    /// `decided` is what was durable by then (I4).
+    fn lost(
+        &self,
+        audit_id: &str,
+        decided: &OnceLock<ToolResponse>,
+        error: &dyn fmt::Display,
+    ) -> Answer {
         tracing::error!(audit_id, error = %error, "a call was lost");
         let Some(decided) = decided.get() else {
             // The tool is reached only after `decided` is set, so nothing ran (I1).
@@ -243,17 +249,22 @@ impl Interceptor {
 
     /// Step 3.
     async fn decide(&self, call: &Call, judged: &Judgement) -> Result<Receipt, AppendError> {
-        let event = call.decision(judged, &self.about);
-        let receipt = self.append(&event).await?;
+        let receipt = self.append(&call.decision(judged, &self.about)).await?;
         self.measures.decided(&call.kind, judged);
         Ok(receipt)
     }
 
-    async fn append(&self, event: &Event) -> Result<Receipt, AppendError> {
+    fn append<A: Serialize>(
+        &self,
+        event: &Event<A>,
+    ) -> impl Future<Output = Result<Receipt, AppendError>> + Send + use<'_, A> {
         let started = Instant::now();
-        let receipt = self.journal.append(event).await?;
-        self.measures.persisted(started.elapsed());
-        Ok(receipt)
+        let appended = self.journal.append(event);
+        async move {
+            let receipt = appended.await?;
+            self.measures.persisted(started.elapsed());
+            Ok(receipt)
+        }
     }
 
     /// Steps 4 to 6. `body` is the answer with the number of the decision, which is durable (I1).

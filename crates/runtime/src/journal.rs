@@ -1,8 +1,9 @@
 //! The log, for async callers.
 
-use std::fmt;
+use std::{fmt, future::Future};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::sync::oneshot;
 use wal_format::Event;
 use wal_recovery::{AppendError, Log, LogStatus, Receipt, Submission, Writer, codes};
@@ -41,8 +42,16 @@ impl Journal {
     }
 
     /// Returns when the event is durable.
-    pub(crate) async fn append(&self, event: &Event) -> Result<Receipt, AppendError> {
-        let submission = Submission::new(event, self.now())?;
+    pub(crate) fn append<A: Serialize>(
+        &self,
+        event: &Event<A>,
+    ) -> impl Future<Output = Result<Receipt, AppendError>> + Send + use<'_, A> {
+        // Nobody needs the event any more once it is bytes.
+        let submission = Submission::new(event, self.now());
+        async move { self.appended(submission?).await }
+    }
+
+    async fn appended(&self, submission: Submission) -> Result<Receipt, AppendError> {
         let (sender, receiver) = oneshot::channel();
         self.log.submit(submission, |answer| {
             // A caller that went away does not need the answer; the entry stands.

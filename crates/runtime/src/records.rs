@@ -9,7 +9,7 @@
 //!
 //! * **O1** Both entries of a call carry the same `audit_id`.
 //! * **O3** An entry is small enough for every consumer, whatever an agent sends: parameters over
-//!   [`PARAMS_LEN_MAX`] are left out and their length is noted; the digest stays. Otherwise an agent
+//!   64 KiB are left out and their length is noted; the digest stays. Otherwise an agent
 //!   could choose which of its decisions a control plane refuses to take.
 //! * **O4** A decision of a policy can be made again from its entry, unless something was left out (O2, O3) and the
 //!   entry says so. One that no policy made has no `context`.
@@ -17,7 +17,7 @@
 
 use api::tool::Verdict;
 use serde_json::{Map, Value};
-use wal_format::{Event, Kind, canonical_json};
+use wal_format::{Event, Kind};
 
 use crate::{
     interceptor::Judgement,
@@ -25,8 +25,10 @@ use crate::{
     trace::TraceContext,
 };
 
-/// Most bytes of parameters, as JSON, that stand in an entry.
-const PARAMS_LEN_MAX: usize = 64 << 10;
+mod decision;
+
+pub(crate) use decision::Decision;
+
 /// Most bytes of the error text of a tool that stand in an entry.
 const ERROR_LEN_MAX: usize = 4 << 10;
 
@@ -46,31 +48,12 @@ pub(crate) struct Call {
 
 impl Call {
     /// The entry that must be durable before the tool starts.
-    pub(crate) fn decision(&self, judged: &Judgement, about: &About) -> Event {
-        let params = Value::Object(self.params.clone());
-        let digest = format!("blake3:{}", blake3::hash(&canonical_json(&params)).to_hex());
-        let obligations = (!judged.obligations.is_empty()).then(|| judged.obligations.clone());
-        let event = Event::new(Kind::Decision)
-            .with("decision", judged.verdict.as_str())
-            .with("kind", self.kind.as_str())
-            .with("audit_id", self.audit_id.as_str())
-            .with_some("reason", judged.reason.clone())
-            .with_some("code", judged.code)
-            .with_some("rule", judged.rule.clone())
-            .with("policy_ref", judged.policy_ref.as_str())
-            .with("policy_digest", judged.policy_digest.as_str())
-            .with("params_digest", digest);
-        let event =
-            match (about.redact_params, serde_json::to_vec(&params).map_or(0, |it| it.len())) {
-                (true, _) => event,
-                (false, len) if len > PARAMS_LEN_MAX => event.with("params_omitted_bytes", len),
-                (false, _) => event.with("params", params),
-            }
-            .with_some("operator", about.operator.clone())
-            .with_some("obligations", obligations)
-            .with_some("context", judged.asked.as_ref().map(|it| context(it, about)))
-            .with("eval_us", judged.eval_us);
-        self.traced(event)
+    pub(crate) fn decision<'a>(
+        &'a self,
+        judged: &'a Judgement,
+        about: &'a About,
+    ) -> Event<Decision<'a>> {
+        self.traced(Kind::Decision, Decision::of(self, judged, about))
     }
 
     /// The entry about what came of an allowed call.
@@ -87,35 +70,18 @@ impl Call {
                 .with_some("still_running", outcome.still_running().then_some(true)),
         };
         let event = event.with("kind", self.kind.as_str()).with("audit_id", self.audit_id.as_str());
-        self.traced(event)
+        self.traced(event.kind, event.attrs)
     }
 
-    fn traced(&self, mut event: Event) -> Event {
-        if let Some(trace) = &self.trace {
-            event.trace_id = Some(trace.trace_id.clone());
-            event.span_id = Some(trace.span_id.clone());
+    fn traced<A>(&self, kind: Kind, attrs: A) -> Event<A> {
+        let trace = self.trace.as_ref();
+        Event {
+            kind,
+            attrs,
+            trace_id: trace.map(|it| it.trace_id.clone()),
+            span_id: trace.map(|it| it.span_id.clone()),
         }
-        event
     }
-}
-
-/// What the policy was shown besides the call and its operator: with it the decision can be made again (O4).
-fn context(asked: &policy::Request, about: &About) -> Map<String, Value> {
-    let policy::Context { node, time, mode, .. } = &asked.context;
-    let mut context = Map::new();
-    context.insert("node".to_owned(), node.as_str().into());
-    // As exactly as the policy sees it.
-    context.insert("time".to_owned(), format!("{time:.3}").into());
-    context.insert("mode".to_owned(), mode.as_str().into());
-    let Some(agent) = &asked.agent_context else { return context };
-    let len = serde_json::to_vec(agent).map_or(0, |it| it.len());
-    let (key, value) = if about.redact_params || len > PARAMS_LEN_MAX {
-        ("agent_omitted_bytes", len.into())
-    } else {
-        ("agent", agent.clone().into())
-    };
-    context.insert(key.to_owned(), value);
-    context
 }
 
 /// What every decision says besides the call.

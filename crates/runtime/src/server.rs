@@ -9,23 +9,27 @@
 //! | `GET /v1/decisions/{audit_id}` | `on_record`: the entries of one call                         |
 //! | `GET /metrics`            | `metrics`: OpenMetrics text                                       |
 //! | `POST /v1/policy/reload`  | loopback only: swaps the policy without a restart                 |
+//!
+//! [`Front`] stands before the routes: it refuses what a web page sends, and takes the calls, which are nearly all
+//! of the traffic, without looking for their route.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{
     health::{CallsStatus, Health, OldestOpenIntent, RuntimeStatus, WalStatus},
     problem::{PROBLEM_JSON, Problem},
 };
 use axum::{
-    Json, Router,
-    body::Body,
-    extract::{ConnectInfo, Path, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
-    middleware::{self, Next},
+    BoxError, Json, Router,
+    body::{Body, Bytes, HttpBody},
+    extract::{ConnectInfo, Path, State},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use connections::{BodyError, read_body};
+use connections::{Answers, BodyError, read_body};
+use hyper::{body::Incoming, service::Service as _};
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -49,6 +53,8 @@ use crate::{
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The route of calls.
 pub(crate) const TOOL: &str = "/v1/tool";
+/// Bytes that most answers have room in.
+const USUAL_ANSWER_LEN: usize = 512;
 /// Most bytes of the kind of a tool.
 const KIND_LEN_MAX: usize = 256;
 
@@ -82,10 +88,9 @@ impl App {
     }
 }
 
-/// Makes the routes.
-pub(crate) fn router(app: App) -> Router {
+/// Makes the routes besides that of calls.
+fn router(app: App) -> Router {
     Router::new()
-        .route(TOOL, post(tool).fallback(tool_by_other_method))
         .route("/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/tools", get(tools))
@@ -93,21 +98,57 @@ pub(crate) fn router(app: App) -> Router {
         .route("/metrics", get(scrape))
         .route("/v1/policy/reload", post(reload))
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(app.clone(), programs_only))
         .with_state(app)
 }
 
-/// Refuses what a web page sends. On the route of calls the answer has a decision like every other.
-async fn programs_only(State(app): State<App>, request: Request, next: Next) -> Response {
-    match app.hosts.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err((code, reason)) if request.uri().path() == TOOL => {
-            let id = Uuid::new_v4().to_string();
-            respond(app.interceptor.turn_away(&id, code, &reason))
-        }
-        Err((code, reason)) => {
-            app.interceptor.turn_away("", code, &reason);
-            not_for_pages(code, reason)
+/// What every request comes to.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    app: Arc<App>,
+    routes: Router,
+}
+
+impl Answers for Front {
+    fn answer(
+        self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send {
+        self.serve(peer, request)
+    }
+}
+
+impl Front {
+    pub(crate) fn new(app: App) -> Self {
+        Self { app: Arc::new(app.clone()), routes: router(app) }
+    }
+
+    /// Refuses what a web page sends. On the route of calls every answer has a decision.
+    pub(crate) async fn serve<B>(self, peer: SocketAddr, mut request: Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError> + fmt::Display,
+    {
+        let (app, is_call) = (&*self.app, request.uri().path() == TOOL);
+        match app.hosts.check(&request) {
+            Ok(()) if !is_call => {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let Ok(response) = TowerToHyperService::new(self.routes).call(request).await;
+                response
+            }
+            Ok(()) if request.method() == Method::POST => {
+                let (head, body) = request.into_parts();
+                tool(app, &head.headers, body).await
+            }
+            Ok(()) => tool_by_other_method(app).await,
+            Err((code, reason)) if is_call => {
+                let id = Uuid::new_v4().to_string();
+                respond(app.interceptor.turn_away(&id, code, &reason))
+            }
+            Err((code, reason)) => {
+                app.interceptor.turn_away("", code, &reason);
+                not_for_pages(code, reason)
+            }
         }
     }
 }
@@ -118,7 +159,11 @@ pub(crate) fn not_for_pages(code: CallCode, reason: String) -> Response {
     problem(code.status(), code.as_str(), "Not for web pages", reason)
 }
 
-async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+async fn tool<B>(app: &App, headers: &HeaderMap, body: B) -> Response
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: fmt::Display,
+{
     let mut call = Call {
         audit_id: Uuid::new_v4().to_string(),
         kind: String::new(),
@@ -128,7 +173,7 @@ async fn tool(State(app): State<App>, headers: HeaderMap, body: Body) -> Respons
             .and_then(|it| it.to_str().ok())
             .and_then(TraceContext::parse),
     };
-    let bytes = match read_body(&headers, body, app.max_body, BODY_TIMEOUT).await {
+    let bytes = match read_body(headers, body, app.max_body, BODY_TIMEOUT).await {
         Ok(bytes) => bytes,
         Err(error) => {
             let (code, reason) = unread(error);
@@ -169,7 +214,7 @@ fn unread(error: BodyError) -> (CallCode, String) {
     }
 }
 
-async fn tool_by_other_method(State(app): State<App>) -> Response {
+async fn tool_by_other_method(app: &App) -> Response {
     let call = Call {
         audit_id: Uuid::new_v4().to_string(),
         kind: String::new(),
@@ -182,8 +227,15 @@ async fn tool_by_other_method(State(app): State<App>) -> Response {
 
 fn respond(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, Json(answer.body)).into_response();
+    let mut body = Vec::with_capacity(USUAL_ANSWER_LEN);
+    if serde_json::to_writer(&mut body, &answer.body).is_err() {
+        // Strings, numbers and maps with string keys always serialize.
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert("retry-after", HeaderValue::from_static("1"));
     }
@@ -276,7 +328,7 @@ async fn reload(State(app): State<App>, ConnectInfo(peer): ConnectInfo<SocketAdd
     }
 }
 
-pub(crate) async fn not_found(request: Request) -> Response {
+pub(crate) async fn not_found(request: Request<Body>) -> Response {
     let detail = format!("{} {} does not exist", request.method(), request.uri().path());
     problem(404, "NOT_FOUND", "No such route", detail)
 }

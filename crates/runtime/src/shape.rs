@@ -61,6 +61,14 @@ mod tests {
         refused(r#"{"params":{"x":1,"y":{},"x":2}}"#, "key `x` stands twice");
         refused(r#"{"a":[{"k":1,"\u006b":2}]}"#, "twice");
         assert!(check(br#"{"a":{"k":1},"b":{"k":1},"k":[{"k":1},{"k":1}]}"#).is_ok());
+        let many = |last: usize| {
+            let keys = (0..24).chain([last]);
+            format!("{{{}}}", keys.map(|it| format!(r#""k{it}":1"#)).collect::<Vec<_>>().join(","))
+        };
+        assert!(check(many(usize::MAX).as_bytes()).is_ok());
+        for again in 0..24 {
+            refused(&many(again), "stands twice");
+        }
     }
 
     #[test]

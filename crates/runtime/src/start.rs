@@ -32,7 +32,7 @@ use crate::{
     refusals::{tell_now, tell_refusals},
     releases::{ControlPlane, ControlPlaneError, Poller, ReleaseSource, Unverified},
     rollover::{Rollover, look_after},
-    server::{App, router},
+    server::{App, Front},
     tools::Tools,
     visitors::Hosts,
 };
@@ -210,7 +210,7 @@ impl Runtime {
             shutdown.await;
             tracing::info!("runtime stopping");
         };
-        connections::serve(listener, router(app), &bounds, shutdown).await;
+        connections::serve(listener, Front::new(app), &bounds, shutdown).await;
         self.interceptor.drained().await;
         if let Some(poller) = poller {
             // Nothing may be recorded behind the end.

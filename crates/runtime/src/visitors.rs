@@ -13,10 +13,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{
-    extract::Request,
-    http::{HeaderMap, Uri, header::HOST, uri::Authority},
-};
+use axum::http::{HeaderMap, Request, Uri, header::HOST, uri::Authority};
 
 use crate::CallCode;
 
@@ -30,7 +27,7 @@ impl Hosts {
     }
 
     /// Says why a request is not served.
-    pub(crate) fn check(&self, request: &Request) -> Result<(), (CallCode, String)> {
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), (CallCode, String)> {
         let headers = request.headers();
         if let Some(header) =
             ["origin", "sec-fetch-site"].into_iter().find(|it| headers.contains_key(*it))

@@ -144,10 +144,28 @@ pub fn stream(
     sink: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
 ) -> Result<bool, RegistryError> {
     let Some(mut reader) = registry.open_content(descriptor)? else { return Ok(false) };
-    read_checked(&mut *reader, &descriptor.digest, descriptor.size, sink).map_err(|source| {
-        RegistryError::Content { what: format!("content {}", descriptor.digest), source }
-    })?;
+    read_checked(&mut *reader, &descriptor.digest, descriptor.size, sink)
+        .map_err(|source| flawed(descriptor, source))?;
     Ok(true)
+}
+
+/// A content that could not be had. What a reader of another place failed with is handed on as it was: a place
+/// that does not answer is no content of another digest.
+pub(crate) fn flawed(descriptor: &Descriptor, source: ContentError) -> RegistryError {
+    let what = || format!("content {}", descriptor.digest);
+    match source {
+        ContentError::Read(error) => match error.downcast::<RegistryError>() {
+            Ok(inner) => inner,
+            Err(error) => {
+                RegistryError::Content { what: what(), source: ContentError::Read(error) }
+            }
+        },
+        ContentError::Keep(error) => match error.downcast::<RegistryError>() {
+            Ok(inner) => inner,
+            Err(source) => RegistryError::Io { what: format!("keeping {}", what()), source },
+        },
+        source => RegistryError::Content { what: what(), source },
+    }
 }
 
 /// Why a place gave no usable answer.
@@ -211,6 +229,34 @@ pub enum RegistryError {
         what: String,
         /// What is wrong with it.
         text: String,
+    },
+    /// Somebody else is changing it, and did not come to an end in time.
+    #[error("{place} is locked by {holder}")]
+    Busy {
+        /// Which place.
+        place: String,
+        /// What the holder says about itself.
+        holder: String,
+    },
+    /// A layout of a version that is not read here; nothing in it was looked at.
+    #[error("{place} is an image layout of version `{found}`, and only `{expected}` is read")]
+    LayoutVersion {
+        /// Which place.
+        place: String,
+        /// Its version, shortened.
+        found: String,
+        /// The one that is read.
+        expected: &'static str,
+    },
+    /// Several manifests have one tag: which one is meant is nothing to guess.
+    #[error("{place} has {count} manifests of the tag `{tag}`")]
+    Ambiguous {
+        /// Which place.
+        place: String,
+        /// The tag.
+        tag: String,
+        /// How many.
+        count: usize,
     },
     /// The file system failed.
     #[error("{what}: {source}")]

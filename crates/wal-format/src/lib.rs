@@ -38,7 +38,7 @@ mod skim;
 mod switch;
 
 pub use birth::{Birth, Origin, WalId};
-pub use canonical::canonical_json;
+pub use canonical::{canonical_json, canonical_object};
 pub use chain::{Chain, ChainParseError};
 pub use entry::{
     CHAIN_SUFFIX_LEN, Entry, EntryError, encode_entry, leading_entry, leading_seq, linked,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use wal_format::{Chain, Event, MAX_PAYLOAD_LEN, Seq, encode_entry};
 
 use crate::AppendError;
@@ -25,7 +26,7 @@ impl Submission {
     /// # Errors
     ///
     /// [`AppendError::TooLarge`] when it does not fit a frame.
-    pub fn new(event: &Event, at: Timestamp) -> Result<Self, AppendError> {
+    pub fn new<A: Serialize>(event: &Event<A>, at: Timestamp) -> Result<Self, AppendError> {
         let event = event.to_json();
         if event.len() > EVENT_LEN_MAX {
             return Err(AppendError::TooLarge { len: event.len() });

@@ -17,6 +17,8 @@ use super::run_to_end;
 const BALLAST: &str = "ballast";
 /// How much the ballast grows at once, while it may and when it gets tight.
 const BALLAST_STEPS: [usize; 2] = [64 << 10, 4 << 10];
+/// Length of the probe: more than the group of entries that found no room and left what there was of it.
+const PROBE_LEN: usize = 256 << 10;
 
 /// What a disk is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,13 +128,13 @@ impl Mount {
     pub fn refuses(&self) -> Result<io::Error> {
         let probe = self.dir.join("probe");
         let written = File::create(&probe).and_then(|mut it| {
-            it.write_all(&[b'.'; 8 << 10])?;
+            it.write_all(&vec![b'.'; PROBE_LEN])?;
             it.sync_all()
         });
         // The probe itself must not fill the disk.
         fs::remove_file(&probe).ok();
         match written {
-            Ok(()) => bail!("the disk takes 8 KiB without an error"),
+            Ok(()) => bail!("the disk takes {PROBE_LEN} bytes without an error"),
             Err(error) => Ok(error),
         }
     }

@@ -175,6 +175,15 @@ impl Slots {
         Ok(SlotBundle { bundle: Bundle::open(&good.bytes)?, meta: good.meta })
     }
 
+    /// Checks a bundle as [`Self::activate`] does, and touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ActivateError`]: why it would be refused.
+    pub fn accepts(&self, bytes: &[u8]) -> Result<Bundle, ActivateError> {
+        Ok(self.check(bytes)?.0)
+    }
+
     /// Makes a bundle the current one, and the current one the last known good (S1–S5).
     ///
     /// `now` goes into `meta.json`; `holder` is shown to whoever finds the slots in use.

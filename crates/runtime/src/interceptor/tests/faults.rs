@@ -10,8 +10,6 @@ use axum::{
     body::{Body, to_bytes},
     http::Request,
 };
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 use policy::{Bundle, Recipe, RuntimeRequirement};
 use vfs::{OpenMode, Vfs as _};
 
@@ -259,8 +257,8 @@ fn clocks() -> Vec<Case> {
 
 impl World {
     async fn ask(&self, request: Request<Body>) -> (u16, ToolResponse) {
-        let router = server::router(server::App::of_tests(Arc::clone(&self.interceptor)));
-        let response = TowerToHyperService::new(router).call(request).await.unwrap();
+        let front = server::Front::new(server::App::of_tests(Arc::clone(&self.interceptor)));
+        let response = front.serve(([127, 0, 0, 1], 1).into(), request).await;
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap())

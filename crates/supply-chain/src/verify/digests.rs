@@ -1,0 +1,86 @@
+//! Step 2: every content is the one that was named.
+
+use super::{VerifyError, nothing};
+use crate::{
+    Digest, Lock, Material,
+    gather::{Artifact, Role},
+};
+
+/// Proof of step 2.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    contents: usize,
+    lock: bool,
+    policy: bool,
+}
+
+impl Pinned {
+    pub(super) fn detail(&self) -> String {
+        let mut words = Vec::new();
+        if self.lock {
+            words.push("image as the lock names it".to_owned());
+        }
+        if self.policy {
+            words.push("policy bundle as the lock names it".to_owned());
+        }
+        words.push(match self.contents {
+            0 => "contents of the image not read".to_owned(),
+            some => format!("{some} contents of the image read"),
+        });
+        words.join(", ")
+    }
+}
+
+/// Checks every content that was read, and what the lock says of image and policy (Y2).
+pub(super) fn check(
+    material: &Material,
+    lock: Option<&Result<Lock, VerifyError>>,
+) -> Result<Pinned, VerifyError> {
+    let image = material.image.as_ref().ok_or_else(|| nothing(Role::Image))?;
+    let digest = own(image)?;
+    if image.contents.is_empty() {
+        let what = "content in the image".to_owned();
+        return Err(VerifyError::NothingToVerify { what });
+    }
+    for content in &image.contents {
+        if let Err(fault) = &content.found {
+            return Err(fault.into());
+        }
+    }
+    let bundle = match (&material.policy, material.wanted.policy) {
+        (_, false) => None,
+        (None, true) => return Err(nothing(Role::Policy)),
+        (Some(policy), true) => {
+            own(policy)?;
+            Some(policy.bytes.as_deref().map_err(VerifyError::from)?)
+        }
+    };
+    if let Some(lock) = lock {
+        let lock = lock.as_ref().map_err(Clone::clone)?.content();
+        same("agent_artifact.digest of the lock", lock.agent_artifact.digest, digest)?;
+        if let Some(bundle) = bundle {
+            let found = Digest::sha256(bundle);
+            same("policy_bundle.digest of the lock", lock.policy_bundle.digest, found)?;
+        }
+    }
+    Ok(Pinned {
+        contents: if material.wanted.contents { image.contents.len() } else { 0 },
+        lock: lock.is_some(),
+        policy: lock.is_some() && bundle.is_some(),
+    })
+}
+
+fn own(artifact: &Artifact) -> Result<Digest, VerifyError> {
+    match &artifact.manifest {
+        Ok(manifest) => Ok(manifest.digest()),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn same(what: &str, named: Digest, found: Digest) -> Result<(), VerifyError> {
+    if named == found {
+        return Ok(());
+    }
+    let text = format!("it is {named}, but what is there is {found}");
+    Err(VerifyError::DigestMismatch { what: what.to_owned(), text })
+}
