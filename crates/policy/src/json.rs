@@ -137,8 +137,8 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn has(&self, key: &Cow<'a, str>) -> bool {
-        self.few.contains(key) || self.rest.contains(key)
+    fn has(&self, key: &str) -> bool {
+        self.few.iter().any(|it| it == key) || self.rest.contains(key)
     }
 
     fn add(&mut self, key: Cow<'a, str>) {
