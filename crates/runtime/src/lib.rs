@@ -64,6 +64,7 @@ pub use releases::{
     Candidate, ControlPlaneError, FloorError, Recorded, ReleaseSource, ReleaseTrust, Remembered,
     check_release, load, record_by_hand, remembered,
 };
+pub use shape::parse as parse_call;
 pub use start::{Recorder, Reloader, Runtime, StartError};
 pub use tools::{
     Echo, HttpGet, Lookup, LookupFuture, Shell, ShellLimits, Tool, ToolCall, ToolError,
