@@ -52,6 +52,8 @@ enum Demo {
     Status,
     /// Builds the demo policy, loads it, and makes the runtime take it.
     RunUnsigned,
+    /// Publishes a signed release, verifies it, loads its policy, and makes the runtime take it.
+    RunSigned,
     /// Stops the sink, makes 5 calls, fails to drain, starts the sink, drains.
     OfflineDrain,
 }
@@ -77,6 +79,7 @@ fn tell(part: Option<&Demo>) -> Result<ExitCode> {
         Some(Demo::Down) => demo::down(&demo_dir())?,
         Some(Demo::Status) => demo::status(&demo_dir())?,
         Some(Demo::RunUnsigned) => demo::run_unsigned(&demo_dir())?,
+        Some(Demo::RunSigned) => demo::run_signed(&demo_dir())?,
         Some(Demo::OfflineDrain) => demo::offline_drain(&demo_dir())?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -5,6 +5,7 @@ pub mod demo;
 mod disk;
 pub mod drill;
 mod narrator;
+pub mod release;
 mod replaced;
 pub mod tutorial;
 

@@ -66,6 +66,11 @@ fn a_log_that_is_replaced_acknowledges_nothing_any_more() {
 }
 
 #[test]
+fn a_lock_that_was_changed_after_it_was_signed_is_not_loaded() {
+    holds("supply-chain");
+}
+
+#[test]
 fn a_collector_that_is_away_costs_nothing_and_gets_everything_later() {
     holds("collector-offline");
 }

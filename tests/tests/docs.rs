@@ -218,8 +218,19 @@ const SOURCES: [&str; 17] = [
     "crates/runtime/src/server.rs",
 ];
 /// Texts in them that look like a code and are none.
-const NO_CODES: [&str; 9] =
-    ["BROKEN_PIPE", "CARGO_PKG_VERSION", "ERROR", "FAIL", "GET", "OUT_DIR", "PASS", "PATH", "POST"];
+const NO_CODES: [&str; 11] = [
+    "BROKEN_PIPE",
+    "CARGO_PKG_VERSION",
+    "ERROR",
+    "FAIL",
+    "FAILED",
+    "VERIFIED",
+    "GET",
+    "OUT_DIR",
+    "PASS",
+    "PATH",
+    "POST",
+];
 /// Modules whose texts are names of values on a command line, or tests.
 const NO_SOURCES: [&str; 2] = ["args", "tests"];
 

@@ -12,6 +12,7 @@ fn a_standing_demo_comes_up_works_and_goes_down_without_a_trace() {
     assert!(demo::up(dir).unwrap(), "a second up changes nothing");
     assert!(demo::status(dir).unwrap());
     assert!(demo::run_unsigned(dir).unwrap());
+    assert!(demo::run_signed(dir).unwrap());
     assert!(demo::offline_drain(dir).unwrap());
     assert!(demo::offline_drain(dir).unwrap(), "it can be told again");
     assert!(demo::status(dir).unwrap());

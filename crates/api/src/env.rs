@@ -65,6 +65,16 @@ pub const OTLP_CLIENT_CERTIFICATE: Signal = Signal {
 /// Key of that certificate.
 pub const OTLP_CLIENT_KEY: Signal =
     Signal { logs: "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", all: "OTEL_EXPORTER_OTLP_CLIENT_KEY" };
+/// Password of private keys.
+pub const KEY_PASSWORD: &str = "AUTONOMY_KEY_PASSWORD";
+/// Password of private keys, under the name that cosign uses.
+pub const COSIGN_PASSWORD: &str = "COSIGN_PASSWORD";
+/// File with the public key whose signatures count.
+pub const COSIGN_PUBKEY: &str = "AUTONOMY_COSIGN_PUBKEY";
+/// Whether times are signed and looked at.
+pub const TRUST_TIME: &str = "AUTONOMY_TRUST_TIME";
+/// Password of the user at a registry.
+pub const REGISTRY_PASSWORD: &str = "AUTONOMY_REGISTRY_PASSWORD";
 /// Time that a bundle carries, for reproducible builds.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Directory of temporary files.
@@ -150,8 +160,28 @@ pub const ALL: &[Var] = &[
     Var { name: OTLP_CLIENT_KEY.all, doc: "File with the private key (PEM) of that certificate." },
     Var { name: OTLP_CLIENT_KEY.logs, doc: "The same for logs alone; wins." },
     Var {
+        name: KEY_PASSWORD,
+        doc: "Password of the private key that signs, and of the one that `keys generate` makes; that one is not encrypted when it is not set.",
+    },
+    Var {
+        name: COSIGN_PASSWORD,
+        doc: "The same under the name of cosign; counts when the one above is not set.",
+    },
+    Var {
+        name: COSIGN_PUBKEY,
+        doc: "File with the public key whose signatures count for `verify`, `bundle verify` and `bundle stage`; `--pub` wins.",
+    },
+    Var {
+        name: TRUST_TIME,
+        doc: "`false` signs no time and looks at none; `true`, the default, does both. `--max-age` wins: then the time is looked at.",
+    },
+    Var {
+        name: REGISTRY_PASSWORD,
+        doc: "Password or token of `--registry-user`. There is no option for it: others on this machine can see a command line.",
+    },
+    Var {
         name: SOURCE_DATE_EPOCH,
-        doc: "Seconds since 1970 that `policy build` writes into a bundle; 0 when not set, so that the same files give the same bytes.",
+        doc: "Seconds since 1970 that `policy build` writes into a bundle (0 when not set, so that the same files give the same bytes) and `lock create` into a lock (now when not set).",
     },
     Var {
         name: TMPDIR,

@@ -43,6 +43,9 @@ pub struct RuntimeStatus {
     pub policy_ref: String,
     /// Digest of the loaded policy; empty when none is loaded.
     pub policy_digest: String,
+    /// Fingerprint of the lock that the policy came with; absent when it came without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_fingerprint: Option<String>,
     /// The log.
     pub wal: WalStatus,
     /// Delivery to a collector; absent when the runtime has none.

@@ -42,6 +42,9 @@ impl Problem {
 pub struct CommandError {
     /// The error.
     pub error: CommandErrorBody,
+    /// What the command found out nevertheless: the report of a verification that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<serde_json::Value>,
 }
 
 /// Content of [`CommandError`].

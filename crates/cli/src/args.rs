@@ -6,31 +6,45 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::filter::{SeqRange, Since, parse_since};
 
 mod bridge;
+mod bundle;
 mod collector;
 mod demo;
+mod keys;
+mod lock;
+mod oci;
 mod policy;
+mod registry;
 mod ros2;
 mod run;
 mod runtime;
 mod telemetry;
 mod tool;
+mod verify;
 mod wal;
 mod wal_life;
 
 pub(crate) use bridge::Bridge;
+pub(crate) use bundle::{Bundle, BundleInspect, BundlePull, BundlePush, BundleStage, BundleVerify};
 pub(crate) use collector::CollectorArgs;
 pub(crate) use demo::{Demo, DemoGazebo, DemoPolicy};
+pub(crate) use keys::{Keys, KeysGenerate, KeysShow};
+pub(crate) use lock::{Lock, LockCreate, LockPermit, LockShow, LockVerify};
+pub(crate) use oci::{
+    Oci, OciAttachLock, OciAttachPolicy, OciImage, OciPull, OciPullSidecar, OciPush,
+};
 pub(crate) use policy::{
     Policy, PolicyBuild, PolicyCheck, PolicyDiff, PolicyEval, PolicyLoad, PolicyReplay,
     PolicyStatus, PolicyTest,
 };
+pub(crate) use registry::RegistryArgs;
 pub(crate) use ros2::{Ros2, Ros2Run};
 pub(crate) use run::{Governing, Run};
-pub(crate) use runtime::{DurabilityArg, OnCorruption, Runtime, RuntimeStart};
+pub(crate) use runtime::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
 };
 pub(crate) use tool::{OpenIntents, Tool};
+pub(crate) use verify::{LookArgs, Sign, StatementArgs, TrustArgs, Verify};
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 
@@ -89,6 +103,33 @@ pub(crate) enum Command {
     /// Checks, tests, builds, loads, compares and tries policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Makes and shows keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Makes, shows and checks locks: what a release is made of.
+    #[command(subcommand)]
+    Lock(Lock),
+    /// Signs an image, and as asked its lock and its policy bundle.
+    ///
+    /// Signatures that are there stay. The time is signed, too, unless AUTONOMY_TRUST_TIME=false.
+    #[command(after_help = "Examples:
+  autonomy sign --image oci:./layout:1.0.0 --key keys/autonomy.key --lock --policy
+  autonomy sign --image registry.example/agents/arm:1.0.0@sha256:… --key keys/autonomy.key --output json")]
+    Sign(Sign),
+    /// Verifies an image: signatures, digests, fingerprint, version. Fails closed.
+    ///
+    /// Exit code 8 means that it is not verified, 7 that its place gave no whole answer.
+    #[command(after_help = "Examples:
+  autonomy verify --image oci:./layout:1.0.0 --pub keys/autonomy.pub --require-lock --require-policy
+  autonomy verify --image registry.example/agents/arm:1.0.0 --pub a.pub --pub b.pub --threshold 2 --output json
+  autonomy verify --image oci:/media/usb/arm:1.0.0 --pub keys/autonomy.pub --require-lock --offline")]
+    Verify(Box<Verify>),
+    /// Moves images and their sidecars between registries and layouts on disk.
+    #[command(subcommand)]
+    Oci(Oci),
+    /// Publishes policy bundles beside images, verifies and stages them.
+    #[command(subcommand)]
+    Bundle(Box<Bundle>),
     /// Asks the log about calls of tools.
     #[command(subcommand)]
     Tool(Tool),
@@ -136,6 +177,12 @@ impl Command {
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Policy(command) => command.output(),
+            Self::Keys(command) => command.output(),
+            Self::Lock(command) => command.output(),
+            Self::Sign(args) => args.output.output,
+            Self::Verify(args) => args.output.output,
+            Self::Oci(command) => command.output(),
+            Self::Bundle(command) => command.output(),
             Self::Tool(command) => command.output(),
             Self::Demo(command) => command.output(),
             Self::Explain(args) => args.output.output,

@@ -1,14 +1,21 @@
 //! The commands, one module a noun.
 
+pub(crate) mod bundle;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod keys;
+pub(crate) mod lock;
+pub(crate) mod oci;
 mod own_runtime;
 pub(crate) mod policy;
+mod registry;
 pub(crate) mod ros2;
 pub(crate) mod run;
 pub(crate) mod runtime;
+pub(crate) mod sign;
 pub(crate) mod telemetry;
 pub(crate) mod tool;
+pub(crate) mod verify;
 pub(crate) mod wal;
 
 use std::io::{self, Write as _};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use api::{env, exit::Exit};
+use jiff::Timestamp;
 
 use crate::failure::Failure;
 
@@ -50,6 +51,40 @@ impl<'a> Context<'a> {
     pub(crate) fn policy_dir(&self) -> Result<PathBuf, Failure> {
         self.base(env::XDG_CACHE_HOME, ".cache", "--policy-dir")
             .map(|it| it.join("autonomyops/policy/managed"))
+    }
+
+    /// File that remembers which registries list referrers; `None` without a home.
+    pub(crate) fn registry_capabilities(&self) -> Option<PathBuf> {
+        let base = self.base(env::XDG_CACHE_HOME, ".cache", "").ok()?;
+        Some(base.join("autonomyops/registry_caps.json"))
+    }
+
+    /// Password of private keys.
+    pub(crate) fn key_password(&self) -> Option<String> {
+        self.var(env::KEY_PASSWORD).or_else(|| self.var(env::COSIGN_PASSWORD))
+    }
+
+    /// Whether times are signed and looked at. What is neither yes nor no is refused, since a time
+    /// that was meant to count must not be left out.
+    pub(crate) fn trusts_time(&self) -> Result<bool, Failure> {
+        match self.var(env::TRUST_TIME).as_deref() {
+            None | Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(other) => {
+                let message = format!("{} is `{other}` (true or false)", env::TRUST_TIME);
+                Err(Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message))
+            }
+        }
+    }
+
+    /// The time that `SOURCE_DATE_EPOCH` names, for files that are the same whenever they are made.
+    pub(crate) fn source_date_epoch(&self) -> Result<Option<Timestamp>, Failure> {
+        let Some(text) = self.var(env::SOURCE_DATE_EPOCH) else { return Ok(None) };
+        let time = text.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        time.map(Some).ok_or_else(|| {
+            let message = format!("{} is `{text}` (seconds since 1970)", env::SOURCE_DATE_EPOCH);
+            Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message)
+        })
     }
 
     fn base(&self, name: &str, below_home: &str, flag: &str) -> Result<PathBuf, Failure> {

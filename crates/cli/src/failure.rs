@@ -22,12 +22,14 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
     /// The chain of causes, outermost first.
     pub(crate) cause: Vec<String>,
+    /// What was found out nevertheless; stands beside the error in JSON.
+    pub(crate) report: Option<serde_json::Value>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         let (code, message) = (code.to_owned(), message.into());
-        Self { exit, code, message, hint: None, cause: Vec::new() }
+        Self { exit, code, message, hint: None, cause: Vec::new(), report: None }
     }
 
     /// Takes the message and the chain of causes from an error.
@@ -70,7 +72,7 @@ impl Failure {
                 hint: self.hint.clone(),
                 cause: self.cause.clone(),
             };
-            let text = serde_json::to_string(&CommandError { error })?;
+            let text = serde_json::to_string(&CommandError { error, report: self.report.clone() })?;
             return writeln!(io::stdout().lock(), "{text}");
         }
         let mut stderr = io::stderr().lock();

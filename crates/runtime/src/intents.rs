@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, mem, path::Path};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use supply_chain::Floor;
 use vfs::Vfs;
 use wal_format::{Entry, Event, Kind, WalId};
 use wal_recovery::{
@@ -16,7 +17,10 @@ use wal_recovery::{
 
 use api::tool::Verdict;
 
-use crate::records::{unknown_outcome, verdict_in};
+use crate::{
+    records::{unknown_outcome, verdict_in},
+    releases::{FloorSeen, floor_event},
+};
 
 /// An allowed call without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +44,29 @@ pub const CALLS_OPEN: &str = "CALLS_OPEN";
 ///
 /// [`ReadError`] when the log cannot be read or trusted.
 pub fn open_intents(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<OpenIntent>, ReadError> {
+    look_over(vfs, dir).map(|it| it.open)
+}
+
+/// What a start wants to know of the log.
+#[derive(Debug)]
+pub(crate) struct LookedOver {
+    /// Calls without an outcome, oldest first.
+    pub(crate) open: Vec<OpenIntent>,
+    /// The rollback floor, if one is on record.
+    pub(crate) floor: Option<Floor>,
+}
+
+/// Looks over the whole log, once.
+pub(crate) fn look_over(vfs: &dyn Vfs, dir: &Path) -> Result<LookedOver, ReadError> {
     let mut reader = Reader::open(vfs, dir)?;
-    let mut calls = Calls::default();
+    let (mut calls, mut floor) = (Calls::default(), FloorSeen::default());
     while let Some(item) = reader.next_entry()? {
-        calls.see(item.payload);
+        // An entry that is not one of ours opens and closes nothing.
+        let Ok(entry) = Entry::parse(item.payload) else { continue };
+        calls.see(&entry);
+        floor.see(&entry);
     }
-    Ok(calls.open())
+    Ok(LookedOver { open: calls.open(), floor: floor.floor() })
 }
 
 /// Calls that have a decision and no outcome so far.
@@ -53,9 +74,7 @@ pub fn open_intents(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<OpenIntent>, ReadEr
 struct Calls(BTreeMap<String, OpenIntent>);
 
 impl Calls {
-    fn see(&mut self, payload: &[u8]) {
-        // An entry that is not one of ours opens and closes nothing.
-        let Ok(entry) = Entry::parse(payload) else { return };
+    fn see(&mut self, entry: &Entry<'_>) {
         let kind = entry.event.kind();
         if !matches!(kind, Kind::Decision | Kind::Action | Kind::Error) {
             return;
@@ -90,16 +109,21 @@ impl Calls {
 pub struct OpenCallsOfDamaged {
     holding: Calls,
     behind: Calls,
+    /// The rollback floor, which the new log carries on: of every entry, since one too high refuses too much.
+    floor: FloorSeen,
 }
 
 impl Witness for OpenCallsOfDamaged {
     fn see(&mut self, entry: Seen<'_>) {
         let calls = if entry.holds { &mut self.holding } else { &mut self.behind };
-        calls.see(entry.payload);
+        if let Ok(entry) = Entry::parse(entry.payload) {
+            calls.see(&entry);
+            self.floor.see(&entry);
+        }
     }
 
     fn leave(&mut self, of: Option<WalId>) -> Vec<Event> {
-        let Self { holding, mut behind } = mem::take(self);
+        let Self { holding, mut behind, floor } = mem::take(self);
         behind.0.retain(|audit_id, _| !holding.0.contains_key(audit_id));
         let unknown = |it: &OpenIntent| {
             unknown_outcome(&it.audit_id, &it.kind, it.seq)
@@ -108,6 +132,7 @@ impl Witness for OpenCallsOfDamaged {
         let mut events: Vec<_> = holding.open().iter().map(unknown).collect();
         let marked = |it: &OpenIntent| unknown(it).with("behind_damage", true);
         events.extend(behind.open().iter().map(marked));
+        events.extend(floor.floor().map(|it| floor_event("floor_carried", &it)));
         events
     }
 }

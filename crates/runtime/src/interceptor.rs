@@ -21,13 +21,14 @@
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use api::tool::{ToolResponse, Verdict};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use supply_chain::Floor;
 use tokio::{
     sync::{OwnedSemaphorePermit, RwLock, Semaphore},
     time::Instant,
@@ -39,9 +40,10 @@ use crate::{
     Config, Limits,
     journal::Journal,
     measures::Measures,
-    policies::PolicyInForce,
+    policies::{InForce, PolicyInForce},
     records::{About, Call, Outcome},
     refusals::Refusals,
+    releases::merged,
     rollover::{OpenCall, OpenCalls},
     tools::Tools,
 };
@@ -73,6 +75,8 @@ pub(crate) struct Interceptor {
     pub(crate) refusals: Refusals,
     /// Shared by whoever records a decision; taken by whoever holds new calls (`rollover`).
     pub(crate) gate: RwLock<()>,
+    /// The rollback floor, as far as this process knows it.
+    floor: Mutex<Option<Floor>>,
     permits: Arc<Semaphore>,
     places: Places,
 }
@@ -97,9 +101,24 @@ impl Interceptor {
             open: Arc::default(),
             refusals: Refusals::default(),
             gate: RwLock::default(),
+            floor: Mutex::default(),
             permits: Arc::new(Semaphore::new(config.limits.calls)),
             places: Places::here(),
         }
+    }
+
+    /// The rollback floor, as far as this process knows it.
+    pub(crate) fn floor(&self) -> Option<Floor> {
+        self.floor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Raises the floor; it is never lowered. Says whether that changed anything.
+    pub(crate) fn raise_floor(&self, floor: Floor) -> bool {
+        let mut own = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
+        let raised = merged(own.clone(), Some(floor));
+        let changed = *own != raised;
+        *own = raised;
+        changed
     }
 
     /// Carries a call through steps 2 to 6.
@@ -196,7 +215,7 @@ impl Interceptor {
     }
 
     async fn record_refusal(&self, call: &Call, code: CallCode, reason: String) -> Answer {
-        let policy = self.policy.current();
+        let InForce { evaluator: policy, lock_fingerprint } = self.policy.in_force();
         let judged = Judgement {
             verdict: Verdict::Deny,
             reason: Some(reason),
@@ -204,6 +223,7 @@ impl Interceptor {
             rule: None,
             policy_ref: policy.policy_ref().to_owned(),
             policy_digest: policy.policy_digest().to_owned(),
+            lock_fingerprint,
             eval_us: 0,
             obligations: Vec::new(),
             asked: None,

@@ -59,7 +59,11 @@ pub use intents::{CALLS_OPEN, OpenCallsOfDamaged, OpenIntent, open_intents};
 pub use interceptor::CallCode;
 pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
-pub use releases::{ControlPlaneError, ReleaseSource};
+pub use releases::{
+    ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActivationError, ActiveLock, ActiveLockError,
+    Candidate, ControlPlaneError, FloorError, Recorded, ReleaseSource, ReleaseTrust, Remembered,
+    check_release, load, record_by_hand, remembered,
+};
 pub use shape::parse as parse_call;
 pub use start::{Recorder, Reloader, Runtime, StartError};
 pub use tools::{

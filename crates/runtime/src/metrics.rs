@@ -130,6 +130,7 @@ mod tests {
 
     fn status() -> RuntimeStatus {
         RuntimeStatus {
+            lock_fingerprint: None,
             node: "edge \"1\"".to_owned(),
             mode: Mode::Normal,
             policy_ref: "arm@1".to_owned(),

@@ -14,7 +14,7 @@
 //!   [`RELOADS_MAX`] are at work or wait; one more is refused.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -26,12 +26,27 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use vfs::OsVfs;
 
-use crate::{Config, PolicyFrom, interceptor::Interceptor, records::lifecycle};
+use crate::{
+    Config, PolicyFrom,
+    interceptor::Interceptor,
+    records::lifecycle,
+    releases::{ActiveLock, floor_event},
+};
+
+/// What decides, and the lock that it came with.
+#[derive(Clone, Debug)]
+pub(crate) struct InForce {
+    pub(crate) evaluator: Arc<dyn Evaluator>,
+    /// Fingerprint of the active lock; nothing while another policy decides than the one that came with it.
+    pub(crate) lock_fingerprint: Option<Arc<str>>,
+}
 
 /// The policy that decides.
 #[derive(Debug)]
 pub(crate) struct PolicyInForce {
-    evaluator: RwLock<Arc<dyn Evaluator>>,
+    in_force: RwLock<InForce>,
+    /// Where `active-lock.json` is; nowhere when the caller gave the evaluator.
+    wal_dir: Option<PathBuf>,
     /// Where a reload looks; nowhere when the caller gave the evaluator.
     slots: Option<Slots>,
     mode: Mode,
@@ -78,12 +93,12 @@ impl PolicyInForce {
             return Self::of(Arc::new(DenyAll::strict_mode()), slots, Mode::Strict, Vec::new());
         }
         match &config.policy {
-            PolicyFrom::Slots(dir) => Self::from_slots(dir),
+            PolicyFrom::Slots(dir) => Self::from_slots(dir, &config.wal_dir),
             PolicyFrom::Fixed(evaluator) => Self::fixed(Arc::clone(evaluator)),
         }
     }
 
-    fn from_slots(dir: &Path) -> Self {
+    fn from_slots(dir: &Path, wal_dir: &Path) -> Self {
         let slots = slots(dir);
         let Loaded { evaluator, source, warnings, .. } = slots.load();
         for warning in &warnings {
@@ -94,7 +109,12 @@ impl PolicyInForce {
             tracing::warn!(%dir, "no policy is loaded: every call is denied");
         }
         let faults = warnings.iter().map(ToString::to_string).collect();
-        Self::of(evaluator, Some(slots), Mode::Normal, faults)
+        let this = Self {
+            wal_dir: Some(wal_dir.to_owned()),
+            ..Self::of(Arc::clone(&evaluator), Some(slots), Mode::Normal, faults)
+        };
+        let in_force = this.with_its_lock(evaluator);
+        Self { in_force: RwLock::new(in_force), ..this }
     }
 
     /// A policy of the caller's own.
@@ -109,7 +129,8 @@ impl PolicyInForce {
         faults: Vec<String>,
     ) -> Self {
         Self {
-            evaluator: RwLock::new(evaluator),
+            in_force: RwLock::new(InForce { evaluator, lock_fingerprint: None }),
+            wal_dir: None,
             slots,
             mode,
             faults_at_start: faults,
@@ -120,7 +141,32 @@ impl PolicyInForce {
 
     /// The evaluator in force now (J1).
     pub(crate) fn current(&self) -> Arc<dyn Evaluator> {
-        Arc::clone(&self.evaluator.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_force().evaluator
+    }
+
+    /// The same, and the lock that it came with.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where a reload looks.
+    pub(crate) const fn slots(&self) -> Option<&Slots> {
+        self.slots.as_ref()
+    }
+
+    /// Names the lock of an evaluator, if the active one came with it.
+    fn with_its_lock(&self, evaluator: Arc<dyn Evaluator>) -> InForce {
+        let read = |dir: &PathBuf| match ActiveLock::read(&OsVfs, dir) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "decisions name no lock");
+                None
+            }
+        };
+        let active = self.wal_dir.as_ref().and_then(read);
+        let own = active.filter(|it| it.policy_digest.to_string() == evaluator.policy_digest());
+        let lock_fingerprint = own.map(|it| it.lock_fingerprint.to_string().into());
+        InForce { evaluator, lock_fingerprint }
     }
 
     /// How the runtime decides.
@@ -164,7 +210,8 @@ impl PolicyInForce {
             policy_ref: evaluator.policy_ref().to_owned(),
             policy_digest: evaluator.policy_digest().to_owned(),
         };
-        *self.evaluator.write().unwrap_or_else(PoisonError::into_inner) = evaluator;
+        let in_force = self.with_its_lock(evaluator);
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = in_force;
         Ok(reloaded)
     }
 }
@@ -231,7 +278,21 @@ pub(crate) async fn record_reload(this: &Arc<Interceptor>) -> Result<Reloaded, R
         // The swap itself is safe without the entry: every decision names its policy.
         tracing::error!(error = %error, "reload not recorded");
     }
+    if let Some(wal_dir) = &this.policy.wal_dir {
+        carry_floor_of_file(this, wal_dir).await;
+    }
     outcome
+}
+
+/// A floor that `policy load --lock` has raised goes on record.
+async fn carry_floor_of_file(this: &Interceptor, wal_dir: &Path) {
+    // One that cannot be read was warned of with the policy.
+    let Ok(Some(active)) = ActiveLock::read(&OsVfs, wal_dir) else { return };
+    if this.raise_floor(active.floor.clone())
+        && let Err(error) = this.journal.append(&floor_event("floor_carried", &active.floor)).await
+    {
+        tracing::error!(error = %error, "rollback floor not recorded");
+    }
 }
 
 /// The entry about a bundle that does not decide although it should.

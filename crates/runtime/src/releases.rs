@@ -6,29 +6,48 @@
 //! | `control` | one request to the control plane, and its answer          |
 //! | `poller`  | round after round, for as long as the runtime serves      |
 //!
-//! A release is activated by an [`Activator`]. The one of this version refuses every release: a policy is taken
-//! only when its signatures were checked, and nothing here checks them yet. What is desired is recorded, shown and
-//! reported as failed, and the policy in force stays in force.
+//! | `verified`  | puts a release in force that was verified                 |
+//! | `by_hand`   | a release that an operator loads                          |
+//! | `remembered` | what a node remembers, so that no old release comes back  |
+//! | `active_lock` | `active-lock.json`                                      |
+//!
+//! A release is activated by an [`Activator`]: [`VerifiedReleases`], or [`Unverified`] where no key was given, which
+//! refuses every release. What is desired is recorded, shown and reported as failed then, and the policy in force stays
+//! in force.
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use api::release::Release;
+use thiserror::Error;
 
+mod active_lock;
+mod by_hand;
 mod control;
 mod course;
 mod poller;
+mod remembered;
+mod verified;
 
+pub use active_lock::{ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActiveLock, ActiveLockError};
+
+pub use by_hand::{Recorded, record_by_hand};
 pub(crate) use control::ControlPlane;
 pub use control::ControlPlaneError;
 pub(crate) use poller::{Poller, Shown};
+pub use remembered::{FloorError, Remembered, remembered};
+pub(crate) use remembered::{FloorSeen, beside, floor_event, merged};
+pub(crate) use verified::VerifiedReleases;
+pub use verified::{Candidate, ReleaseTrust, check_release, load};
 
 /// Where releases come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ReleaseSource {
     /// Base URL of the control plane.
     pub url: String,
     /// Time between two polls; a tenth more or less is left to chance, so that a fleet does not ask at once.
     pub interval: Duration,
+    /// Whom the node trusts with them; without that every release is refused.
+    pub trust: Option<ReleaseTrust>,
 }
 
 impl ReleaseSource {
@@ -46,12 +65,15 @@ pub(crate) trait Activator: fmt::Debug + Send + Sync {
 }
 
 /// Why a release is not in force; what was before still is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ActivationError {
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{text}")]
+pub struct ActivationError {
     /// The step that failed, as it stands in the log: `verify_refused`, for example.
-    pub(crate) step: &'static str,
-    pub(crate) code: &'static str,
-    pub(crate) text: String,
+    pub step: &'static str,
+    /// Stable code.
+    pub code: &'static str,
+    /// What happened.
+    pub text: String,
 }
 
 /// Refuses every release: nobody has checked it.
@@ -65,6 +87,21 @@ impl Activator for Unverified {
     fn activate<'a>(&'a self, release: &'a Release) -> Activation<'a> {
         let text = format!("this runtime cannot verify `{}`", release.artifact_ref);
         let error = ActivationError { step: "verify_refused", code: RELEASE_UNVERIFIED, text };
+        Box::pin(async move { Err(error) })
+    }
+}
+
+/// Refuses every release: nobody knows which ones were active here (M3 of `remembered`).
+#[derive(Clone, Debug)]
+pub(crate) struct Forgetful {
+    pub(crate) code: &'static str,
+    pub(crate) text: String,
+}
+
+impl Activator for Forgetful {
+    fn activate<'a>(&'a self, _: &'a Release) -> Activation<'a> {
+        let (code, text) = (self.code, self.text.clone());
+        let error = ActivationError { step: "verify_refused", code, text };
         Box::pin(async move { Err(error) })
     }
 }

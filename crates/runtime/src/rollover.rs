@@ -32,7 +32,7 @@ use wal_recovery::{
     codes,
 };
 
-use crate::{exporter::Exporting, interceptor::Interceptor, start::Wal};
+use crate::{exporter::Exporting, interceptor::Interceptor, releases::floor_event, start::Wal};
 
 /// Pause between two looks at the length of the log.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -240,6 +240,7 @@ async fn roll_over(how: &Rollover, interceptor: &Arc<Interceptor>, wal: &Wal) ->
         Ok(Ok(Some(Ok(RolledOver::Switched { from, entries, bytes, to })))) => {
             tracing::info!(wal_id = %from, entries, bytes, next = %to.wal_id, "log archived");
             wal.replace_identity(to);
+            carry_floor(interceptor).await;
             true
         }
         Ok(Ok(Some(Err(error)))) => {
@@ -252,6 +253,15 @@ async fn roll_over(how: &Rollover, interceptor: &Arc<Interceptor>, wal: &Wal) ->
         // Somebody was faster: a call, an entry. Or the log has stopped, which every call hears of,
         // or the process ends.
         Ok(Ok(None | Some(Ok(RolledOver::Nothing))) | Err(_)) | Err(_) => false,
+    }
+}
+
+/// The new log remembers what the old one did (M1 of `releases::remembered`).
+async fn carry_floor(interceptor: &Interceptor) {
+    let Some(floor) = interceptor.floor() else { return };
+    if let Err(error) = interceptor.journal.append(&floor_event("floor_carried", &floor)).await {
+        // The archived log has it, where the next start looks.
+        tracing::error!(error = %error, "rollback floor not recorded in the new log");
     }
 }
 

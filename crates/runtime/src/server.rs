@@ -7,7 +7,7 @@
 //! | `GET /v1/status`          | `api::health::RuntimeStatus`                                      |
 //! | `GET /v1/tools`           | kinds and parameter schemas                                       |
 //! | `GET /v1/decisions/{audit_id}` | `on_record`: the entries of one call                         |
-//! | `GET /metrics`            | `metrics`: OpenMetrics text                                       |
+//! | `GET /metrics`            | `metrics`: `OpenMetrics` text                                     |
 //! | `POST /v1/policy/reload`  | loopback only: swaps the policy without a restart                 |
 //!
 //! [`Front`] stands before the routes: it refuses what a web page sends, and takes the calls, which are nearly all
@@ -40,7 +40,7 @@ use crate::{
     interceptor::{Answer, CallCode, Interceptor},
     metrics,
     on_record::Scans,
-    policies::{ReloadError, record_reload},
+    policies::{InForce, ReloadError, record_reload},
     records::Call,
     releases::Shown,
     shape,
@@ -143,7 +143,7 @@ impl Front {
             Ok(()) => tool_by_other_method(app).await,
             Err((code, reason)) if is_call => {
                 let id = Uuid::new_v4().to_string();
-                respond(app.interceptor.turn_away(&id, code, &reason))
+                respond(&app.interceptor.turn_away(&id, code, &reason))
             }
             Err((code, reason)) => {
                 app.interceptor.turn_away("", code, &reason);
@@ -177,7 +177,7 @@ where
         Ok(bytes) => bytes,
         Err(error) => {
             let (code, reason) = unread(error);
-            return respond(app.interceptor.refuse(call, code, reason).await);
+            return respond(&app.interceptor.refuse(call, code, reason).await);
         }
     };
     let answer = match shape::parse(&bytes) {
@@ -196,7 +196,7 @@ where
             app.interceptor.refuse(call, CallCode::BadRequest, reason).await
         }
     };
-    respond(answer)
+    respond(&answer)
 }
 
 /// What is said about a body that was not read.
@@ -222,10 +222,10 @@ async fn tool_by_other_method(app: &App) -> Response {
         trace: None,
     };
     let reason = "a tool is called by POST".to_owned();
-    respond(app.interceptor.refuse(call, CallCode::MethodNotAllowed, reason).await)
+    respond(&app.interceptor.refuse(call, CallCode::MethodNotAllowed, reason).await)
 }
 
-fn respond(answer: Answer) -> Response {
+fn respond(answer: &Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut body = Vec::with_capacity(USUAL_ANSWER_LEN);
     if serde_json::to_writer(&mut body, &answer.body).is_err() {
@@ -250,7 +250,7 @@ async fn health(State(app): State<App>) -> Json<Health> {
 }
 
 async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
-    let evaluator = app.interceptor.policy.current();
+    let InForce { evaluator, lock_fingerprint } = app.interceptor.policy.in_force();
     let log = app.interceptor.journal.status();
     let position = app.wal.shown_position().await;
     Json(RuntimeStatus {
@@ -258,6 +258,7 @@ async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
         mode: app.interceptor.policy.mode(),
         policy_ref: evaluator.policy_ref().to_owned(),
         policy_digest: evaluator.policy_digest().to_owned(),
+        lock_fingerprint: lock_fingerprint.map(|it| it.to_string()),
         wal: WalStatus {
             wal_id: app.wal.wal_id().to_string(),
             last_seq: log.last_seq,

@@ -14,6 +14,7 @@ use std::{
 
 use connections::Bounds;
 use jiff::Timestamp;
+use supply_chain::Floor;
 use thiserror::Error;
 use tokio::{net::TcpListener, time::Instant};
 use uuid::Uuid;
@@ -24,13 +25,16 @@ use wal_recovery::{AppendError, Log, Marker, Opening, ReadError, RecoverError, R
 use crate::{
     Config, Limits, ReloadError,
     exporter::{Collector, CollectorError, DrainOptions, Exporter, load_progress},
-    intents::open_intents,
+    intents::{LookedOver, look_over},
     interceptor::Interceptor,
     journal::Journal,
     policies::{PolicyInForce, record_reload, rejected},
     records::{lifecycle, unknown_outcome},
     refusals::{tell_now, tell_refusals},
-    releases::{ControlPlane, ControlPlaneError, Poller, ReleaseSource, Unverified},
+    releases::{
+        Activator, ControlPlane, ControlPlaneError, FloorError, Forgetful, Poller, ReleaseSource,
+        Remembered, Unverified, VerifiedReleases, beside, floor_event,
+    },
     rollover::{Rollover, look_after},
     server::{App, Front},
     tools::Tools,
@@ -119,8 +123,9 @@ impl Runtime {
         let collector = config.collector.as_ref().map(Collector::new).transpose()?;
         let control_plane = |it: &ReleaseSource| ControlPlane::new(&it.url, &config.node);
         let control_plane = config.releases.as_ref().map(control_plane).transpose()?;
-        let (journal, report) = open_log(&OsVfs, &opening(config, now)).await?;
+        let OpenedLog { journal, report, floor } = open_log(&OsVfs, &opening(config, now)).await?;
         tell(config, &report);
+        let remembered = beside(&OsVfs, &config.wal_dir, floor.clone());
         let policy = PolicyInForce::load(config);
         let identity = Mutex::new(report.identity);
         let wal = Wal { dir: config.wal_dir.clone(), identity, shown: Shown::default() };
@@ -128,8 +133,10 @@ impl Runtime {
             journal.append(&rejected(fault)).await?;
         }
         let interceptor = Arc::new(Interceptor::new(journal, policy, tools, config));
+        let forgetful = carry_on(&interceptor, floor, remembered).await?;
         let releases = config.releases.as_ref().zip(control_plane).map(|(source, plane)| {
-            Poller::new(plane, source.interval, Box::new(Unverified), Arc::clone(&interceptor))
+            let activator = activator(config, source, &interceptor, forgetful);
+            Poller::new(plane, source.interval, activator, Arc::clone(&interceptor))
         });
         Ok(Self {
             interceptor,
@@ -274,13 +281,60 @@ fn drain_options(config: &Config, now: Timestamp) -> DrainOptions {
     DrainOptions { wait: Duration::ZERO, ..standard }
 }
 
+/// Writes what is remembered elsewhere into the log (M1 of `releases::remembered`), and returns why nobody knows what
+/// was active here, if nobody does.
+async fn carry_on(
+    interceptor: &Interceptor,
+    in_log: Option<Floor>,
+    remembered: Result<Remembered, FloorError>,
+) -> Result<Option<FloorError>, StartError> {
+    let floor = match remembered {
+        Err(error) => {
+            tracing::warn!(code = error.code(), %error, "no release will be activated");
+            return Ok(Some(error));
+        }
+        Ok(remembered) => remembered.floor,
+    };
+    let Some(floor) = floor else { return Ok(None) };
+    interceptor.raise_floor(floor.clone());
+    if in_log.as_ref() != Some(&floor) {
+        interceptor.journal.append(&floor_event("floor_carried", &floor)).await?;
+    }
+    Ok(None)
+}
+
+/// Who puts releases in force. Nobody does, where there is no key or no memory.
+fn activator(
+    config: &Config,
+    source: &ReleaseSource,
+    interceptor: &Arc<Interceptor>,
+    forgetful: Option<FloorError>,
+) -> Box<dyn Activator> {
+    match (&source.trust, forgetful) {
+        (_, Some(error)) => Box::new(Forgetful { code: error.code(), text: error.to_string() }),
+        (None, None) => Box::new(Unverified),
+        (Some(trust), None) => Box::new(VerifiedReleases {
+            trust: Arc::new(trust.clone()),
+            node: config.node.clone(),
+            wal_dir: config.wal_dir.clone(),
+            interceptor: Arc::clone(interceptor),
+        }),
+    }
+}
+
+/// A log that is open.
+#[derive(Debug)]
+pub(crate) struct OpenedLog {
+    pub(crate) journal: Journal,
+    pub(crate) report: Report,
+    /// The rollback floor that is on record in it.
+    pub(crate) floor: Option<Floor>,
+}
+
 /// Recovers the log and closes each open intent as `unknown`, before anything else is recorded.
-pub(crate) async fn open_log(
-    vfs: &dyn Vfs,
-    opening: &Opening,
-) -> Result<(Journal, Report), StartError> {
+pub(crate) async fn open_log(vfs: &dyn Vfs, opening: &Opening) -> Result<OpenedLog, StartError> {
     let recovered = recover(vfs, opening)?;
-    let open = open_intents(vfs, &opening.dir)?;
+    let LookedOver { open, floor } = look_over(vfs, &opening.dir)?;
     let log = Log::start(recovered.writer).map_err(StartError::Thread)?;
     let journal = Journal::new(log);
     for intent in open {
@@ -288,7 +342,7 @@ pub(crate) async fn open_log(
         let event = unknown_outcome(&intent.audit_id, &intent.kind, intent.seq);
         journal.append(&event).await?;
     }
-    Ok((journal, recovered.report))
+    Ok(OpenedLog { journal, report: recovered.report, floor })
 }
 
 fn opening(config: &Config, now: Timestamp) -> Opening {

@@ -52,8 +52,13 @@ impl Hosts {
 
     fn knows(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        bare.parse::<IpAddr>().is_ok() || host == "localhost" || self.0.contains(&host)
+        // Most agents name an address.
+        bare.parse::<IpAddr>().is_ok() || self.knows_name(host.strip_suffix('.').unwrap_or(host))
+    }
+
+    fn knows_name(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case("localhost")
+            || self.0.iter().any(|it| it.eq_ignore_ascii_case(name))
     }
 }
 

@@ -10,101 +10,20 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    body::Body,
-    extract::{Path as Segments, State},
-    http::{StatusCode, header::LOCATION},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
 use policy::DenyAll;
 use runtime::{Config, Echo, PolicyFrom, ReleaseSource, Runtime, Tools};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 use wal_recovery::Reader;
 
-/// How the control plane answers a question.
-#[derive(Clone, Debug)]
-enum Says {
-    Body(Value),
-    Text(&'static str),
-    Status(u16),
-    Redirect,
-    Endless,
-    Resets,
-}
+mod plane;
 
-#[derive(Clone)]
-struct Plane {
-    says: Arc<watch::Sender<Says>>,
-    polls: Arc<watch::Sender<u32>>,
-    acks: Arc<watch::Sender<Vec<Value>>>,
-}
-
-impl Plane {
-    /// Starts it, and returns its URL.
-    async fn start(says: Says) -> (Self, String) {
-        let plane = Self {
-            says: Arc::new(watch::Sender::new(says)),
-            polls: Arc::default(),
-            acks: Arc::default(),
-        };
-        let app = Router::new()
-            .route("/v1/nodes/{id}/desired", get(desired))
-            .route("/v1/nodes/{id}/ack", post(ack))
-            .with_state(plane.clone());
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (plane, url)
-    }
-
-    /// Returns when the answers to as many more questions were seen: whoever asks again has.
-    async fn rounds(&self, more: u32) {
-        let mut polls = self.polls.subscribe();
-        let until = *polls.borrow_and_update() + more + 1;
-        polls.wait_for(|it| *it >= until).await.unwrap();
-    }
-}
-
-async fn desired(State(plane): State<Plane>, Segments(node): Segments<String>) -> Response {
-    assert_eq!(node, "edge-1");
-    plane.polls.send_modify(|it| *it += 1);
-    let says = plane.says.borrow().clone();
-    match says {
-        Says::Body(body) => Json(body).into_response(),
-        Says::Text(text) => text.into_response(),
-        Says::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
-        Says::Redirect => {
-            (StatusCode::FOUND, [(LOCATION, "/v1/nodes/edge-2/desired")]).into_response()
-        }
-        Says::Endless => {
-            let spaces = futures_of(vec![b' '; 8 << 10]);
-            Body::from_stream(spaces).into_response()
-        }
-        Says::Resets => {
-            let broken =
-                futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("x"))]);
-            Body::from_stream(broken).into_response()
-        }
-    }
-}
-
-/// The same piece for ever.
-fn futures_of(piece: Vec<u8>) -> impl futures_util::Stream<Item = Result<Vec<u8>, std::io::Error>> {
-    futures_util::stream::repeat_with(move || Ok(piece.clone()))
-}
-
-async fn ack(State(plane): State<Plane>, Json(ack): Json<Value>) -> StatusCode {
-    plane.acks.send_modify(|it| it.push(ack));
-    StatusCode::NO_CONTENT
-}
+use plane::{Plane, Says};
 
 fn config(dir: &Path, url: String) -> Config {
     let policy = PolicyFrom::Fixed(Arc::new(DenyAll::no_policy()));
     Config {
-        releases: Some(ReleaseSource { url, interval: Duration::from_millis(2) }),
+        releases: Some(ReleaseSource { url, interval: Duration::from_millis(2), trust: None }),
         ..Config::new(dir, policy, "edge-1")
     }
 }

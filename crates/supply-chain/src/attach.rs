@@ -136,7 +136,7 @@ pub fn push_artifact(
     layers: &[&[u8]],
 ) -> Result<Descriptor, AttachError> {
     let described: Vec<_> = layers.iter().map(|it| Descriptor::of(LAYER_TAR, it)).collect();
-    let config = Config {
+    let config = Description {
         architecture: "amd64",
         os: "linux",
         config: Empty {},
@@ -170,7 +170,7 @@ fn push(
 
 /// The config of an image (OCI Image Format Specification 1.1, `config.md`).
 #[derive(Serialize)]
-struct Config {
+struct Description {
     architecture: &'static str,
     os: &'static str,
     config: Empty,

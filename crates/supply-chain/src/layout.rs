@@ -20,6 +20,7 @@
 //!
 //! Not here: removing what no tag names any more, and a list of referrers, which layouts do not have.
 
+mod blob;
 mod index;
 
 use std::{
@@ -32,12 +33,17 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use vfs::{File, Lock, LockError, OpenMode, Vfs, read_whole, replace, replace_with, write_all_at};
+use vfs::{Lock, LockError, OpenMode, Vfs, read_whole, replace, replace_with, write_all_at};
 
 use crate::{
-    ContentError, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Digest, IMAGE_INDEX, IMAGE_MANIFEST,
-    MANIFEST_LEN_MAX, Name, RawManifest, Referrers, Registry, RegistryError, Tag,
-    layout::index::Index, read_checked, registry::flawed,
+    ContentError, Descriptor, Digest, MANIFEST_LEN_MAX, Name, RawManifest, Referrers, Registry,
+    RegistryError, Tag,
+    layout::{
+        blob::{Blob, own_type},
+        index::Index,
+    },
+    read_checked,
+    registry::flawed,
 };
 
 /// The version of layouts that is read and written.
@@ -186,7 +192,7 @@ impl Layout {
     fn open_blob(&self, digest: &Digest) -> Result<Option<Blob>, RegistryError> {
         let path = self.blob_path(digest);
         match self.vfs.open(&path, OpenMode::Read) {
-            Ok(file) => Ok(Some(Blob { file, at: 0 })),
+            Ok(file) => Ok(Some(Blob::new(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.check().map(|()| None),
             Err(source) => Err(failed(&path, source)),
         }
@@ -380,44 +386,8 @@ impl Registry for Layout {
     }
 }
 
-/// What a manifest is that no index describes: what it says, or what it looks like. That the two agree is checked by
-/// whoever reads it.
-fn own_type(bytes: &[u8]) -> Result<&'static str, String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape {
-        media_type: Option<String>,
-        manifests: Option<serde::de::IgnoredAny>,
-    }
-    let shape: Shape = serde_json::from_slice(bytes).map_err(|it| it.to_string())?;
-    match (shape.media_type.as_deref(), shape.manifests) {
-        (Some(said), _) => {
-            let known = [IMAGE_MANIFEST, IMAGE_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
-            let found = known.into_iter().find(|it| *it == said);
-            found.ok_or_else(|| "it is of a type that is not supported".to_owned())
-        }
-        (None, Some(_)) => Ok(IMAGE_INDEX),
-        (None, None) => Ok(IMAGE_MANIFEST),
-    }
-}
-
 fn failed(path: &Path, source: io::Error) -> RegistryError {
     RegistryError::Io { what: path.display().to_string(), source }
-}
-
-/// A blob that is read from its beginning.
-#[derive(Debug)]
-struct Blob {
-    file: Arc<dyn File>,
-    at: u64,
-}
-
-impl Read for Blob {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
 }
 
 #[cfg(test)]

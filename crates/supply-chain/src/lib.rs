@@ -20,7 +20,9 @@
 //! | `sidecar`   | [`Sidecar`]: the lock and the policy bundle beside an image                     |
 //! | `layout`    | [`Layout`]: images in a directory, as skopeo writes them                        |
 //! | [`oci`]     | (feature `oci`) registries over HTTP, with bounds                               |
+//! | `place`     | (feature `oci`) [`open_place`]: whatever a reference names                      |
 //! | `attach`    | [`attach()`], [`pull_sidecar`], [`push_artifact`]: sidecars as an operator handles them |
+//! | `publish`   | [`publish_signature`]: puts a signature beside an image                         |
 //! | `transfer`  | [`transfer()`]: copies an image with everything that belongs to it              |
 //! | `gather`    | [`gather()`]: collects what verification looks at                               |
 //! | `verify`    | [`verify()`]: the four checks in their order; [`Verified`]: what has passed them |
@@ -43,6 +45,9 @@ mod memory;
 pub mod oci;
 mod pem;
 mod permit;
+#[cfg(feature = "oci")]
+mod place;
+mod publish;
 mod reference;
 pub mod registry;
 mod sidecar;
@@ -79,6 +84,9 @@ pub use permit::{
     PERMIT_NODE_LEN_MAX, PERMIT_PAYLOAD_TYPE, PERMIT_REASON_LEN_MAX, PERMIT_SCHEMA, Permit,
     PermitContent, PermitError,
 };
+#[cfg(feature = "oci")]
+pub use place::open_place;
+pub use publish::{PublishError, Published, publish_signature};
 pub use reference::{Place, REFERENCE_LEN_MAX, Reference, ReferenceError, TAG_LEN_MAX, Tag};
 pub use registry::{Name, Referrers, Registry, RegistryError};
 pub use sidecar::{Sidecar, digest_tag};
@@ -97,6 +105,12 @@ pub use transfer::{
     NESTING_MAX, Progress, TRANSFER_MANIFESTS_MAX, TransferError, Transferred, transfer,
 };
 pub use verify::{
-    BundleVersion, CLOCK_LEAD_MAX, Freshness, Input, LockSummary, MAX_AGE, Outcome, REPORT_SCHEMA,
-    Report, Signer, Step, StepState, Trust, Verification, Verified, VerifyError, verify,
+    BundleVersion, CLOCK_LEAD_MAX, Freshness, Input, LockSummary, MAX_AGE, Outcome,
+    REPORT_PREDICATE_TYPE, REPORT_SCHEMA, Report, Signer, Step, StepState, Trust, Verification,
+    Verified, VerifyError, verify,
 };
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

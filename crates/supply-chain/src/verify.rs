@@ -33,7 +33,8 @@ mod version;
 
 pub use error::VerifyError;
 pub use report::{
-    Freshness, Input, LockSummary, Outcome, REPORT_SCHEMA, Report, Signer, Step, StepState,
+    Freshness, Input, LockSummary, Outcome, REPORT_PREDICATE_TYPE, REPORT_SCHEMA, Report, Signer,
+    Step, StepState,
 };
 
 /// Longest lead of a signer's clock over ours.

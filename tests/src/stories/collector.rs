@@ -28,6 +28,7 @@ pub(super) const OFFLINE: Drill = Drill {
     fault: "SIGKILL of the collector while a runtime delivers to it",
     expected: "one WARN `events not delivered; the log keeps them` with UNREACHABLE, no failed call",
     needs: Needs::Nothing,
+    lines: &[],
     play: offline,
 };
 

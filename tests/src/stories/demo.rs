@@ -10,6 +10,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Bin, Client, Ports, RuntimeOptions, Stack, eventually},
-    stories::{Narrator, tutorial},
+    stories::{Narrator, release::Release, tutorial},
 };
 
 /// Tells tutorial 03 on a stack of its own and removes everything afterwards.
@@ -117,6 +118,32 @@ pub fn run_unsigned(dir: &Path) -> Result<bool> {
     println(&format!(
         "try: curl -s {url}/v1/tool -d '{{\"kind\":\"tool.echo\",\"params\":{{\"message\":\"hi\"}}}}'"
     ))?;
+    Ok(true)
+}
+
+/// Publishes a signed release in a layout, verifies it, loads its policy, and makes the running runtime take it.
+///
+/// # Errors
+///
+/// When the demo is not up or a step fails.
+pub fn run_signed(dir: &Path) -> Result<bool> {
+    let standing = Standing::required(dir)?;
+    let (stack, client) = (&standing.stack, Client::new()?);
+    // Each run is a release of its own, newer than the ones before.
+    let counter = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let release = Release::publish(stack, "1.0.0", counter)?;
+    let verified = release.verify(&[])?;
+    print_text(&verified.stdout)?;
+    ensure!(verified.code() == Some(0), "{verified:?}");
+    let loaded = release.load(stack)?;
+    ensure!(loaded.code() == Some(0), "{loaded:?}");
+    print_text(&loaded.stdout)?;
+    let url = stack.runtime_url();
+    let (status, body) = client.post(&format!("{url}/v1/policy/reload"), "")?;
+    ensure!(status == 200, "the runtime did not take the policy: {status} {body}");
+    let status = client.get_json(&format!("{url}/v1/status"))?;
+    let lock = status["lock_fingerprint"].as_str().context("decisions name no lock")?;
+    println(&format!("the runtime decides by policy 1.0.0 of the lock {lock}"))?;
     Ok(true)
 }
 

@@ -38,6 +38,7 @@ pub(super) const FULL: Drill = Drill {
     fault: "the room is taken away while 8 callers call, then given back",
     expected: "503 WAL_DISK_FULL; wal.health WAL_DISK_FULL, ok after the next call that fits",
     needs: Needs::Mount(Disk::Tmpfs),
+    lines: &[],
     play: full,
 };
 
@@ -48,6 +49,7 @@ pub(super) const READ_ONLY: Drill = Drill {
     fault: "ext4 aborts and goes read-only, as after an error of the device",
     expected: "503 WAL_UNAVAILABLE with WAL_POISONED in the reason; wal.health WAL_POISONED",
     needs: Needs::Mount(Disk::Ext4),
+    lines: &[],
     play: read_only,
 };
 
@@ -58,6 +60,7 @@ pub(super) const UNREACHABLE: Drill = Drill {
     fault: "chmod 0 on the log directory and the files in it",
     expected: "nothing",
     needs: Needs::Root,
+    lines: &[],
     play: unreachable,
 };
 
@@ -68,6 +71,7 @@ pub(super) const FULL_AT_FIRST_START: Drill = Drill {
     fault: "no room before the first start",
     expected: "exit code 1, the disk named full, a hint to make room",
     needs: Needs::Mount(Disk::Tmpfs),
+    lines: &[],
     play: full_at_first_start,
 };
 
@@ -78,6 +82,7 @@ pub(super) const READ_ONLY_AT_FIRST_START: Drill = Drill {
     fault: "the disk is mounted read-only before the first start",
     expected: "exit code 1, WAL_IO, Read-only file system",
     needs: Needs::Mount(Disk::Tmpfs),
+    lines: &[],
     play: read_only_at_first_start,
 };
 
@@ -88,6 +93,7 @@ pub(super) const FULL_AT_RECOVERY: Drill = Drill {
     fault: "the safe point is gone and the disk is full when the log is to be adopted",
     expected: "exit code 1, the disk named full, a hint to make room",
     needs: Needs::Mount(Disk::Tmpfs),
+    lines: &[],
     play: full_at_recovery,
 };
 

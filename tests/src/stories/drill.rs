@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
-    stories::{Narrator, Verdicts, collector, disk, replaced},
+    stories::{Narrator, Verdicts, collector, disk, release, replaced},
 };
 
 /// A fault and what is believed about it.
@@ -27,6 +27,8 @@ pub struct Drill {
     pub expected: &'static str,
     /// What the machine must let us do for it.
     pub needs: Needs,
+    /// What is said about it when it passed, where that is documented; else name and hypothesis.
+    pub lines: &'static [&'static str],
     /// Tells it in an empty directory.
     pub play: fn(&Path, Fault, &mut Narrator) -> Result<()>,
 }
@@ -85,6 +87,7 @@ pub const ALL: &[Drill] = &[
     disk::READ_ONLY_AT_FIRST_START,
     disk::FULL_AT_RECOVERY,
     collector::OFFLINE,
+    release::TAMPERED,
 ];
 
 impl Drill {
@@ -130,9 +133,13 @@ pub fn run(drills: &[Drill], fault: Fault, no_skip: bool, report: &Path) -> Resu
         let ended = drill.run(fault, Narrator::loud())?;
         told.push(ended.to_json(drill));
         lines.push(match ended {
-            Ended::Told(verdicts) if !verdicts.failed() => {
-                format!("[DRILL PASS] {name}: {hypothesis} ({} checks)", verdicts.passed())
-            }
+            Ended::Told(verdicts) if !verdicts.failed() => match drill.lines {
+                [] => format!("[DRILL PASS] {name}: {hypothesis} ({} checks)", verdicts.passed()),
+                lines => {
+                    let lines = lines.iter().map(|it| format!("[DRILL PASS] {it}"));
+                    lines.collect::<Vec<_>>().join("\n")
+                }
+            },
             Ended::Told(verdicts) => {
                 good = false;
                 format!("[DRILL FAIL] {name}: {}", verdicts.first_failure().unwrap_or_default())
@@ -208,6 +215,7 @@ mod tests {
             fault: "f",
             expected: "e",
             needs: Needs::Nothing,
+            lines: &[],
             // Holds when its fault is injected.
             play: |_, fault, narrator| {
                 narrator.check("the fault is there", || {

@@ -38,6 +38,7 @@ pub(super) const REMOVED: Drill = Drill {
     fault: "rm telemetry.wal while 8 callers call",
     expected: "503 WAL_UNAVAILABLE with WAL_FILE_REPLACED in the reason; a restart is refused",
     needs: Needs::Nothing,
+    lines: &[],
     play: |dir, fault, narrator| play(dir, fault, narrator, |wal, _| Ok(fs::remove_file(wal)?)),
 };
 
@@ -48,6 +49,7 @@ pub(super) const REPLACED: Drill = Drill {
     fault: "an older copy is moved over telemetry.wal while 8 callers call",
     expected: "503 WAL_UNAVAILABLE with WAL_FILE_REPLACED in the reason; a restart is refused",
     needs: Needs::Nothing,
+    lines: &[],
     play: |dir, fault, narrator| play(dir, fault, narrator, |wal, old| Ok(fs::rename(old, wal)?)),
 };
 

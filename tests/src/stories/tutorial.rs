@@ -1,4 +1,4 @@
-//! Tutorial 03, crash and recovery: steps 0 to 5, and strict mode from step 6.
+//! Tutorial 03, crash and recovery: steps 0 to 6.
 
 use std::fs;
 
@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Client, Process, RuntimeOptions, Stack},
-    stories::Narrator,
+    stories::{
+        Narrator,
+        drill::Fault,
+        release::{Release, reject_tampered},
+    },
 };
 
 /// The line that the tutorial promises for a missing safe point.
@@ -207,7 +211,13 @@ impl Cast<'_> {
     }
 
     fn strict_mode(&mut self, narrator: &mut Narrator) {
-        narrator.part("Step 6: strict mode denies every call");
+        narrator.part("Step 6: a tampered lock is rejected, and strict mode denies every call");
+        let release = narrator.check("a release is published and signed", || {
+            Release::publish(self.stack, "1.0.0", 1)
+        });
+        if let Some(release) = release {
+            reject_tampered(&release, Fault::Injected, narrator);
+        }
         narrator.check("the runtime restarts in strict mode and says so", || {
             self.stop_runtime()?;
             let env = [("AUTONOMY_STRICT_MODE", "1")];

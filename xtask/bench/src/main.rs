@@ -47,12 +47,17 @@ mod targets;
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result};
+use mimalloc::MiMalloc;
 
 use crate::{
     options::{HELP, Options},
     report::Report,
     rounds::{Case, run_case},
 };
+
+/// That of the product, and for everybody who is compared with it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Output, OutputArg};
+use super::{Output, OutputArg, RegistryArgs, TrustArgs, registry::parse_reference};
 use crate::filter::{SeqRange, Since, parse_since};
 
 #[derive(Debug, Subcommand)]
@@ -18,9 +18,14 @@ pub(crate) enum Policy {
     /// Checks a bundle and makes it the one that runtimes load; the one before is kept.
     ///
     /// A runtime that runs takes it on SIGHUP, or when it is asked: POST /v1/policy/reload.
+    ///
+    /// With --bundle nothing vouches for the bundle but you. With --lock it is the policy of a release:
+    /// image, lock and policy are verified, and an older release than one that was active here is
+    /// refused.
     #[command(after_help = "Examples:
   autonomy policy load --bundle bundle.tar.gz
-  autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json")]
+  autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json
+  autonomy policy load --lock oci:images:1.2.0 --pub autonomy.pub --wal-dir ./wal")]
     Load(PolicyLoad),
     /// Lists everything that is wrong with the files of a policy, with its place.
     #[command(after_help = "Examples:
@@ -143,10 +148,28 @@ pub(crate) struct PolicyReplay {
 }
 
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("loaded").required(true).args(["bundle", "lock"]))]
 pub(crate) struct PolicyLoad {
-    /// Bundle to load.
+    /// Bundle to load, unsigned as it is.
     #[arg(long, value_name = "FILE")]
-    pub(crate) bundle: PathBuf,
+    pub(crate) bundle: Option<PathBuf>,
+    /// Image whose lock and policy are verified and loaded.
+    #[arg(long, value_name = "REFERENCE", value_parser = parse_reference)]
+    pub(crate) lock: Option<supply_chain::Reference>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// File with a downgrade permit for this node (autonomy lock permit); works once.
+    #[arg(long, value_name = "FILE", requires = "lock")]
+    pub(crate) permit: Option<PathBuf>,
+    /// Directory of the log of the node, which remembers what was active
+    /// [default: $XDG_STATE_HOME/autonomyops/telemetry].
+    #[arg(long, alias = "dir", value_name = "DIR", requires = "lock")]
+    pub(crate) wal_dir: Option<PathBuf>,
+    /// Name of the node, for the permit [default: the host name].
+    #[arg(long, value_name = "NAME", requires = "lock")]
+    pub(crate) node_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
     /// Directory of the policy slots [default: $XDG_CACHE_HOME/autonomyops/policy/managed].
     #[arg(long, alias = "manager-dir")]
     pub(crate) policy_dir: Option<PathBuf>,

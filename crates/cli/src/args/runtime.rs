@@ -89,6 +89,8 @@ pub(crate) struct RuntimeStart {
     /// Time between two questions, a tenth more or less.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::parse_duration)]
     pub(crate) poll_interval: Duration,
+    #[command(flatten)]
+    pub(crate) trust: ReleaseTrustArgs,
     /// What to do when the log cannot be trusted.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_corruption: OnCorruption,
@@ -97,6 +99,28 @@ pub(crate) struct RuntimeStart {
     pub(crate) log_format: Option<logging::Format>,
     #[command(flatten)]
     pub(crate) output: OutputArg,
+}
+
+/// Whom this node trusts with releases.
+#[derive(Args, Debug)]
+pub(crate) struct ReleaseTrustArgs {
+    /// Public key (PEM) whose signatures of releases count; may be given up to 16 times [default:
+    /// $AUTONOMY_COSIGN_PUBKEY; without either, every release is refused].
+    #[arg(long, value_name = "FILE", help_heading = "Releases")]
+    pub(crate) cosign_pubkey: Vec<PathBuf>,
+    /// How many distinct keys have to have signed image, lock and policy.
+    #[arg(long, value_name = "M", default_value = "1", help_heading = "Releases")]
+    pub(crate) release_threshold: std::num::NonZeroUsize,
+    /// Longest age of a signature [default: 8760h; with AUTONOMY_TRUST_TIME=false no time is looked
+    /// at].
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration, help_heading = "Releases")]
+    pub(crate) release_max_age: Option<Duration>,
+    /// File with a downgrade permit (autonomy lock permit); looked at when a release is older than one
+    /// that was active here.
+    #[arg(long, value_name = "FILE", help_heading = "Releases")]
+    pub(crate) downgrade_permit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registry: super::RegistryArgs,
 }
 
 /// Longest time that a tool can be given. A runtime that ends waits as long for its last call.

@@ -34,6 +34,7 @@ use crate::{
 
 mod check;
 mod diff;
+mod release;
 mod replay;
 pub(super) mod sources;
 mod status;
@@ -92,7 +93,8 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
         version: &args.version,
         name: Some(&args.name),
         requirement: &requirement,
-        created_at: created_at(context)?,
+        // The same files give the same bytes on every machine.
+        created_at: context.source_date_epoch()?.unwrap_or(Timestamp::UNIX_EPOCH),
     };
     let built = build(&found.files, &recipe).map_err(|error| not_built(&error, &args.input))?;
     let target = Target::open(&args.out)?;
@@ -144,17 +146,6 @@ fn not_built(error: &BundleError, input: &Path) -> Failure {
     Failure::of(Exit::Usage, error.code(), error).hint(hint)
 }
 
-/// The time that a bundle carries: the epoch unless `SOURCE_DATE_EPOCH` says otherwise, so that the
-/// same files give the same bytes on every machine.
-fn created_at(context: Context<'_>) -> Result<Timestamp, Failure> {
-    let Some(text) = context.var(env::SOURCE_DATE_EPOCH) else { return Ok(Timestamp::UNIX_EPOCH) };
-    let time = text.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.ok_or_else(|| {
-        let message = format!("{} is `{text}` (seconds since 1970)", env::SOURCE_DATE_EPOCH);
-        Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message)
-    })
-}
-
 #[derive(Serialize)]
 struct LoadResult {
     version: String,
@@ -164,12 +155,23 @@ struct LoadResult {
 }
 
 fn load(args: &PolicyLoad, context: Context<'_>) -> Result<Exit, Failure> {
-    let bytes = bundle_bytes(&args.bundle)?;
+    match (&args.lock, &args.bundle) {
+        (Some(image), _) => release::load_release(image, args, context),
+        (None, Some(bundle)) => load_unsigned(bundle, args, context),
+        (None, None) => {
+            Err(Failure::new(Exit::Usage, "NOTHING_TO_LOAD", "neither --bundle nor --lock"))
+        }
+    }
+}
+
+/// Loads a bundle that nobody vouches for but the one who runs the command.
+fn load_unsigned(bundle: &Path, args: &PolicyLoad, context: Context<'_>) -> Result<Exit, Failure> {
+    let bytes = bundle_bytes(bundle)?;
     let slots = slots(args.policy_dir.as_deref(), context)?;
     let now = Timestamp::now();
     let holder = format!("pid {} since {now:.0}", std::process::id());
     let activated = slots.activate(&bytes, now, &holder).map_err(|error| match &error {
-        ActivateError::Bundle(error) => refused(error, &args.bundle),
+        ActivateError::Bundle(error) => refused(error, bundle),
         ActivateError::Incompatible(inner) => {
             let message = format!("policy load: REJECTED — {inner}");
             Failure::new(Exit::Denied, error.code(), message)

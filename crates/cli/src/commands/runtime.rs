@@ -8,8 +8,8 @@ use std::{
 
 use api::{env, exit::Exit};
 use runtime::{
-    Asked, Config, Echo, HttpGet, Limits, PolicyFrom, Quarantine, ReleaseSource, Shell, StartError,
-    Tools,
+    Asked, Config, Echo, HttpGet, Limits, PolicyFrom, Quarantine, ReleaseSource, ReleaseTrust,
+    Shell, StartError, Tools,
 };
 use tokio::{
     net::TcpListener,
@@ -18,8 +18,12 @@ use tokio::{
 use wal_recovery::{Durability, Overrides, RecoverError, Violation, codes};
 
 use crate::{
-    args::{DurabilityArg, OnCorruption, Runtime, RuntimeStart},
-    commands::telemetry::{collector_settings, unusable_collector},
+    args::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart},
+    commands::{
+        registry::options,
+        telemetry::{collector_settings, unusable_collector},
+        verify::{enough, keys, max_age},
+    },
     context::Context,
     failure::{Failure, causes, place},
     inherited,
@@ -139,7 +143,7 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
         tool_timeout: args.tool_timeout.unwrap_or(Config::TOOL_TIMEOUT),
         wal_max_bytes: args.wal_max_bytes as u64,
         archive_keep: args.archive_keep.unwrap_or_default(),
-        releases: releases(args, context),
+        releases: releases(args, context)?,
         collector: match &args.otlp_endpoint {
             // Variables alone send nothing: they may be meant for the agent.
             None => None,
@@ -158,9 +162,30 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
 }
 
 /// Where releases come from, if anybody names a control plane.
-fn releases(args: &RuntimeStart, context: Context<'_>) -> Option<ReleaseSource> {
-    let url = args.orchestrator_url.clone().or_else(|| context.var(env::ORCHESTRATOR_URL))?;
-    Some(ReleaseSource { url, interval: args.poll_interval })
+fn releases(args: &RuntimeStart, context: Context<'_>) -> Result<Option<ReleaseSource>, Failure> {
+    let url = args.orchestrator_url.clone().or_else(|| context.var(env::ORCHESTRATOR_URL));
+    let Some(url) = url else { return Ok(None) };
+    let trust = release_trust(&args.trust, context)?;
+    Ok(Some(ReleaseSource { url, interval: args.poll_interval, trust }))
+}
+
+/// Whom the node trusts with releases; nobody, when no key is named.
+fn release_trust(
+    args: &ReleaseTrustArgs,
+    context: Context<'_>,
+) -> Result<Option<ReleaseTrust>, Failure> {
+    if args.cosign_pubkey.is_empty() && context.var(env::COSIGN_PUBKEY).is_none() {
+        return Ok(None);
+    }
+    let keys = keys(&args.cosign_pubkey, "--cosign-pubkey", context)?;
+    enough(args.release_threshold, keys.len())?;
+    Ok(Some(ReleaseTrust {
+        keys,
+        threshold: args.release_threshold,
+        max_age: max_age(args.release_max_age, context)?,
+        registries: options(&args.registry, context)?,
+        permit: args.downgrade_permit.clone(),
+    }))
 }
 
 /// The node that an operator names.

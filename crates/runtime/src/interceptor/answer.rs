@@ -1,5 +1,7 @@
 //! What was decided about a call, and how it is answered.
 
+use std::sync::Arc;
+
 use api::tool::{ToolResponse, Verdict};
 use serde_json::Value;
 use wal_recovery::Receipt;
@@ -16,6 +18,8 @@ pub(crate) struct Judgement {
     pub(crate) rule: Option<String>,
     pub(crate) policy_ref: String,
     pub(crate) policy_digest: String,
+    /// Fingerprint of the lock that the policy came with.
+    pub(crate) lock_fingerprint: Option<Arc<str>>,
     pub(crate) eval_us: u64,
     /// What the policy demands of whoever runs an allowed call.
     pub(crate) obligations: Vec<Value>,

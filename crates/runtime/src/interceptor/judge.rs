@@ -3,9 +3,9 @@
 //! A policy may take as long as its time limit, and a process with two workers has two threads for
 //! everything: health, signals, timers. So
 //!
-//! * **E1** one worker never evaluates: at most all but one do at once. Whoever comes then is evaluated on a
-//!   thread beside the workers, of which so many work at once as there are workers. A policy that is fast
-//!   hardly ever leaves its worker, and pays nothing.
+//! * **E1** one worker never evaluates: at most all but one do at once. Whoever comes then waits for its turn, and
+//!   after [`TURN_WAIT`] is evaluated on a thread beside the workers, of which so many work at once as there are
+//!   workers. A policy that is fast never changes its thread.
 //! * **E3** Nobody waits for a place longer than [`PLACE_WAIT`]: whoever does is denied. An evaluation that takes
 //!   longer than its time limit costs those behind it that much, and no more.
 //! * **E2** A panic of an evaluator, or of a tool that is asked about an obligation, is a deny like any other.
@@ -22,22 +22,24 @@ use serde_json::{Map, Value};
 use tokio::{
     runtime::Handle,
     sync::Semaphore,
-    task::{spawn_blocking, yield_now},
+    task::spawn_blocking,
     time::{Instant, timeout},
 };
 
 use super::{CallCode, Interceptor, Judgement};
-use crate::{records::Call, tools::Tool};
+use crate::{policies::InForce, records::Call, tools::Tool};
 
-/// How often a task looks for a place on a worker, behind whatever else waits there, before it goes beside.
-const LOOKS: usize = 8;
+/// Longest wait for a place on a worker. Most policies are faster than a change of threads, so that the place
+/// is free again soon; those that are not must not hold up the others.
+const TURN_WAIT: Duration = Duration::from_millis(5);
 /// Longest wait for a place (E3).
 const PLACE_WAIT: Duration = Duration::from_secs(5);
 
 /// Who may evaluate at once (E1).
 #[derive(Debug)]
 pub(super) struct Places {
-    on_workers: Semaphore,
+    /// Nothing when there is one worker only.
+    on_workers: Option<Semaphore>,
     beside: Semaphore,
 }
 
@@ -46,7 +48,7 @@ impl Places {
     pub(super) fn here() -> Self {
         let workers = Handle::try_current().map_or(1, |it| it.metrics().num_workers());
         Self {
-            on_workers: Semaphore::new(workers.saturating_sub(1)),
+            on_workers: (workers > 1).then(|| Semaphore::new(workers - 1)),
             beside: Semaphore::new(workers),
         }
     }
@@ -56,12 +58,13 @@ impl Places {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        for _ in 0..LOOKS {
-            if let Ok(_place) = self.on_workers.try_acquire() {
+        if let Some(on_workers) = &self.on_workers {
+            if let Ok(_place) = on_workers.try_acquire() {
                 return Some(work());
             }
-            // Most policies are faster than a change of threads: the place is free again soon.
-            yield_now().await;
+            if let Ok(Ok(_place)) = timeout(TURN_WAIT, on_workers.acquire()).await {
+                return Some(work());
+            }
         }
         // Never closed.
         let _place = timeout(PLACE_WAIT, self.beside.acquire()).await.ok()?;
@@ -72,7 +75,7 @@ impl Places {
 impl Interceptor {
     /// Asks the policy in force (E1, E2).
     pub(super) async fn judge(&self, call: &Call, agent: Map<String, Value>) -> Judgement {
-        let evaluator = self.policy.current();
+        let InForce { evaluator, lock_fingerprint } = self.policy.in_force();
         let request = policy::Request {
             kind: call.kind.clone(),
             params: call.params.clone(),
@@ -88,7 +91,7 @@ impl Interceptor {
         let named = Arc::clone(&evaluator);
         let judged = self.places.work(move || weigh(&*evaluator, request, tool.as_deref())).await;
         // There was no place in time, or the process ends.
-        judged.unwrap_or_else(|| {
+        let judged = judged.unwrap_or_else(|| {
             let (policy_ref, policy_digest) =
                 caught(|| (named.policy_ref().to_owned(), named.policy_digest().to_owned()))
                     .unwrap_or_default();
@@ -99,7 +102,8 @@ impl Interceptor {
                 code: Some(code),
                 ..broken(policy_ref, policy_digest)
             }
-        })
+        });
+        Judgement { lock_fingerprint, ..judged }
     }
 }
 
@@ -135,6 +139,7 @@ fn weigh(
         rule,
         policy_ref,
         policy_digest,
+        lock_fingerprint: None,
         eval_us,
         obligations,
         asked: Some(request),
@@ -151,6 +156,7 @@ fn broken(policy_ref: String, policy_digest: String) -> Judgement {
         rule: None,
         policy_ref,
         policy_digest,
+        lock_fingerprint: None,
         eval_us: 0,
         obligations: Vec::new(),
         asked: None,

@@ -383,6 +383,7 @@ async fn a_kind_without_an_executor_is_a_pure_decision() {
 #[test]
 fn redacted_parameters_leave_only_their_digest() {
     let judged = Judgement {
+        lock_fingerprint: None,
         verdict: Verdict::Allow,
         reason: None,
         code: None,
@@ -413,6 +414,7 @@ fn redacted_parameters_leave_only_their_digest() {
 #[test]
 fn parameters_that_no_consumer_would_take_leave_their_digest_and_length() {
     let judged = Judgement {
+        lock_fingerprint: None,
         verdict: Verdict::Allow,
         reason: None,
         code: None,

@@ -25,9 +25,12 @@ pub(crate) struct Decision<'a> {
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Shown<'a>>,
-    decision: &'static str,
+    #[serde(rename = "decision")]
+    verdict: &'static str,
     eval_us: u64,
     kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_fingerprint: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     obligations: &'a [Value],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,9 +69,10 @@ impl<'a> Decision<'a> {
             audit_id: &call.audit_id,
             code: judged.code,
             context: judged.asked.as_ref().map(|it| Shown::to(it, about)),
-            decision: judged.verdict.as_str(),
+            verdict: judged.verdict.as_str(),
             eval_us: judged.eval_us,
             kind: &call.kind,
+            lock_fingerprint: judged.lock_fingerprint.as_deref(),
             obligations: &judged.obligations,
             operator: about.operator.as_deref(),
             params,
@@ -158,7 +162,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    fn written(agent: Value, redact_params: bool) -> String {
+    fn written(agent: &Value, redact_params: bool) -> String {
         let call = Call {
             audit_id: "id".to_owned(),
             kind: "tool.x".to_owned(),
@@ -174,9 +178,10 @@ mod tests {
                 time: Timestamp::UNIX_EPOCH,
                 mode: "normal".to_owned(),
             },
-            agent_context: Some(object(&agent)),
+            agent_context: Some(object(agent)),
         };
         let judged = Judgement {
+            lock_fingerprint: None,
             verdict: Verdict::Deny,
             reason: Some("no".to_owned()),
             code: Some("policy_denied"),
@@ -203,9 +208,9 @@ mod tests {
         );
         let params = r#""params":{"a":"s3cr3t","b":1},"#;
         let whole = format!(r#"{head}"agent":{{"x":1}},{tail}{params}{end}"#);
-        assert_eq!(written(json!({ "x": 1 }), false), whole);
+        assert_eq!(written(&json!({ "x": 1 }), false), whole);
         let redacted = format!(r#"{head}"agent_omitted_bytes":7,{tail}{end}"#);
-        assert_eq!(written(json!({ "x": 1 }), true), redacted);
+        assert_eq!(written(&json!({ "x": 1 }), true), redacted);
     }
 
     /// O5.
@@ -213,7 +218,7 @@ mod tests {
     fn a_decision_is_written_as_a_map_of_its_attributes_would_be() {
         let long = json!({ "x": "y".repeat(PARAMS_LEN_MAX) });
         for (agent, redact) in [(json!({ "x": 1 }), false), (long, false), (json!({}), true)] {
-            let text = written(agent, redact);
+            let text = written(&agent, redact);
             let map: Map<String, Value> = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::to_string(&map).unwrap(), text);
         }

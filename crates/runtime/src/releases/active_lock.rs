@@ -10,7 +10,7 @@
 //! | `name`, `version`  | of the agent, as the lock says                                 |
 //! | `artifact_ref`     | where it came from                                             |
 //! | `image_digest`     | what it was                                                    |
-//! | `policy_hash`      | hash of the policy that came with it                            |
+//! | `policy_digest`    | digest of the policy that came with it                          |
 //! | `activated_at`     | when, RFC 3339                                                 |
 //! | `floor`            | what may be activated after it, see [`Floor`]                  |
 //!
@@ -53,8 +53,8 @@ pub struct ActiveLock {
     pub artifact_ref: String,
     /// Digest of the manifest of the image.
     pub image_digest: Digest,
-    /// Hash of the policy bundle, as decisions carry it in `policy_digest`.
-    pub policy_hash: String,
+    /// Digest of the policy bundle, as decisions carry it.
+    pub policy_digest: Digest,
     /// When it was activated.
     pub activated_at: Timestamp,
     /// What may be activated after it.
@@ -137,7 +137,7 @@ mod tests {
             version: "1.0.0".to_owned(),
             artifact_ref: "oci:images:1.0.0".to_owned(),
             image_digest: Digest::sha256(b"image"),
-            policy_hash: "sha256:00".to_owned(),
+            policy_digest: Digest::sha256(b"policy"),
             activated_at: Timestamp::UNIX_EPOCH,
             floor: Floor {
                 highest: 7,

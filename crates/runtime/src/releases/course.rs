@@ -27,13 +27,11 @@ use super::{ActivationError, control::PollError};
 use crate::records::lifecycle;
 
 /// Name of the events about releases; their attribute `step` says which.
-const EVENT: &str = "ai.deployment.lifecycle";
+pub(super) const EVENT: &str = "ai.deployment.lifecycle";
 
 /// What is known from round to round.
 #[derive(Debug, Default)]
 pub(crate) struct Course {
-    /// Fingerprint of what is in force by a release.
-    active: Option<String>,
     /// What the last poll said.
     last: Option<Said>,
     /// Why the desired release is not in force.
@@ -58,7 +56,12 @@ pub(crate) struct Next {
 
 impl Course {
     /// Takes what a poll said (the first table of the module).
-    pub(crate) fn polled(&mut self, answer: &Result<Option<Release>, PollError>) -> Next {
+    /// `in_force` is the fingerprint of the lock whose policy decides, if it came with one (K3).
+    pub(crate) fn polled(
+        &mut self,
+        answer: &Result<Option<Release>, PollError>,
+        in_force: Option<&str>,
+    ) -> Next {
         let said = match answer {
             Ok(release) => Said::Desired(release.clone()),
             Err(error) => Said::Failed(error.code()),
@@ -79,7 +82,7 @@ impl Course {
             }
             Ok(Some(release)) => {
                 record.push(about(step("polled"), release));
-                let other = self.active.as_ref() != Some(&release.lock_fingerprint);
+                let other = in_force != Some(release.lock_fingerprint.as_str());
                 other.then(|| {
                     record.push(about(step("candidate_detected"), release));
                     release.clone()
@@ -100,7 +103,6 @@ impl Course {
     ) -> Option<Event> {
         match result {
             Ok(()) => {
-                self.active = Some(release.lock_fingerprint.clone());
                 self.failed = None;
                 self.unacknowledged = Some(ack(release, AckState::Activated, None));
                 Some(about(step("activated"), release))
@@ -138,7 +140,7 @@ fn step(name: &str) -> Event {
     lifecycle(EVENT).with("step", name)
 }
 
-fn about(event: Event, release: &Release) -> Event {
+pub(super) fn about(event: Event, release: &Release) -> Event {
     event
         .with("release_id", release.id.as_str())
         .with("release_sequence", release.sequence)
@@ -184,7 +186,6 @@ mod tests {
     /// Every row of the first table, each answer after each other one and after itself.
     #[test]
     fn only_news_are_recorded_and_only_what_is_not_in_force_is_activated() {
-        let in_force = release("a");
         let answers = || {
             vec![
                 (Ok(None), vec!["polled"], None),
@@ -197,9 +198,8 @@ mod tests {
         for (before, (first, ..)) in answers().into_iter().enumerate() {
             for (after, (second, recorded, candidate)) in answers().into_iter().enumerate() {
                 let mut course = Course::default();
-                course.ended(&in_force, Ok(()));
-                course.polled(&first);
-                let next = course.polled(&second);
+                course.polled(&first, Some("blake3:a"));
+                let next = course.polled(&second, Some("blake3:a"));
                 let recorded: Vec<_> = recorded.into_iter().filter(|_| before != after).collect();
                 assert_eq!(steps(&next.record), recorded, "{first:?}, then {second:?}");
                 assert_eq!(next.candidate, candidate, "{first:?}, then {second:?}");
@@ -212,7 +212,7 @@ mod tests {
         let mut course = Course::default();
         let wanted = release("b");
         for round in 0..5 {
-            let next = course.polled(&Ok(Some(wanted.clone())));
+            let next = course.polled(&Ok(Some(wanted.clone())), Some("blake3:a"));
             assert_eq!(next.candidate.as_ref(), Some(&wanted), "{round}");
             let event = course.ended(&wanted, refused("RELEASE_UNVERIFIED"));
             assert_eq!(steps(&event), if round == 0 { vec!["verify_refused"] } else { vec![] });
@@ -231,9 +231,9 @@ mod tests {
         assert_eq!(steps(&course.ended(&release("b"), Ok(()))), ["activated"]);
         assert_eq!(course.failure(), None);
         assert_eq!(course.unacknowledged().unwrap().state, AckState::Activated);
-        assert_eq!(course.polled(&Ok(Some(release("b")))).candidate, None);
+        assert_eq!(course.polled(&Ok(Some(release("b"))), Some("blake3:b")).candidate, None);
         // K3: another one that fails leaves it in force.
         course.ended(&release("c"), refused("OTHER"));
-        assert_eq!(course.polled(&Ok(Some(release("b")))).candidate, None);
+        assert_eq!(course.polled(&Ok(Some(release("b"))), Some("blake3:b")).candidate, None);
     }
 }

@@ -87,7 +87,8 @@ impl Poller {
     async fn round(&mut self) {
         let answer = self.control_plane.desired().await;
         self.show(&answer);
-        let Next { record, candidate } = self.course.polled(&answer);
+        let in_force = self.interceptor.policy.in_force().lock_fingerprint;
+        let Next { record, candidate } = self.course.polled(&answer, in_force.as_deref());
         let news = !record.is_empty();
         if let (true, Err(error)) = (news, &answer) {
             let url = self.control_plane.shown();

@@ -115,12 +115,25 @@ pub(crate) fn beside(
     wal_dir: &Path,
     in_log: Option<Floor>,
 ) -> Result<Remembered, FloorError> {
-    let active = ActiveLock::read(vfs, wal_dir)?;
-    let in_log = match in_log {
+    let floor = match in_log {
         None => of_newest_archive(vfs, wal_dir)?,
         some => some,
     };
-    let floor = merged(in_log, active.as_ref().map(|it| it.floor.clone()));
+    with_file(vfs, wal_dir, floor)
+}
+
+/// The same when the log and the archive are known: `floor` is what is in memory.
+///
+/// # Errors
+///
+/// [`FloorError::File`].
+pub(crate) fn with_file(
+    vfs: &dyn Vfs,
+    wal_dir: &Path,
+    floor: Option<Floor>,
+) -> Result<Remembered, FloorError> {
+    let active = ActiveLock::read(vfs, wal_dir)?;
+    let floor = merged(floor, active.as_ref().map(|it| it.floor.clone()));
     Ok(Remembered { floor, active })
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use vfs::{CrashPolicy, Fault, FaultPlan, MemVfs, OsVfs};
 
 use super::*;
-use crate::{ImageManifest, registry};
+use crate::{IMAGE_INDEX, IMAGE_MANIFEST, ImageManifest, registry};
 
 const DIR: &str = "/images";
 

@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    pub(crate) fn options() -> Options {
+    fn options() -> Options {
         let builder = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(
             ring::default_provider(),
         ));
@@ -207,12 +207,17 @@ mod tests {
     #[test]
     fn a_plain_redirect_stays_on_this_machine_h2() {
         let mut options = options();
-        options.redirect_hosts = vec!["127.0.0.2:80".to_owned(), "cdn.example:80".to_owned()];
+        let hosts = ["127.0.0.2:80", "cdn.example:80", "cdn.example"];
+        options.redirect_hosts = hosts.map(str::to_owned).into();
         let address = address("127.0.0.1:5000", &options);
         let from = address.url("x");
         assert!(address.may_go(&from, &url("http://127.0.0.2/x")));
         assert!(!address.may_go(&from, &url("http://cdn.example/x")));
         assert!(!address.may_go(&from, &url("http://127.0.0.1:5001/x")));
+        // Once it was https, it is not even http to the registry itself.
+        let secure = url("https://cdn.example/x");
+        assert!(address.may_go(&from, &secure));
+        assert!(!address.may_go(&secure, &from));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Limits {
     /// Ten seconds for a connection, a minute for an answer, half a minute for a piece, 16 KiB/s.
     pub const USUAL: Self = Self {
         connect: Duration::from_secs(10),
-        answer: Duration::from_secs(60),
+        answer: Duration::from_mins(1),
         idle: Duration::from_secs(30),
         rate_min: 16 << 10,
     };

@@ -12,15 +12,24 @@ use reqwest::{
     header::{HeaderMap, LINK},
 };
 
+use url::Url;
+
 use crate::{
-    Digest, IMAGE_INDEX, Manifest, RawManifest, Referrers, RegistryError,
-    oci::{Remote, media_type},
+    Descriptor, Digest, IMAGE_INDEX, Manifest, RawManifest, Referrers, RegistryError,
+    oci::{Remote, http::Ask, media_type},
 };
 
 /// Longest list, all of its pages together, in bytes.
 const LIST_LEN_MAX: u64 = 4 << 20;
 /// Most pages of a list.
 const PAGES_MAX: usize = 16;
+
+/// One page of a list.
+struct Page {
+    entries: Vec<Descriptor>,
+    next: Option<Url>,
+    len: u64,
+}
 
 impl Remote {
     pub(super) async fn list_referrers(
@@ -30,38 +39,54 @@ impl Remote {
         let mut ask = self.ask(Method::GET, "referrers", subject);
         ask.accept = Some(IMAGE_INDEX.to_owned());
         let what = format!("the referrers of {subject}");
+        let Some(mut page) = self.page(&ask, LIST_LEN_MAX, &what).await? else {
+            return Ok(Referrers::NotOffered);
+        };
         let (mut all, mut left) = (Vec::new(), LIST_LEN_MAX);
-        for page in 0..PAGES_MAX {
-            let response = self.http.send(&ask).await?;
-            if !self.is_list(&response, &ask.what)? {
-                if page == 0 {
-                    return Ok(Referrers::NotOffered);
-                }
-                let text = "a page of it is no list".to_owned();
-                return Err(RegistryError::Malformed { what, text });
-            }
-            let next = next_page(response.headers());
-            let here = response.url().clone();
-            let bytes = self.http.bounded(response, left, &what).await?;
-            left = left.saturating_sub(bytes.len() as u64);
-            let raw = RawManifest { media_type: IMAGE_INDEX.to_owned(), bytes };
-            match raw.parse() {
-                Ok(Manifest::Index(index)) => all.extend(index.manifests),
-                Ok(Manifest::Image(_)) => {}
-                Err(source) => return Err(RegistryError::Manifest { what, source }),
-            }
-            let Some(next) = next else { return Ok(Referrers::Listed(all)) };
-            let text = "its next page is no URL".to_owned();
-            let next = here
-                .join(&next)
-                .map_err(|_| RegistryError::Malformed { what: what.clone(), text })?;
-            if !self.http.address.is_home(&next) {
-                return Err(self.http.redirected(&next));
-            }
+        let malformed = |text: &str| {
+            let text = text.to_owned();
+            RegistryError::Malformed { what: what.clone(), text }
+        };
+        for _ in 0..PAGES_MAX {
+            all.append(&mut page.entries);
+            left = left.saturating_sub(page.len);
+            let Some(next) = page.next.take() else { return Ok(Referrers::Listed(all)) };
             ask.url = next;
+            let more = self.page(&ask, left, &what).await?;
+            page = more.ok_or_else(|| malformed("a page of it is no list"))?;
         }
-        let text = format!("it has more than {PAGES_MAX} pages");
-        Err(RegistryError::Malformed { what, text })
+        Err(malformed(&format!("it has more than {PAGES_MAX} pages")))
+    }
+
+    /// `None` when it is no list.
+    async fn page(&self, ask: &Ask, limit: u64, what: &str) -> Result<Option<Page>, RegistryError> {
+        let response = self.http.send(ask).await?;
+        if !self.is_list(&response, &ask.what)? {
+            return Ok(None);
+        }
+        let next = match next_page(response.headers()) {
+            Some(text) => Some(self.next(response.url(), &text, what)?),
+            None => None,
+        };
+        let bytes = self.http.bounded(response, limit, what).await?;
+        let len = bytes.len() as u64;
+        let raw = RawManifest { media_type: IMAGE_INDEX.to_owned(), bytes };
+        let entries = match raw.parse() {
+            Ok(Manifest::Index(index)) => index.manifests,
+            Ok(Manifest::Image(_)) => Vec::new(),
+            Err(source) => {
+                return Err(RegistryError::Manifest { what: what.to_owned(), source });
+            }
+        };
+        Ok(Some(Page { entries, next, len }))
+    }
+
+    fn next(&self, from: &Url, text: &str, what: &str) -> Result<Url, RegistryError> {
+        let next = from.join(text).map_err(|_| RegistryError::Malformed {
+            what: what.to_owned(),
+            text: "its next page is no URL".to_owned(),
+        })?;
+        if self.http.address.is_home(&next) { Ok(next) } else { Err(self.http.redirected(&next)) }
     }
 
     /// Reads the table of this module.

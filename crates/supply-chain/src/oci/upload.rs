@@ -150,7 +150,7 @@ impl Remote {
             return Ok(());
         }
         let target = self.run(self.http.in_time(self.begin(descriptor)))?;
-        let mut outgoing = self.put(target, descriptor.size)?;
+        let mut outgoing = self.put(&target, descriptor.size)?;
         let mut sink = |piece: &[u8]| outgoing.take(piece).map_err(io::Error::other);
         read_checked(content, &descriptor.digest, descriptor.size, &mut sink)
             .map_err(|it| flawed(descriptor, it))?;
@@ -189,7 +189,7 @@ impl Remote {
         Ok(target)
     }
 
-    fn put(&self, target: Url, len: u64) -> Result<Outgoing<'_>, RegistryError> {
+    fn put(&self, target: &Url, len: u64) -> Result<Outgoing<'_>, RegistryError> {
         let (sender, receiver) = channel(1);
         let mut request = self
             .http
@@ -198,7 +198,7 @@ impl Remote {
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, len)
             .body(reqwest::Body::wrap(Pieces { receiver, left: len }));
-        if let Some(value) = self.http.authorization_for(&target) {
+        if let Some(value) = self.http.authorization_for(target) {
             request = request.header(AUTHORIZATION, value);
         }
         let runtime = self.runtime.as_ref().ok_or_else(|| self.http.unreachable("it is closed"))?;

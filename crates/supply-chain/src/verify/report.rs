@@ -11,6 +11,8 @@ use crate::{
 
 /// Version of the form of a report.
 pub const REPORT_SCHEMA: u32 = 1;
+/// What a [`Statement`](crate::Statement) whose predicate is a report says its predicate is.
+pub const REPORT_PREDICATE_TYPE: &str = "urn:autonomyops:verify:v1";
 
 /// What a verification says. Its JSON is what `autonomy verify --output json` prints and `--statement` signs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,6 +248,10 @@ fn not_looked_at(material: &Material, trust: &Trust) -> Vec<String> {
         said(!wanted.contents, "contents of the image: not read, only its manifest"),
         said(!wanted.lock, "lock: not required, not looked at"),
         said(!wanted.policy, "policy bundle: not required, not looked at"),
+        said(
+            wanted.policy && !wanted.lock,
+            "policy bundle: signed, but without the lock nothing says that it is the one of this image",
+        ),
         said(trust.max_age.is_none(), "freshness: no time was looked at"),
         said(
             wanted.lock,

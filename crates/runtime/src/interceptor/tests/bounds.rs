@@ -1,6 +1,9 @@
 //! What a call may take, and what is said when it takes more.
 
-use std::sync::mpsc;
+use std::{
+    sync::mpsc,
+    task::{Context, Waker},
+};
 
 use super::*;
 use crate::refusals::tell_now;
@@ -33,6 +36,30 @@ async fn a_tool_that_does_not_end_is_said_to_run_still() {
         tokio::task::yield_now().await;
     }
     holder.join().unwrap();
+}
+
+/// I3, without a tool and without a task that anybody waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_while_its_decision_waits_for_the_disk_leaves_it_there() {
+    let world = world(Decision::deny(DenyCode::PolicyDenied, None, None), Act::Succeed);
+    let (release, released) = mpsc::channel::<()>();
+    let (takes, has_taken) = mpsc::channel();
+    let interceptor = Arc::clone(&world.interceptor);
+    let holder = std::thread::spawn(move || {
+        interceptor.journal.with_writer(|_| {
+            takes.send(()).unwrap();
+            released.recv().unwrap();
+        })
+    });
+    has_taken.recv().unwrap();
+    let mut caller = Box::pin(world.interceptor.call(call(), Map::new()));
+    assert!(caller.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(caller);
+    assert_eq!(world.interceptor.in_flight(), 1, "it goes on");
+    release.send(()).unwrap();
+    holder.join().unwrap().unwrap();
+    world.interceptor.drained().await;
+    assert_eq!(count(&world.vfs, r#""decision":"deny""#), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,10 @@ use wal_format::{Position, names};
 use wal_recovery::{Reader, RollOver};
 
 use super::*;
-use crate::{rollover::switch, start::open_log};
+use crate::{
+    rollover::switch,
+    start::{OpenedLog, open_log},
+};
 
 /// Fewest points in all.
 const POINTS_MIN: usize = 5_000;
@@ -74,7 +77,7 @@ impl Tool for Effect {
 
 /// One start and its calls; ends early when the world does. `life` keeps ids apart.
 async fn live(vfs: &MemVfs, outside: &Outside, life: u8) {
-    let Ok((journal, _)) = open_log(vfs, &opening(life)).await else { return };
+    let Ok(OpenedLog { journal, .. }) = open_log(vfs, &opening(life)).await else { return };
     let tool = |kind| Effect { kind, outside: outside.clone() };
     let tools = Tools::default().with(tool("tool.do")).with(tool("tool.fail"));
     let policy = PolicyInForce::fixed(Arc::new(ByKind));
@@ -165,7 +168,7 @@ async fn point(steps: &[u64], end: End) -> bool {
 /// Starts and ends in order, and returns everything on record.
 async fn start(vfs: &MemVfs, life: u8, at: &str) -> Vec<Value> {
     let started = open_log(vfs, &opening(life)).await;
-    let (journal, _) = started.unwrap_or_else(|error| panic!("{at}: {error}"));
+    let OpenedLog { journal, .. } = started.unwrap_or_else(|error| panic!("{at}: {error}"));
     journal.close().unwrap();
     let archive = Path::new(DIR).join(names::ARCHIVE_DIR);
     let mut paths: Vec<_> =
