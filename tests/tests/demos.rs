@@ -32,13 +32,18 @@ fn the_policy_demo_shows_every_way_of_a_call_and_passes() {
 }
 
 #[test]
-fn the_policy_demo_fails_when_what_is_decided_is_not_what_it_expects() {
+fn a_demo_in_strict_mode_says_that_it_can_show_nothing_and_gives_no_verdict() {
     let tmp = tempfile::tempdir().unwrap();
-    let ended = demo(tmp.path(), &["policy"], &[("AUTONOMY_STRICT_MODE", "1")]);
-    assert_eq!(ended.code(), Some(1), "{ended:?}");
-    assert!(ended.stdout.contains("allowed 0, denied 6"), "{ended:?}");
-    assert!(ended.stdout.contains("\nFAIL") && !ended.stdout.contains("PASS"), "{ended:?}");
-    nothing_is_left(tmp.path());
+    for args in [&["policy"][..], &["gazebo", "--local"]] {
+        let ended = demo(tmp.path(), args, &[("AUTONOMY_STRICT_MODE", "1")]);
+        assert_eq!(ended.code(), Some(2), "{ended:?}");
+        assert_eq!(ended.stdout, "", "no verdict: {ended:?}");
+        assert!(ended.stderr.contains("AUTONOMY_STRICT_MODE=1 is set"), "{ended:?}");
+        assert!(ended.stderr.contains("(DEMO_STRICT_MODE)"), "{ended:?}");
+        nothing_is_left(tmp.path());
+    }
+    let ended = demo(tmp.path(), &["policy"], &[("AUTONOMY_STRICT_MODE", "0")]);
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
 }
 
 #[test]

@@ -184,7 +184,8 @@ fn ten_thousand_recorded_calls_are_decided_alike_by_the_live_bundle_and_one_rule
         let candidate = bench.text(candidate);
         let (done, changed, summary) =
             replay(&stack, &["--candidate", &candidate, "--first", "100000"]);
-        assert_eq!(done.code(), Some(3), "{done:?}");
+        assert_eq!(done.code(), Some(6), "{done:?}");
+        assert_eq!(done.stderr, "", "a difference that was found is no failure");
         let want = json!({ "unchanged": tenth * 8, "would_allow": tenth });
         assert_eq!(summary["changes"], want);
         assert!(
@@ -197,7 +198,7 @@ fn ten_thousand_recorded_calls_are_decided_alike_by_the_live_bundle_and_one_rule
     // Without the obligation its call would be allowed; where nothing decides, everything is denied.
     bench.write("r/policy.rego", &POLICY.replace(r#", "obligations": ["mask"]"#, ""));
     let (done, _, summary) = replay(&stack, &["--candidate", &bench.text("r")]);
-    assert_eq!(done.code(), Some(3));
+    assert_eq!(done.code(), Some(6));
     assert_eq!(summary["changes"], json!({ "unchanged": tenth * 8, "would_allow": tenth }));
     bench.write("s/policy.rego", "package autonomy\n\ndecision := {\"allow\": false}\n");
     let (_, changed, summary) = replay(&stack, &["--candidate", &bench.text("s")]);
@@ -280,7 +281,7 @@ fn a_deny_in_a_subdirectory_is_in_the_bundle_and_tests_are_not() {
     bench.write("p/README.md", "about");
     let built = bench.build("p", "b.tar.gz", "1.0.0");
     assert_eq!(built.code(), Some(0), "{built:?}");
-    assert!(built.stdout.ends_with("left out: 1 tests\nleft out: 1 other files\n"), "{built:?}");
+    assert!(built.stdout.ends_with("left out: 1 test\nleft out: 1 other file\n"), "{built:?}");
     bench.write("call.json", r#"{"kind":"tool.echo","params":{"x":1}}"#);
     let (call, bundle) = (bench.text("call.json"), bench.text("b.tar.gz"));
     let done = autonomy(&["policy", "eval", "--input", &call, "--bundle", &bundle]).unwrap();
@@ -357,6 +358,24 @@ fn check_names_every_error_with_its_place_and_says_nothing_is_wrong_only_then() 
         assert_eq!(lines[1], json!({ "files": 1, "errors": 0, "warnings": 1 }));
     }
     assert_eq!(autonomy(&["policy", "check", &bench.text("absent")]).unwrap().code(), Some(5));
+
+    for args in [&["load", "--bundle", &*dir][..], &["test", "--bundle", &dir]] {
+        let done = autonomy(&[&["policy"], args].concat()).unwrap();
+        assert_eq!(done.code(), Some(2), "{done:?}");
+        assert!(done.stderr.contains("(DIRECTORY_GIVEN)"), "{done:?}");
+        assert!(done.stderr.contains(&format!("policy build --in {dir}")), "{done:?}");
+    }
+    assert_eq!(bench.build("q", "q.tar.gz", "1.0.0").code(), Some(0));
+    let bundle = bench.text("q.tar.gz");
+    for command in ["check", "test"] {
+        let done = autonomy(&["policy", command, &bundle]).unwrap();
+        assert_eq!(done.code(), Some(2), "{done:?}");
+        assert!(
+            done.stderr.contains("is a bundle") && done.stderr.contains("(BUNDLE_GIVEN)"),
+            "{done:?}"
+        );
+        assert!(done.stderr.contains(&format!("policy test --bundle {bundle}")), "{done:?}");
+    }
 }
 
 #[test]
@@ -380,7 +399,7 @@ fn two_policies_differ_by_manifest_files_and_data_or_not_at_all() {
     let (one, two, dir) = (bench.text("one.tar.gz"), bench.text("two.tar.gz"), bench.text("p"));
     for (from, to) in [(&*one, &*two), ("lkg", "current"), (&*one, &*dir)] {
         let done = diff(from, to);
-        assert_eq!(done.code(), Some(1), "{done:?}");
+        assert_eq!((done.code(), &*done.stderr), (Some(6), ""), "{done:?}");
         let found = lines(&done).remove(0);
         let files = found["files"].as_array().unwrap();
         let files: Vec<_> = files.iter().map(|it| (&it["file"], &it["change"])).collect();

@@ -1,7 +1,7 @@
 //! `tool.shell` of the real program: who may, what runs, and what is left when the runtime is killed.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use e2e::harness::{Client, Ports, Process, RuntimeOptions, Stack, eventually};
 use serde_json::{Value, json};
@@ -82,6 +82,59 @@ fn allowed_and_enabled_it_runs_what_it_was_given_and_nothing_else() {
     );
     let (status, answer) = call(&stack, &json!({ "command": "id", "cwd": "/" }));
     assert_eq!((status, &answer["code"]), (400, &json!("bad_params")));
+    runtime.stop().unwrap();
+}
+
+#[test]
+fn what_a_careless_parent_leaves_open_or_blocked_does_not_reach_a_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = allowing(dir.path());
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "of the parent").unwrap();
+    let options = RuntimeOptions { env: &[], args: &["--enable-shell"] };
+    let careful = stack.runtime_command(&options).unwrap();
+    let path = careful.get_program().to_owned();
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["-i", "--block-signal=CHLD", "--block-signal=TERM", "/bin/sh", "-c"]);
+    // dash knows descriptors of one digit only.
+    command.arg(r#"exec 3<"$1" 9<"$1"; shift; exec "$@""#).arg("sh").arg(&secret).arg(path);
+    command.args(careful.get_args());
+    let mut runtime = Process::start("runtime", &mut command).unwrap();
+    runtime.wait_for("runtime listening").unwrap();
+
+    let open = json!({ "argv": ["sh", "-c", "ls -l /proc/$$/fd; grep SigBlk /proc/$$/status"] });
+    let (status, answer) = call(&stack, &open);
+    let stdout = answer["output"]["stdout"].as_str().unwrap_or_default();
+    assert_eq!(status, 200, "it ends at once, not at its time limit: {answer}");
+    assert!(stdout.contains(" 2 -> ") && !stdout.contains("secret"), "{stdout}");
+    assert!(stdout.contains("SigBlk:\t0000000000000000"), "{stdout}");
+    // SIGTERM reaches it, too.
+    runtime.stop().unwrap();
+}
+
+#[test]
+fn the_limits_of_tools_are_those_of_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = allowing(dir.path());
+    let args = ["--enable-shell", "--tool-timeout", "500ms", "--shell-output", "16"];
+    let runtime = stack.runtime(&RuntimeOptions { env: &[], args: &args }).unwrap();
+    let (status, answer) = call(&stack, &json!({ "argv": ["sh", "-c", "echo begun; sleep 600"] }));
+    assert_eq!((status, &answer["code"]), (400, &json!("tool_timeout")), "{answer}");
+    assert_eq!(answer["output"]["stdout"], "begun\n", "the tool ends before the runtime drops it");
+    assert!(answer["error"].as_str().unwrap().contains("ran over 0.45 s"), "{answer}");
+    let (_, answer) = call(&stack, &json!({ "argv": ["echo", "0123456789abcdefghi"] }));
+    let output = &answer["output"];
+    assert_eq!(
+        (&output["stdout"], &output["truncated"]),
+        (&json!("0123456789abcdef"), &json!(true))
+    );
+    runtime.stop().unwrap();
+
+    let args = ["--enable-shell", "--max-output", "100"];
+    let runtime = stack.runtime(&RuntimeOptions { env: &[], args: &args }).unwrap();
+    let (status, answer) = call(&stack, &json!({ "argv": ["echo", "x".repeat(100)] }));
+    assert_eq!((status, &answer["code"]), (400, &json!("output_too_large")), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("more than 100 bytes"), "{answer}");
     runtime.stop().unwrap();
 }
 

@@ -111,11 +111,84 @@ impl Node {
 }
 
 #[test]
+fn a_call_is_found_in_the_archive_and_what_was_not_looked_at_is_said() {
+    let node = Node::new();
+    let call = |message: &str| {
+        let params = json!({ "message": message });
+        let (status, answer) =
+            node.client.tool(&node.stack.runtime_url(), "tool.echo", &params).unwrap();
+        assert_eq!(status, 200);
+        answer.audit_id
+    };
+    let asked = |id: &str| {
+        let url = format!("{}/v1/decisions/{id}", node.stack.runtime_url());
+        let (status, body) = node.client.get(&url).unwrap();
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let sink = node.sink(&node.dir.path().join("sink.jsonl"));
+    let mut archived = Vec::new();
+    for message in ["first", "second"] {
+        let runtime = node.runtime();
+        let id = call(message);
+        runtime.stop().unwrap();
+        assert_eq!(node.stack.drain().unwrap().code(), Some(0));
+        let wal_id = node.done(&["archive"])["archived"]["wal_id"].as_str().unwrap().to_owned();
+        archived.push((message, id, wal_id));
+    }
+    sink.stop().unwrap();
+    let runtime = node.runtime();
+    for (message, id, wal_id) in &archived {
+        let (status, found) = asked(id);
+        assert_eq!((status, &found["archived"]), (200, &json!(wal_id)), "{found}");
+        let entries = found["entries"].as_array().unwrap();
+        assert_eq!(entries.len(), 2, "{found}");
+        assert_eq!(entries[0]["event"]["attrs"]["params"]["message"], *message);
+        assert_eq!(entries[1]["event"]["attrs"]["outcome"], "ok");
+    }
+    let live = call("live");
+    let (status, found) = asked(&live);
+    assert_eq!((status, found.get("archived")), (200, None), "{found}");
+
+    let nobody = "5e0c6fd8-8a94-4f3c-9d0d-0a9ad2d0a6a1";
+    let searched = |archived: usize, not_searched: usize, unreadable: usize| {
+        json!({
+            "complete": not_searched + unreadable == 0,
+            "archived_logs": archived,
+            "not_searched": not_searched,
+            "unreadable": unreadable,
+        })
+    };
+    let (status, problem) = asked(nobody);
+    assert_eq!((status, &problem["code"]), (404, &json!("CALL_NOT_FOUND")));
+    assert_eq!(problem["searched"], searched(2, 0, 0), "{problem}");
+    // The newest does not unpack: the one before it is still found, and nobody knows about others.
+    let [(_, first, _), (_, second, newest)] = &archived[..] else { unreachable!() };
+    let pack = format!("archive/telemetry-{newest}.wal.zst");
+    let mut bytes = node.read(&pack);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    node.write(&pack, &bytes);
+    assert_eq!(asked(first).0, 200);
+    assert_eq!(asked(second).1["searched"], searched(1, 0, 1));
+    fs::remove_file(node.stack.wal_dir().join(format!("archive/telemetry-{newest}.json"))).unwrap();
+    assert_eq!(asked(nobody).1["searched"], searched(1, 1, 0));
+    runtime.stop().unwrap();
+}
+
+#[test]
 fn a_delivered_log_is_archived_and_the_next_one_goes_on() {
     let node = Node::new();
     let runtime = node.runtime();
     node.call(3);
     node.refused(&["archive"], 75, "WAL_LOCKED");
+    for (args, next) in [
+        (&["archive"][..], "archives its log by itself above --wal-max-bytes"),
+        (&["repair", "--reason", "x"], "stop the runtime"),
+    ] {
+        let locked: Value = serde_json::from_str(&node.wal(args).stdout).unwrap();
+        let hint = locked["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains(next) && !hint.contains("--wal-dir"), "{hint}");
+    }
     runtime.stop().unwrap();
     node.refused(&["archive"], 6, "WAL_NOT_DRAINED");
 

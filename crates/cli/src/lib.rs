@@ -4,9 +4,11 @@
 //! |------------|-------------------------------------------------------------------|
 //! | `args`     | the command line                                                    |
 //! | `commands` | one module a noun                                                   |
+//! | `counted`  | numbers with what they count                                        |
 //! | `context`  | environment, defaults, streams: what a command may use of the world |
 //! | `failure`  | what went wrong, with code, place, next step, and exit code         |
 //! | `filter`   | which entries of a log are meant                                    |
+//! | `inherited` | what a careless parent has left to this process                  |
 //! | `printable` | text of others for a terminal                                     |
 //! | `target`   | where `--out` writes to                                             |
 //! | `run`      | from arguments to an exit code                                      |
@@ -14,8 +16,10 @@
 mod args;
 mod commands;
 mod context;
+mod counted;
 mod failure;
 mod filter;
+mod inherited;
 mod printable;
 mod run;
 mod target;

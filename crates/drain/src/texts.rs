@@ -125,9 +125,13 @@ impl Notice {
                     events.total()
                 )
             }
-            Self::Letters { open, without_payload: 0 } => write!(f, "{open} dead letters to send"),
             Self::Letters { open, without_payload } => {
-                write!(f, "{open} dead letters to send, {without_payload} without a payload")
+                let letters = if *open == 1 { "letter" } else { "letters" };
+                write!(f, "{open} dead {letters} to send")?;
+                match without_payload {
+                    0 => Ok(()),
+                    without => write!(f, ", {without} without a payload"),
+                }
             }
             Self::WithoutPayload { event_id, why } => {
                 write!(f, "event {event_id} cannot be sent, its payload is not in the file: {why}")

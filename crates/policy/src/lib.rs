@@ -10,6 +10,7 @@
 //! | `findings`  | [`findings`]: everything that is wrong with the files of a policy      |
 //! | [`replay`]  | recorded calls, decided again                                          |
 //! | `compat`    | [`RuntimeRequirement`]: which runtimes a bundle is made for            |
+//! | `json`      | [`check_json`]: the shape of JSON texts of others                       |
 //! | `slots`     | [`Slots`]: the current bundle and the last known good one              |
 //! | [`demo`]    | a small policy, as sources                                             |
 //!
@@ -23,6 +24,7 @@ mod compat;
 mod decision;
 mod evaluator;
 mod findings;
+mod json;
 mod rego;
 pub mod replay;
 mod request;
@@ -36,6 +38,7 @@ pub use compat::{CONSTRAINTS_MAX, Incompatible, RequirementError, RuntimeRequire
 pub use decision::{Allow, Decision, Deny, DenyCode, TEXT_LEN_MAX};
 pub use evaluator::{DenyAll, Evaluator};
 pub use findings::{Finding, Severity, findings};
+pub use json::check_json;
 pub use rego::{
     BUILTINS, EVALUATION_DEPTH_MAX, EVALUATION_TIME_MAX, EXPONENT_MAX, FileCoverage, HOST_BITS_MAX,
     ModuleError, NESTING_MAX, NUMBER_LEN_MAX, OBLIGATIONS_LEN_MAX, Outcome, PAIRS_MAX,

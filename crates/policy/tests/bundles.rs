@@ -247,6 +247,36 @@ fn a_manifest_with_any_other_content_is_refused() {
     }
     assert_eq!(open("{").unwrap_err().code(), "bundle_bad_manifest");
     assert_eq!(open("").unwrap_err().code(), "bundle_bad_manifest");
+    // The values alone, in the order of the fields; and a field twice.
+    let whole: Value = serde_json::from_str(&manifest(&list, "name", &json!("x"))).unwrap();
+    let field = |name: &str| whole[name].clone();
+    let bare =
+        json!(
+            [field("policy_bundle_version"), "", field("bundle_hash"), "x", field("created_at"),]
+        );
+    let got = open(&bare.to_string()).unwrap_err();
+    assert_eq!(got.code(), "bundle_bad_manifest");
+    assert!(got.to_string().contains("the top level is not an object"), "{got}");
+    let twice = whole.to_string().replacen('{', r#"{"name":"y","#, 1);
+    assert_eq!(open(&twice).unwrap_err().code(), "bundle_bad_manifest");
+}
+
+#[test]
+fn data_in_which_a_key_stands_twice_is_refused_in_both_kinds_of_bundle() {
+    let twice = r#"{"allowed":{"tool.echo":false,"tool.echo":true}}"#;
+    let list = [("a.rego", ALLOW), ("data.json", twice)];
+    let any = RuntimeRequirement::default();
+    let got = build(&files(&list), &recipe("1.0.0", &any)).unwrap_err();
+    assert_eq!(got.code(), "bundle_bad_data");
+    assert!(got.to_string().contains("key `tool.echo` stands twice in an object"), "{got}");
+    let entries = [file(".manifest", "{}"), file("a.rego", ALLOW), file("data.json", twice)];
+    assert_eq!(refused(&packed(&entries)).code(), "bundle_bad_data");
+    let manifest = r#"{"revision":"1","revision":"2"}"#;
+    let entries = [file(".manifest", manifest), file("a.rego", ALLOW)];
+    assert_eq!(refused(&packed(&entries)).code(), "bundle_bad_manifest");
+    let reserved = r#"{"x":{"$serde_json::private::RawValue":"[1]"}}"#;
+    let entries = [file(".manifest", "{}"), file("a.rego", ALLOW), file("data.json", reserved)];
+    assert_eq!(refused(&packed(&entries)).code(), "bundle_bad_data");
 }
 
 #[test]

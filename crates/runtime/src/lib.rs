@@ -61,9 +61,10 @@ pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
 pub use releases::{
     ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActivationError, ActiveLock, ActiveLockError,
-    Candidate, ControlPlaneError, FloorError, ReleaseSource, ReleaseTrust, Remembered,
-    check_release, load, remembered,
+    Candidate, ControlPlaneError, FloorError, Recorded, ReleaseSource, ReleaseTrust, Remembered,
+    check_release, load, record_by_hand, remembered,
 };
+pub use shape::parse as parse_call;
 pub use start::{Recorder, Reloader, Runtime, StartError};
 pub use tools::{
     Echo, HttpGet, Lookup, LookupFuture, Shell, ShellLimits, Tool, ToolCall, ToolError,

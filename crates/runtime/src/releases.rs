@@ -7,6 +7,7 @@
 //! | `poller`  | round after round, for as long as the runtime serves      |
 //!
 //! | `verified`  | puts a release in force that was verified                 |
+//! | `by_hand`   | a release that an operator loads                          |
 //! | `remembered` | what a node remembers, so that no old release comes back  |
 //! | `active_lock` | `active-lock.json`                                      |
 //!
@@ -20,6 +21,7 @@ use api::release::Release;
 use thiserror::Error;
 
 mod active_lock;
+mod by_hand;
 mod control;
 mod course;
 mod poller;
@@ -28,6 +30,7 @@ mod verified;
 
 pub use active_lock::{ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActiveLock, ActiveLockError};
 
+pub use by_hand::{Recorded, record_by_hand};
 pub(crate) use control::ControlPlane;
 pub use control::ControlPlaneError;
 pub(crate) use poller::{Poller, Shown};

@@ -18,7 +18,6 @@ use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use api::{
     health::{CallsStatus, Health, OldestOpenIntent, RuntimeStatus, WalStatus},
     problem::{PROBLEM_JSON, Problem},
-    tool::ToolRequest,
 };
 use axum::{
     BoxError, Json, Router,
@@ -31,6 +30,7 @@ use axum::{
 use connections::{Answers, BodyError, read_body};
 use hyper::{body::Incoming, service::Service as _};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -180,8 +180,7 @@ where
             return respond(&app.interceptor.refuse(call, code, reason).await);
         }
     };
-    let parsed = shape::check(&bytes).and_then(|()| serde_json::from_slice::<ToolRequest>(&bytes));
-    let answer = match parsed {
+    let answer = match shape::parse(&bytes) {
         Ok(request) if !(1..=KIND_LEN_MAX).contains(&request.kind.len()) => {
             let len = request.kind.len();
             let reason = format!("`kind` has {len} bytes (1 to {KIND_LEN_MAX})");
@@ -307,10 +306,11 @@ async fn tools(State(app): State<App>) -> Json<Value> {
 
 async fn decision(State(app): State<App>, Path(id): Path<String>) -> Response {
     match app.scans.lookup(&app.wal.dir, &id).await {
-        Ok(entries) => Json(json!({ "audit_id": id, "entries": entries })).into_response(),
+        Ok(on_record) => Json(on_record).into_response(),
         Err(error) => {
             let (status, code) = error.code();
-            problem(status, code, "No records", error.to_string())
+            let more = error.searched().map(|it| ("searched", json!(it)));
+            problem_with(status, code, "No records", error.to_string(), more)
         }
     }
 }
@@ -335,7 +335,27 @@ pub(crate) async fn not_found(request: Request<Body>) -> Response {
 }
 
 pub(crate) fn problem(status: u16, code: &str, title: &str, detail: String) -> Response {
-    let body = Json(Problem::new(status, code, title, detail));
+    problem_with(status, code, title, detail, None)
+}
+
+/// A problem with a member of its own, as RFC 9457 allows.
+fn problem_with(
+    status: u16,
+    code: &str,
+    title: &str,
+    detail: String,
+    more: Option<(&str, Value)>,
+) -> Response {
+    #[derive(Serialize)]
+    struct Extended {
+        #[serde(flatten)]
+        problem: Problem,
+        #[serde(flatten)]
+        more: Map<String, Value>,
+    }
+    let problem = Problem::new(status, code, title, detail);
+    let more = more.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    let body = Json(Extended { problem, more });
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

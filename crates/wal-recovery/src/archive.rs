@@ -27,6 +27,7 @@
 //!   back; the former is removed only after the latter and its description are durable.
 //! * **A3** [`prune`] deletes packed and described logs and nothing else.
 
+mod catalogue;
 mod pack;
 mod prune;
 mod roll_over;
@@ -38,6 +39,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use vfs::Vfs;
 
+pub use catalogue::{Catalogue, catalogue};
 pub use pack::{Finished, PackError, finish_archives};
 pub use prune::{Keep, Pruned, prune};
 pub use roll_over::{RollOver, RollOverError, RolledOver};

@@ -17,6 +17,8 @@ pub(crate) enum Policy {
     Build(PolicyBuild),
     /// Checks a bundle and makes it the one that runtimes load; the one before is kept.
     ///
+    /// A runtime that runs takes it on SIGHUP, or when it is asked: POST /v1/policy/reload.
+    ///
     /// With --bundle nothing vouches for the bundle but you. With --lock it is the policy of a release:
     /// image, lock and policy are verified, and an older release than one that was active here is
     /// refused.
@@ -35,12 +37,12 @@ pub(crate) enum Policy {
   autonomy policy test ./policies
   autonomy policy test ./policies --run night --coverage --output json")]
     Test(PolicyTest),
-    /// Shows how two policies differ. Exit code 1 means that they do.
+    /// Shows how two policies differ. Exit code 6 means that they do.
     #[command(after_help = "Examples:
   autonomy policy diff current new.tar.gz
   autonomy policy diff bundle.tar.gz ./policies --output json")]
     Diff(PolicyDiff),
-    /// Decides every recorded call again. Exit code 3 means that some would be decided otherwise.
+    /// Decides every recorded call again. Exit code 6 means that some would be decided otherwise.
     #[command(after_help = "Examples:
   autonomy policy replay --wal ./wal --policy-dir ./policy
   autonomy policy replay --wal ./wal --candidate new.tar.gz --since 7d")]

@@ -1,6 +1,6 @@
 //! `autonomy runtime`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use api::size::parse_size;
 use clap::{Args, Subcommand, ValueEnum};
@@ -51,6 +51,16 @@ pub(crate) struct RuntimeStart {
     /// Most connections; more wait until one ends. Should be more than the calls.
     #[arg(long, default_value = "1024", value_name = "COUNT", value_parser = at_once)]
     pub(crate) max_connections: usize,
+    /// Longest run of a tool. `tool.http_get` and `tool.shell` end themselves at nine tenths of it, to
+    /// return what they have [default: 30s, and 20s for those two].
+    #[arg(long, value_name = "DURATION", value_parser = tool_timeout)]
+    pub(crate) tool_timeout: Option<Duration>,
+    /// Most bytes of the output of a tool, as JSON; a longer one is left out, as output_too_large.
+    #[arg(long, default_value = "4MiB", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_output: usize,
+    /// Most bytes that `tool.shell` keeps of stdout, and of stderr; the rest is cut off.
+    #[arg(long, default_value = "64KiB", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) shell_output: usize,
     /// Names by which agents may call this runtime, comma-separated; localhost and addresses always may.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = host_name)]
     pub(crate) allowed_hosts: Vec<String>,
@@ -78,7 +88,7 @@ pub(crate) struct RuntimeStart {
     pub(crate) orchestrator_url: Option<String>,
     /// Time between two questions, a tenth more or less.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::parse_duration)]
-    pub(crate) poll_interval: std::time::Duration,
+    pub(crate) poll_interval: Duration,
     #[command(flatten)]
     pub(crate) trust: ReleaseTrustArgs,
     /// What to do when the log cannot be trusted.
@@ -104,13 +114,21 @@ pub(crate) struct ReleaseTrustArgs {
     /// Longest age of a signature [default: 8760h; with AUTONOMY_TRUST_TIME=false no time is looked
     /// at].
     #[arg(long, value_name = "DURATION", value_parser = super::parse_duration, help_heading = "Releases")]
-    pub(crate) release_max_age: Option<std::time::Duration>,
+    pub(crate) release_max_age: Option<Duration>,
     /// File with a downgrade permit (autonomy lock permit); looked at when a release is older than one
     /// that was active here.
     #[arg(long, value_name = "FILE", help_heading = "Releases")]
     pub(crate) downgrade_permit: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) registry: super::RegistryArgs,
+}
+
+/// Longest time that a tool can be given. A runtime that ends waits as long for its last call.
+const TOOL_TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
+fn tool_timeout(text: &str) -> Result<Duration, String> {
+    let limit = super::parse_duration(text)?;
+    if limit <= TOOL_TIMEOUT_MAX { Ok(limit) } else { Err(format!("`{text}` is more than a day")) }
 }
 
 /// Most that can be had at once of anything.

@@ -5,7 +5,7 @@ mod gazebo;
 mod policy;
 mod robot;
 
-use api::exit::Exit;
+use api::{env, exit::Exit};
 use runtime::{AllowList, Tools};
 
 use super::own_runtime::{Asked, BuiltIn, Choice, OwnRuntime, Place, config, quiet_log};
@@ -46,5 +46,16 @@ async fn start(
     // A demo does not write into the log of an agent because a variable is set.
     let place = Place::apart(asked, context)?;
     let config = config(&governing, &place, choice.evaluator, context)?;
+    if config.strict {
+        place.clear()?;
+        let message = format!(
+            "{}=1 is set: every call is denied, so a demo can show nothing",
+            env::STRICT_MODE
+        );
+        return Err(Failure::new(Exit::Usage, "DEMO_STRICT_MODE", message).hint(format!(
+            "run it with {}=0; a demo governs nothing but itself",
+            env::STRICT_MODE
+        )));
+    }
     Ok((OwnRuntime::start(config, tools).await?, place, choice.shown))
 }

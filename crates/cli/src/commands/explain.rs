@@ -1,5 +1,7 @@
 //! `autonomy explain`: the page about a code, without a network and without the book.
 
+mod text;
+
 use std::io::{self, Write as _};
 
 use api::exit::Exit;
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &Explain) -> Result<Exit, Failure> {
         Output::Json => print_json(page)?,
         Output::Text => {
             let mut stdout = io::stdout().lock();
-            stdout.write_all(page.text.as_bytes())?;
+            stdout.write_all(text::plain(page.text).as_bytes())?;
             stdout.flush()?;
         }
     }
@@ -109,6 +111,19 @@ fn nearest(asked: &str) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_page_shows_people_where_a_link_goes_or_a_fence() {
+        for page in PAGES {
+            let text = text::plain(page.text);
+            assert!(text.starts_with(&format!("{}\n==", page.code)), "{text}");
+            for mark in ["](", ".md)", "```", "\n## ", "**"] {
+                assert!(!text.contains(mark), "{mark}: {text}");
+            }
+            let prose = text.lines().filter(|it| !it.starts_with("    ") && !it.contains('`'));
+            assert!(prose.clone().all(|it| it.chars().count() <= 80), "{text}");
+        }
+    }
 
     #[test]
     fn a_code_is_found_in_any_case_and_has_its_own_page() {

@@ -27,6 +27,7 @@ use crate::{
     args::{Output, Policy, PolicyBuild, PolicyEval, PolicyLoad},
     commands::{print_json, print_pairs},
     context::Context,
+    counted::counted,
     failure::Failure,
     target::Target,
 };
@@ -124,10 +125,10 @@ fn build_bundle(args: &PolicyBuild, context: Context<'_>) -> Result<Exit, Failur
             writeln!(stdout, "runtime-version: {required}")?;
             writeln!(stdout, "output: {}", result.output.display())?;
             for (name, count) in
-                [("tests", result.tests_left_out), ("other files", result.others_left_out)]
+                [("test", result.tests_left_out), ("other file", result.others_left_out)]
             {
                 if count > 0 {
-                    writeln!(stdout, "left out: {count} {name}")?;
+                    writeln!(stdout, "left out: {}", counted(count, name))?;
                 }
             }
         }
@@ -261,7 +262,8 @@ fn eval(args: &PolicyEval, context: Context<'_>) -> Result<Exit, Failure> {
 }
 
 fn call(input: &Path) -> Result<ToolRequest, Failure> {
-    let bytes = if input.as_os_str() == "-" {
+    let is_stdin = input.as_os_str() == "-";
+    let bytes = if is_stdin {
         let mut bytes = Vec::new();
         io::stdin().lock().take(CALL_LEN_MAX).read_to_end(&mut bytes)?;
         bytes
@@ -270,8 +272,10 @@ fn call(input: &Path) -> Result<ToolRequest, Failure> {
             .and_then(|it| it.ok_or_else(|| io::ErrorKind::NotFound.into()))
             .map_err(|error| Failure::file("read", input, &error))?
     };
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let message = format!("{} is not a tool call: {error}", input.display());
+    // What the runtime would refuse is refused here.
+    runtime::parse_call(&bytes).map_err(|error| {
+        let from = if is_stdin { "stdin".to_owned() } else { input.display().to_string() };
+        let message = format!("{from} is not a tool call: {error}");
         Failure::new(Exit::Usage, "BAD_CALL", message)
             .hint(r#"for example {"kind":"tool.echo","params":{"message":"hi"}}"#)
     })
@@ -283,6 +287,13 @@ fn slots(asked: Option<&Path>, context: Context<'_>) -> Result<Slots, Failure> {
 }
 
 pub(super) fn bundle_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    if path.is_dir() {
+        let message = format!("{} is a directory, not a bundle", path.display());
+        return Err(Failure::new(Exit::Usage, "DIRECTORY_GIVEN", message).hint(format!(
+            "autonomy policy build --in {} --out bundle.tar.gz --version 1.0.0 makes one",
+            path.display()
+        )));
+    }
     read_whole(&OsVfs, path, BUNDLE_LEN_MAX as u64)
         .and_then(|it| it.ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(|error| Failure::file("read", path, &error))
@@ -291,5 +302,8 @@ pub(super) fn bundle_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
 pub(super) fn refused(error: &BundleError, path: &Path) -> Failure {
     let mut failure = Failure::of(Exit::Integrity, error.code(), error);
     failure.message = format!("{}: {error}", path.display());
+    if let BundleError::NotGzip { .. } = error {
+        return failure.hint("a bundle is what autonomy policy build, or opa build, writes");
+    }
     failure
 }

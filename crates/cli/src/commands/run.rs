@@ -29,6 +29,7 @@ use crate::{
     args::{Governing, Output, Run},
     context::Context,
     failure::Failure,
+    inherited,
 };
 
 pub(crate) fn run(args: &Run, context: Context<'_>) -> Result<u8, Failure> {
@@ -88,11 +89,14 @@ pub(super) fn start(
         return Err(child::code_of_signal(signal));
     }
     let vars = [(env::RUNTIME_URL, runtime.url().to_owned())];
-    Child::start(command, &vars).map_err(|error| {
+    let child = Child::start(command, &vars).map_err(|error| {
         let (code, failure) = child::not_started(command, &error);
         say(&failure);
         code
-    })
+    })?;
+    // They were meant for the command, and not for what it asks the runtime to run.
+    inherited::keep_descriptors();
+    Ok(child)
 }
 
 /// Ends the runtime, says what is on record, and clears up. Whatever fails here is said; it replaces
@@ -109,7 +113,8 @@ pub(super) async fn finish(
     let closed = recorded.and_then(|tally| {
         let Tally { allowed, denied, entries } = tally;
         let log = if fate { format!("in {dir}") } else { "deleted".to_owned() };
-        let line = format!("autonomy run: {allowed} allowed, {denied} denied; {entries} entries since the start, log {log}");
+        let noun = if entries == 1 { "entry" } else { "entries" };
+        let line = format!("autonomy run: {allowed} allowed, {denied} denied; {entries} {noun} since the start, log {log}");
         // Who closed stderr does not want to know.
         writeln!(io::stderr().lock(), "{line}").ok();
         cleared

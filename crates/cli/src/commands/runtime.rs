@@ -26,6 +26,7 @@ use crate::{
     },
     context::Context,
     failure::{Failure, causes, place},
+    inherited,
 };
 
 /// Longest wait for threads that are still at work after the log is closed.
@@ -38,6 +39,9 @@ pub(crate) fn run(command: Runtime, context: Context<'_>) -> Result<Exit, Failur
 }
 
 fn start(args: &RuntimeStart, context: Context<'_>) -> Result<Exit, Failure> {
+    // While this is the only thread.
+    inherited::keep_descriptors();
+    inherited::unblock_signals();
     let config = config(args, context)?;
     let format = args.log_format.unwrap_or_else(|| context.log_format());
     logging::init(format, &context.log_filter())
@@ -66,17 +70,13 @@ async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|it| Failure::process(&it))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| Failure::process(&it))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|it| Failure::process(&it))?;
-    let mut tools = Tools::default().with(Echo).with(HttpGet::new(args.allowed_domains.clone()));
-    if args.enable_shell {
-        tools = tools.with(Shell::default());
-    }
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    let runtime = match runtime::Runtime::open(config, tools).await {
+    let runtime = match runtime::Runtime::open(config, tools(args)).await {
         Ok(runtime) => runtime,
         Err(StartError::Recover(RecoverError::Violation { dir, violation }))
             if args.on_corruption == OnCorruption::Quarantine =>
@@ -108,6 +108,19 @@ async fn serve(args: &RuntimeStart, config: &Config) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// The tools that exist, with the limits that were asked for.
+fn tools(args: &RuntimeStart) -> Tools {
+    let mut http_get = HttpGet::new(args.allowed_domains.clone());
+    let mut shell = Shell::default().with_output_len_max(args.shell_output);
+    if let Some(limit) = args.tool_timeout {
+        // Each ends somewhat sooner than the runtime, by itself.
+        http_get = http_get.with_timeout(limit);
+        shell = shell.with_timeout(limit);
+    }
+    let tools = Tools::default().with(Echo).with(http_get);
+    if args.enable_shell { tools.with(shell) } else { tools }
+}
+
 fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> {
     Ok(Config {
         wal_dir: args.wal_dir.clone().map_or_else(|| context.wal_dir(), Ok)?,
@@ -127,7 +140,7 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
         },
         redact_params: args.redact_params,
         max_body: args.max_body,
-        tool_timeout: Config::TOOL_TIMEOUT,
+        tool_timeout: args.tool_timeout.unwrap_or(Config::TOOL_TIMEOUT),
         wal_max_bytes: args.wal_max_bytes as u64,
         archive_keep: args.archive_keep.unwrap_or_default(),
         releases: releases(args, context)?,
@@ -142,7 +155,7 @@ fn config(args: &RuntimeStart, context: Context<'_>) -> Result<Config, Failure> 
         limits: Limits {
             calls: args.max_calls,
             connections: args.max_connections,
-            ..Limits::STANDARD
+            output_bytes: args.max_output,
         },
         hosts: args.allowed_hosts.clone(),
     })

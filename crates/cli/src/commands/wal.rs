@@ -18,6 +18,7 @@ use crate::{
     args::{Output, Wal, WalStatus},
     commands::{print_json, print_pairs, telemetry::progress_failure},
     context::Context,
+    counted::counted,
     failure::{Failure, place},
 };
 
@@ -208,7 +209,13 @@ fn pairs(status: &Status) -> Vec<(&'static str, String)> {
         pairs.extend(log.bytes_good.map(|it| ("bytes good", it.to_string())));
         if log.bytes_to_cut > 0 {
             let (bytes, phantoms) = (log.bytes_to_cut, log.phantoms);
-            pairs.push(("to cut", format!("{bytes} bytes, {phantoms} phantom frames")));
+            pairs.push((
+                "to cut",
+                format!(
+                    "{bytes} bytes, {} (while a runtime writes: allocated ahead)",
+                    counted(phantoms, "phantom frame")
+                ),
+            ));
         }
     }
     pairs.extend(status.position.map(|it| ("position", it.to_string())));

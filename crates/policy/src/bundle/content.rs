@@ -16,6 +16,8 @@
 //! # Invariants
 //!
 //! * **C1** What is hashed is what is used: all modules and data, each under its name.
+//! * **C3** Each manifest and data file is an object in which no key stands twice, however deep: readers differ
+//!   about which of the two counts.
 //! * **C2** The hash has one preimage: names and contents are preceded by their lengths.
 
 use std::collections::BTreeMap;
@@ -28,7 +30,7 @@ use super::{
     archive::{ENTRY_LEN_MAX, Entry},
     manifest::{MANIFEST, Manifest, OPA_MANIFEST},
 };
-use crate::rego::SourceModule;
+use crate::{json::read_object, rego::SourceModule};
 
 /// Longest manifest in bytes.
 const MANIFEST_LEN_MAX: u64 = 64 << 10;
@@ -189,10 +191,8 @@ pub(super) fn may_be_built(path: &str) -> bool {
 /// Puts the content of a data file below the path of its directory.
 fn merge_data(name: &str, content: &[u8], data: &mut Map<String, Json>) -> Result<(), BundleError> {
     let bad = |message: String| BundleError::BadData { name: name.to_owned(), message };
-    let read: Json = serde_json::from_slice(content).map_err(|error| bad(error.to_string()))?;
-    let Json::Object(mut read) = read else {
-        return Err(bad("the top level is not an object".to_owned()));
-    };
+    let mut read: Map<String, Json> =
+        read_object(content).map_err(|error| bad(error.to_string()))?;
     let dirs = name.rsplit_once('/').map(|(dirs, _)| dirs.split('/')).into_iter().flatten();
     for dir in dirs.rev() {
         read = Map::from_iter([(dir.to_owned(), Json::Object(read))]);
@@ -254,6 +254,8 @@ mod tests {
         let got = merge_data("a/data.json", br#"{"b":{"y":2}}"#, &mut data);
         let want = BundleError::DataOverlap { name: "a/data.json".into(), path: "a.b.y".into() };
         assert_eq!(got, Err(want));
+        let got = merge_data("data.json", br#"{"c":{"x":1,"x":1}}"#, &mut data).unwrap_err();
+        assert!(got.to_string().starts_with("`data.json`: key `x` stands twice"), "{got}");
         let got = merge_data("data.json", b"[1]", &mut data).unwrap_err();
         assert_eq!(got.to_string(), "`data.json`: the top level is not an object");
     }

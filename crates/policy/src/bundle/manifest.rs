@@ -11,7 +11,7 @@
 //! | `created_at`               | RFC 3339                        | required                      |
 //!
 //! Any other field is refused: it could be a misspelt one, or a demand of a later version that this
-//! one would not meet.
+//! one would not meet. So is a list in place of the object, and a field that stands twice.
 //!
 //! # `.manifest`
 //!
@@ -23,7 +23,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::BundleError;
-use crate::RuntimeRequirement;
+use crate::{RuntimeRequirement, json::read_object};
 
 /// Longest name of a bundle, and longest revision of an OPA bundle, in characters.
 pub const NAME_LEN_MAX: usize = 128;
@@ -60,8 +60,7 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, BundleError> {
-        let file: ManifestFile =
-            serde_json::from_slice(bytes).map_err(|error| bad(MANIFEST, &error))?;
+        let file: ManifestFile = read_object(bytes).map_err(|error| bad(MANIFEST, &error))?;
         check_version(&file.policy_bundle_version)?;
         file.name.as_deref().map_or(Ok(()), check_name)?;
         Ok(Self {
@@ -80,8 +79,7 @@ impl Manifest {
             revision: String,
             rego_version: Option<u32>,
         }
-        let file: OpaManifest =
-            serde_json::from_slice(bytes).map_err(|error| bad(OPA_MANIFEST, &error))?;
+        let file: OpaManifest = read_object(bytes).map_err(|error| bad(OPA_MANIFEST, &error))?;
         if let Some(version) = file.rego_version.filter(|it| *it != 1) {
             return Err(bad(OPA_MANIFEST, &format!("rego_version is {version}, not 1")));
         }

@@ -31,6 +31,7 @@ use supply_chain::{
 };
 use tokio::task::spawn_blocking;
 use vfs::{OsVfs, Vfs, read_whole};
+use wal_format::Event;
 
 use super::{
     Activation, ActivationError, Activator, ActiveLock,
@@ -90,6 +91,11 @@ impl Candidate {
         &self.floor
     }
 
+    /// Fingerprint of its lock.
+    pub fn lock_fingerprint(&self) -> String {
+        self.lock.get().stored_fingerprint().to_string()
+    }
+
     /// The version of the policy, as the lock says it.
     pub fn policy_version(&self) -> String {
         self.lock.get().content().policy_bundle.version.to_string()
@@ -98,6 +104,14 @@ impl Candidate {
     /// The bytes of the policy; there always are some, because they were required.
     pub fn bundle(&self) -> &[u8] {
         self.lock.bundle().unwrap_or_default()
+    }
+
+    /// The entry that has to be durable before it is loaded (V3).
+    pub(super) fn accepted(&self) -> Event {
+        floor_event("accepted", &self.floor)
+            .with("image_digest", self.image.to_string())
+            .with("release_counter", self.lock.get().content().release_counter)
+            .with("grounds", grounds_name(self.grounds))
     }
 
     /// What the node will say about itself.
@@ -232,10 +246,7 @@ impl VerifiedReleases {
         release: &Release,
         candidate: &Candidate,
     ) -> Result<(), ActivationError> {
-        let event = about(floor_event("accepted", &candidate.floor), release)
-            .with("image_digest", candidate.image.to_string())
-            .with("release_counter", candidate.lock.get().content().release_counter)
-            .with("grounds", grounds_name(candidate.grounds));
+        let event = about(candidate.accepted(), release);
         // Before the entry: see M2 of `remembered`.
         self.interceptor.raise_floor(candidate.floor.clone());
         let appended = self.interceptor.journal.append(&event).await;

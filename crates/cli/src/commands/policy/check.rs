@@ -10,6 +10,7 @@ use super::sources::Found;
 use crate::{
     args::{Output, PolicyCheck},
     commands::print_json,
+    counted::counted,
     failure::Failure,
     printable::printable,
 };
@@ -55,8 +56,7 @@ pub(super) fn check(args: &PolicyCheck) -> Result<Exit, Failure> {
             for line in lines {
                 print(&mut stdout, &line)?;
             }
-            let Summary { files, errors, warnings } = summary;
-            writeln!(stdout, "{files} files, {errors} errors, {warnings} warnings")?;
+            writeln!(stdout, "{}", told(&summary))?;
             stdout.flush()?;
         }
     }
@@ -65,6 +65,13 @@ pub(super) fn check(args: &PolicyCheck) -> Result<Exit, Failure> {
         _ => Err(Failure::new(Exit::Integrity, "POLICY_FAULTY", "the files make no policy")
             .hint("correct what is listed; policy build refuses the same")),
     }
+}
+
+fn told(summary: &Summary) -> String {
+    let Summary { files, errors, warnings } = *summary;
+    [(files, "file"), (errors, "error"), (warnings, "warning")]
+        .map(|(number, noun)| counted(number, noun))
+        .join(", ")
 }
 
 fn line<'a>(finding: &'a Finding, found: &'a Found) -> Shown<'a> {
@@ -109,6 +116,13 @@ fn print(out: &mut impl Write, line: &Shown<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_kind_is_counted_in_the_singular() {
+        let summary = |files, errors, warnings| told(&Summary { files, errors, warnings });
+        assert_eq!(summary(1, 1, 1), "1 file, 1 error, 1 warning");
+        assert_eq!(summary(2, 0, 3), "2 files, 0 errors, 3 warnings");
+    }
 
     #[test]
     fn the_caret_stands_under_the_column() {

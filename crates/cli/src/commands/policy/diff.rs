@@ -66,7 +66,8 @@ pub(super) fn diff(args: &PolicyDiff, context: Context<'_>) -> Result<Exit, Fail
         Output::Json => print_json(&diff)?,
         Output::Text => print(&diff)?,
     }
-    Ok(if diff.same { Exit::Done } else { Exit::Failed })
+    // That they differ is what was asked, and no failure.
+    Ok(if diff.same { Exit::Done } else { Exit::Conflict })
 }
 
 fn compare(from: &Subject, to: &Subject) -> Diff {

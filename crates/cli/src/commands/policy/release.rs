@@ -1,7 +1,7 @@
 //! `autonomy policy load --lock`: the policy of a verified release takes the slot.
 //!
 //! * **R1** It is what a runtime does with a release that a control plane wants: the same checks, the same floor, the
-//!   same files. What a runtime records, it records when it is told to reload, or at its next start.
+//!   same order, the same files.
 
 use std::{
     io::{self, Write as _},
@@ -10,10 +10,15 @@ use std::{
 
 use api::exit::Exit;
 use jiff::Timestamp;
-use runtime::{ActivationError, Candidate, ReleaseTrust, check_release, load, remembered};
+use runtime::{
+    ActivationError, Candidate, Recorded, ReleaseTrust, StartError, check_release, load,
+    record_by_hand, remembered,
+};
 use serde::Serialize;
 use supply_chain::{Reference, VerifyError};
+use uuid::Uuid;
 use vfs::OsVfs;
+use wal_recovery::{Durability, Opening, Overrides};
 
 use super::slots;
 use crate::{
@@ -36,6 +41,8 @@ struct Loaded {
     release_counter: u64,
     artifact_ref: String,
     image_digest: String,
+    /// Whether the log has it already; else a runtime writes it when it reloads.
+    recorded: bool,
 }
 
 /// Verifies what an image says about a release, and loads its policy (R1).
@@ -60,12 +67,33 @@ pub(super) fn load_release(
             "nothing was loaded: without that memory an old release could come back unnoticed",
         )
     })?;
-    let seen = (&known, &slots, Timestamp::now());
-    let candidate = check_release(&trust, &node, image, None, seen)
-        .and_then(|it| load(&it, &slots, &wal_dir, &image.to_string()).map(|()| it))
+    let now = Timestamp::now();
+    let candidate = check_release(&trust, &node, image, None, (&known, &slots, now))
         .map_err(|error| refused(&error, image))?;
-    tell(&candidate, image, &wal_dir, args.output.output)?;
+    let opening = Opening {
+        dir: wal_dir.clone(),
+        node,
+        random: *Uuid::new_v4().as_bytes(),
+        now,
+        overrides: Overrides::default(),
+        durability: Durability::Chained,
+        holder: format!("autonomy policy load, pid {} since {now:.0}", std::process::id()),
+    };
+    let recorded = record_by_hand(&opening, &candidate, image).map_err(not_recorded)?;
+    load(&candidate, &slots, &wal_dir, &image.to_string())
+        .map_err(|error| refused(&error, image))?;
+    tell((&candidate, recorded), image, &wal_dir, args.output.output)?;
     Ok(Exit::Done)
+}
+
+/// No record, no effect.
+fn not_recorded(error: StartError) -> Failure {
+    match error {
+        StartError::Recover(error) => error.into(),
+        StartError::Read(error) => error.into(),
+        other => Failure::of(Exit::Failed, "NOT_RECORDED", &other)
+            .hint("nothing was loaded: make room for the log, or look at autonomy wal status"),
+    }
 }
 
 fn refused(error: &ActivationError, image: &Reference) -> Failure {
@@ -82,7 +110,7 @@ fn refused(error: &ActivationError, image: &Reference) -> Failure {
 }
 
 fn tell(
-    candidate: &Candidate,
+    (candidate, recorded): (&Candidate, Recorded),
     image: &Reference,
     wal_dir: &Path,
     output: Output,
@@ -97,13 +125,20 @@ fn tell(
             release_counter: active.release_counter,
             artifact_ref: active.artifact_ref,
             image_digest: active.image_digest.to_string(),
+            recorded: recorded == Recorded::InLog,
         })?,
         Output::Text => {
             let mut stdout = io::stdout().lock();
             let (digest, lock) = (active.policy_digest, active.lock_fingerprint);
             writeln!(stdout, "policy load: OK — version={version} digest={digest}")?;
             writeln!(stdout, "lock: {lock} (release {})", active.release_counter)?;
-            writeln!(stdout, "remembered in: {}", wal_dir.display())?;
+            match recorded {
+                Recorded::InLog => writeln!(stdout, "recorded in: {}", wal_dir.display())?,
+                Recorded::LeftToRuntime => writeln!(
+                    stdout,
+                    "a runtime is at work: it takes and records this at SIGHUP or POST /v1/policy/reload"
+                )?,
+            }
         }
     }
     Ok(())

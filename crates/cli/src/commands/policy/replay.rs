@@ -121,7 +121,8 @@ fn verdict(summary: &Summary) -> Result<Exit, Failure> {
     let effective = Change::ALL.into_iter().filter(|it| it.is_effective());
     match effective.map(|it| summary.count(it)).sum::<u64>() {
         0 => Ok(Exit::Done),
-        _ => Ok(Exit::Denied),
+        // Nothing was denied: what is on record and the candidate disagree.
+        _ => Ok(Exit::Conflict),
     }
 }
 

@@ -40,6 +40,8 @@ impl Found {
             let meta = fs::metadata(path).map_err(|it| Failure::file("read", path, &it))?;
             if meta.is_dir() {
                 found.directory(path)?;
+            } else if !may_be_text(path).map_err(|it| Failure::file("read", path, &it))? {
+                return Err(bundle_instead(path));
             } else {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 found.file(name, path)?;
@@ -124,6 +126,30 @@ impl Found {
 fn is_part(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name).to_lowercase();
     file == "data.json" || Path::new(&file).extension().is_some_and(|it| it == "rego")
+}
+
+/// What every gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Whether a file is none that is compressed.
+fn may_be_text(path: &Path) -> io::Result<bool> {
+    let mut start = [0; GZIP.len()];
+    // A pipe must not be emptied, nor waited for; whoever reads it refuses it.
+    if !fs::metadata(path)?.is_file() {
+        return Ok(true);
+    }
+    let mut file = fs::File::open(path)?;
+    Ok(io::Read::read_exact(&mut file, &mut start).is_err() || start != GZIP)
+}
+
+/// A bundle where the files of a policy are meant.
+fn bundle_instead(path: &Path) -> Failure {
+    let shown = path.display();
+    Failure::new(Exit::Usage, "BUNDLE_GIVEN", format!("{shown} is a bundle, not a *.rego file or a directory"))
+        .hint(format!(
+            "policy load checks a bundle as a whole; policy test --bundle {shown} runs its tests, \
+             policy diff {shown} DIR compares it; policy check takes the directory it was built from"
+        ))
 }
 
 fn odd(path: &Path, what: &str) -> Failure {

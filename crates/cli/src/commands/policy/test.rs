@@ -11,6 +11,7 @@ use super::{bundle_bytes, refused, sources::Found};
 use crate::{
     args::{Output, PolicyTest},
     commands::print_json,
+    counted::counted,
     failure::Failure,
     printable::printable,
 };
@@ -58,7 +59,7 @@ pub(super) fn test(args: &PolicyTest) -> Result<Exit, Failure> {
         (0, 0) => Err(none_ran(args, &suite)),
         (0, _) => Ok(Exit::Done),
         (bad, _) => {
-            let message = format!("{bad} of {} tests did not pass", bad + passed);
+            let message = format!("{bad} of {} did not pass", counted(bad + passed, "test"));
             Err(Failure::new(Exit::Failed, "POLICY_TESTS_FAILED", message))
         }
     }
@@ -83,8 +84,14 @@ fn suite(args: &PolicyTest) -> Result<Suite, Failure> {
 fn none_ran(args: &PolicyTest, suite: &Suite) -> Failure {
     let message = match (suite.tests().len(), &args.run) {
         (0, _) => "there is no rule `test_…`".to_owned(),
-        (all, Some(run)) => format!("none of {all} tests was run: `{run}` names none that can be"),
-        (all, None) => format!("none of {all} tests was run: all are `todo_test_…`"),
+        (all, Some(run)) => {
+            let all = counted(all, "test");
+            format!("none of {all} was run: `{run}` names none that can be")
+        }
+        (all, None) => {
+            let all = counted(all, "test");
+            format!("none of {all} was run: all are `todo_test_…`")
+        }
     };
     let hint = "tests are rules `test_…`, by custom in files *_test.rego; a built bundle has none";
     Failure::new(Exit::Failed, "NO_TESTS", message).hint(hint)
@@ -134,7 +141,8 @@ fn summary(counts: &Counts, output: Output) -> io::Result<()> {
         return print_json(counts);
     }
     let Counts { passed, failed, errors, skipped } = counts;
-    let text = format!("{passed} passed, {failed} failed, {errors} errors, {skipped} skipped");
+    let errors = counted(*errors, "error");
+    let text = format!("{passed} passed, {failed} failed, {errors}, {skipped} skipped");
     writeln!(io::stdout().lock(), "{text}")
 }
 
@@ -160,7 +168,8 @@ fn coverage(suite: &Suite, output: Output) -> io::Result<()> {
         writeln!(io::stdout().lock(), "covered {covered}/{all}  {}{missing}", printable(file))?;
     }
     if output == Output::Text && suite.coverage().is_some() {
-        writeln!(io::stdout().lock(), "covered {covered}/{all} lines")?;
+        let lines = if all == 1 { "line" } else { "lines" };
+        writeln!(io::stdout().lock(), "covered {covered}/{all} {lines}")?;
     }
     Ok(())
 }

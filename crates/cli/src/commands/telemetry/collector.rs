@@ -11,7 +11,7 @@ use runtime::{
 };
 use wal_recovery::codes;
 
-use crate::{args::CollectorArgs, context::Context, failure::Failure};
+use crate::{args::CollectorArgs, context::Context, counted::counted, failure::Failure};
 
 /// Finds out how the collector is reached; `None` when nobody says where it is.
 pub(crate) fn settings(
@@ -88,9 +88,8 @@ pub(super) fn failed(error: DrainError, url: &str) -> Failure {
             // Before anything was queued there is nothing to count.
             if report.queued > 0 && !matches!(failure, Stop::Progress(_)) {
                 let (sent, pending) = (report.accepted.total(), report.pending.total());
-                said.cause.push(format!(
-                    "{sent} events were sent before, {pending} are still in the log"
-                ));
+                let sent = counted(sent, "event");
+                said.cause.push(format!("sent before: {sent}; still in the log: {pending}"));
             }
             said
         }
@@ -132,7 +131,7 @@ pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str
     };
     let mut said = Failure::of(exit, failure.code(), error);
     if let Stop::Unreachable { text, attempts } = failure {
-        said.cause.push(format!("{text} ({url}, {attempts} attempts)"));
+        said.cause.push(format!("{text} ({url}, {})", counted(*attempts, "attempt")));
     }
     match failure {
         Stop::Progress(error) => said.hint(error.hint()),

@@ -20,6 +20,7 @@ use crate::{
         wal::directory,
     },
     context::Context,
+    counted::counted,
     failure::Failure,
 };
 
@@ -50,7 +51,7 @@ fn list(args: &DeadLetterList, context: Context<'_>) -> Result<Exit, Failure> {
     }
     if args.output.output == Output::Text {
         let open = letters.counts().open;
-        writeln!(out, "{open} dead letters")?;
+        writeln!(out, "{}", counted(open, "dead letter"))?;
     }
     out.flush()?;
     Ok(Exit::Done)
@@ -158,7 +159,8 @@ fn retry_failed(error: &RetryError, url: &str) -> Failure {
         RetryError::Stopped { failure, report } => {
             let mut said = explained(error, failure, url);
             let (sent, pending) = (report.accepted, report.pending);
-            said.cause.push(format!("{sent} events were sent before, {pending} still wait"));
+            let sent = counted(sent, "event");
+            said.cause.push(format!("sent before: {sent}; still waiting: {pending}"));
             said
         }
     }

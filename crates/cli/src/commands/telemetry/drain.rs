@@ -19,6 +19,7 @@ use crate::{
     args::{Drain, Output},
     commands::{print_json, wal::directory},
     context::Context,
+    counted::counted,
     failure::Failure,
 };
 
@@ -66,7 +67,9 @@ fn told(report: &Report) -> String {
         0 => report.to_string(),
         pending => {
             let sent = report.accepted.total();
-            format!("drain stopped: {sent} events sent, {pending} are still in the log")
+            let sent = counted(sent, "event");
+            let are = if pending == 1 { "is" } else { "are" };
+            format!("drain stopped: {sent} sent, {pending} {are} still in the log")
         }
     }
 }

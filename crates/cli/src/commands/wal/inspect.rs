@@ -48,7 +48,9 @@ pub(super) fn inspect(args: &WalInspect, context: Context<'_>) -> Result<Exit, F
     printer.stdout.flush()?;
     result?;
     if args.output.output == Output::Text {
-        writeln!(io::stderr().lock(), "{} entries", printer.shown)?;
+        let shown = printer.shown;
+        let noun = if shown == 1 { "entry" } else { "entries" };
+        writeln!(io::stderr().lock(), "{shown} {noun}")?;
     }
     Ok(Exit::Done)
 }

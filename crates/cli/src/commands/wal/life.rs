@@ -11,7 +11,7 @@ use runtime::{CALLS_OPEN, OpenCallsOfDamaged, open_intents};
 use serde::Serialize;
 use vfs::OsVfs;
 use wal_recovery::{
-    Durability, Opening, Overrides, RollOverError, RolledOver,
+    Durability, Opening, Overrides, RecoverError, RollOverError, RolledOver,
     archive::{self, ArchiveError, Archived, Keep, PackError, Pruned},
     codes,
     repair::{self, Order, Plan, RepairError},
@@ -23,8 +23,16 @@ use crate::{
     args::{Output, WalArchive, WalRepair, WalSeal},
     commands::{print_json, print_pairs, runtime::host_node},
     context::Context,
+    counted::counted,
     failure::{Failure, place},
 };
+
+/// What to do when somebody writes the log.
+const ARCHIVE_LOCKED_HINT: &str = "a runtime archives its log by itself above --wal-max-bytes, once it is \
+     delivered; to do it now, stop the runtime and run this again";
+/// The same for a repair.
+const REPAIR_LOCKED_HINT: &str =
+    "stop the runtime, or wait for the other command, and run this again";
 
 /// What `wal archive` says.
 #[derive(Debug, Serialize)]
@@ -123,6 +131,7 @@ fn tell(result: &ArchiveResult) -> io::Result<()> {
         None => writeln!(stdout, "nothing to archive: the log holds nothing but its first entry")?,
         Some(log) => {
             let ArchivedLog { wal_id, entries, bytes, next_wal_id } = log;
+            // With nothing but its first entry it would not have gone: there are two at least.
             writeln!(stdout, "archived {wal_id}: {entries} entries, {bytes} bytes")?;
             writeln!(stdout, "the log is now {next_wal_id}")?;
         }
@@ -274,7 +283,9 @@ fn nothing_open(dir: &Path) -> Result<(), Failure> {
     let Ok(open) = open_intents(&OsVfs, dir) else { return Ok(()) };
     let Some(first) = open.first() else { return Ok(()) };
     let (count, seq) = (open.len(), first.seq);
-    let message = format!("{count} allowed calls have no outcome yet, the first at seq {seq}");
+    let have = if count == 1 { "has" } else { "have" };
+    let calls = counted(count, "allowed call");
+    let message = format!("{calls} {have} no outcome yet, the first at seq {seq}");
     Err(Failure::new(Exit::Conflict, CALLS_OPEN, message).hint(
         "a running call ends by itself; after a crash start the runtime once, which records the \
          outcome as unknown, then drain and archive",
@@ -302,6 +313,9 @@ fn user() -> String {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
+            ArchiveError::Recover(error @ RecoverError::Locked { .. }) => {
+                Self::from(error).hint(ARCHIVE_LOCKED_HINT)
+            }
             ArchiveError::Recover(error)
             | ArchiveError::RollOver(RollOverError::NotBegun(error)) => error.into(),
             ArchiveError::Pack(error) => error.into(),
@@ -337,6 +351,9 @@ impl From<PackError> for Failure {
 impl From<RepairError> for Failure {
     fn from(error: RepairError) -> Self {
         let exit = match error {
+            RepairError::Recover(error @ RecoverError::Locked { .. }) => {
+                return Self::from(error).hint(REPAIR_LOCKED_HINT);
+            }
             RepairError::Recover(error) => return error.into(),
             RepairError::NotDamaged => Exit::Conflict,
             RepairError::NoReason => Exit::Usage,
