@@ -23,7 +23,7 @@ pub(crate) struct Failure {
     /// The chain of causes, outermost first.
     pub(crate) cause: Vec<String>,
     /// What was found out nevertheless; stands beside the error in JSON.
-    pub(crate) report: Option<serde_json::Value>,
+    pub(crate) report: Option<Box<serde_json::Value>>,
 }
 
 impl Failure {
@@ -72,7 +72,10 @@ impl Failure {
                 hint: self.hint.clone(),
                 cause: self.cause.clone(),
             };
-            let text = serde_json::to_string(&CommandError { error, report: self.report.clone() })?;
+            let text = serde_json::to_string(&CommandError {
+                error,
+                report: self.report.as_deref().cloned(),
+            })?;
             return writeln!(io::stdout().lock(), "{text}");
         }
         let mut stderr = io::stderr().lock();

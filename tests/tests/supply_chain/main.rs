@@ -49,9 +49,10 @@ fn a_lock_with_one_nibble_flipped_and_attached_again_is_rejected() {
     world.ok(&["oci", "pull-lock", "--image", IMAGE, "--out", "lock.json"]);
     let lock = world.text("lock.json");
     assert_eq!(lock, world.text("autonomy.lock.json"), "byte for byte");
-    let at = lock.find("\"digest\": \"sha256:").unwrap() + "\"digest\": \"sha256:".len();
-    let nibble = u8::from_str_radix(&lock[at..=at], 16).unwrap() ^ 1;
-    let bad = format!("{}{nibble:x}{}", &lock[..at], &lock[at + 1..]);
+    let (before, after) = lock.split_once("\"digest\": \"sha256:").unwrap();
+    let nibble = after.chars().next().unwrap();
+    let flipped = format!("{:x}", nibble.to_digit(16).unwrap() ^ 1);
+    let bad = format!("{before}\"digest\": \"sha256:{}", after.replacen(nibble, &flipped, 1));
     fs::write(world.path("bad.json"), bad).unwrap();
     world.ok(&["oci", "attach-lock", "--image", IMAGE, "--lock", "bad.json"]);
 

@@ -35,13 +35,12 @@ fn hidden(text: &str) -> String {
         for name in ["key id", "expires at"] {
             let rest = line.strip_prefix(name).map(str::trim_start);
             if let Some(rest) = rest {
-                return format!("{}…", &line[..line.len() - rest.len()]);
+                return line.strip_suffix(rest).unwrap().to_owned() + "…";
             }
         }
         line.split(' ').map(word).collect::<Vec<_>>().join(" ")
     };
-    let lines: Vec<_> = text.lines().map(line).collect();
-    lines.iter().map(|it| format!("{it}\n")).collect()
+    text.lines().flat_map(|it| [line(it), "\n".to_owned()]).collect()
 }
 
 fn every_command_prints_what_the_page_shows(name: &str) {

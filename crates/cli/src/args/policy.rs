@@ -26,7 +26,7 @@ pub(crate) enum Policy {
   autonomy policy load --bundle bundle.tar.gz
   autonomy policy load --bundle bundle.tar.gz --policy-dir ./policy --output json
   autonomy policy load --lock oci:images:1.2.0 --pub autonomy.pub --wal-dir ./wal")]
-    Load(PolicyLoad),
+    Load(Box<PolicyLoad>),
     /// Lists everything that is wrong with the files of a policy, with its place.
     #[command(after_help = "Examples:
   autonomy policy check ./policies

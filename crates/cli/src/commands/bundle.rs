@@ -24,7 +24,7 @@ use crate::{
         policy::{bundle_bytes, refused as bundle_refused},
         print_json, print_pairs,
         registry::{Purpose, check_target, not_attached, open, refused},
-        sign::{self, Signed, sign, signed_at, targets},
+        sign::{self, Endorsement, sign, signed_at, targets},
         verify::{Asked, check, json, tell, trust, verify_and_tell},
     },
     context::Context,
@@ -45,7 +45,7 @@ pub(crate) fn run(command: &Bundle, context: Context<'_>) -> Result<Exit, Failur
 struct Pushed {
     image: String,
     attached: Vec<AttachResult>,
-    signed: Vec<Signed>,
+    signed: Vec<Endorsement>,
 }
 
 fn push(args: &BundlePush, context: Context<'_>) -> Result<Exit, Failure> {
@@ -125,7 +125,7 @@ fn sign_pushed(
     registry: &dyn Registry,
     image: &Reference,
     (key, signed_at): (&SigningKey, Option<jiff::Timestamp>),
-) -> Result<Vec<Signed>, Failure> {
+) -> Result<Vec<Endorsement>, Failure> {
     let targets = targets(registry, image, args.sign_lock, true)?;
     sign(registry, image, &targets, key, signed_at)
 }
@@ -212,7 +212,7 @@ fn stage(args: &BundleStage, context: Context<'_>) -> Result<Exit, Failure> {
         found.result.map(|_| ()).map_err(|error| match json(&found.report) {
             Ok(report) => {
                 let mut failure = refused(&error, &image.to_string());
-                failure.report = Some(report);
+                failure.report = Some(Box::new(report));
                 failure
             }
             Err(failure) => failure,

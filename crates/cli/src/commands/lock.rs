@@ -56,7 +56,7 @@ fn create(args: &LockCreate, context: Context<'_>) -> Result<Exit, Failure> {
     let created_at = context.source_date_epoch()?.unwrap_or_else(now);
     let registry = open(&args.image, Purpose::Read, &args.registry, context)?;
     let digest = resolve(&*registry, &args.image).map_err(|it| not_attached(&it))?.digest();
-    let content = LockContent {
+    let release = LockContent {
         name: args.name.clone(),
         version: args.version.clone(),
         created_at,
@@ -70,15 +70,15 @@ fn create(args: &LockCreate, context: Context<'_>) -> Result<Exit, Failure> {
         inputs: Inputs { prompt_hash: args.prompt_hash, tool_inputs_hash: args.tool_inputs_hash },
         tools: sorted(args),
     };
-    let lock = Lock::create(&content).map_err(|error| {
+    let lock = Lock::create(&release).map_err(|error| {
         Failure::of(Exit::Usage, "LOCK_INVALID", &error).hint("the text names the member")
     })?;
     write(&args.out, &lock.to_bytes())?;
     let result = Created {
         output: args.out.display().to_string(),
         agent_digest: digest,
-        policy_digest: content.policy_bundle.digest,
-        policy_version: content.policy_bundle.version.to_string(),
+        policy_digest: release.policy_bundle.digest,
+        policy_version: release.policy_bundle.version.to_string(),
         behavioral_fingerprint: lock.stored_fingerprint(),
     };
     match args.output.output {
@@ -137,7 +137,7 @@ pub(super) fn lock_of(path: &Path) -> Result<(Lock, Vec<u8>), Failure> {
 
 fn show(args: &LockShow) -> Result<Exit, Failure> {
     let (lock, bytes) = lock_of(&args.file)?;
-    let content = lock.content();
+    let release = lock.content();
     match args.output.output {
         Output::Json => {
             let value: serde_json::Value =
@@ -145,21 +145,21 @@ fn show(args: &LockShow) -> Result<Exit, Failure> {
             print_json(&value)?;
         }
         Output::Text => {
-            let (agent, policy) = (&content.agent_artifact, &content.policy_bundle);
+            let (agent, policy) = (&release.agent_artifact, &release.policy_bundle);
             let mut pairs = vec![
-                ("name", content.name.clone()),
-                ("version", content.version.clone()),
-                ("created at", content.created_at.to_string()),
-                ("release counter", content.release_counter.to_string()),
+                ("name", release.name.clone()),
+                ("version", release.version.clone()),
+                ("created at", release.created_at.to_string()),
+                ("release counter", release.release_counter.to_string()),
                 ("agent", format!("{} {}", agent.reference, agent.digest)),
                 (
                     "policy",
                     format!("{} {} version {}", policy.reference, policy.digest, policy.version),
                 ),
-                ("prompt", content.inputs.prompt_hash.to_string()),
-                ("tool inputs", content.inputs.tool_inputs_hash.to_string()),
+                ("prompt", release.inputs.prompt_hash.to_string()),
+                ("tool inputs", release.inputs.tool_inputs_hash.to_string()),
             ];
-            let tools = content.tools.iter();
+            let tools = release.tools.iter();
             pairs.extend(tools.map(|it| ("tool", format!("{} {}", it.kind, it.digest))));
             pairs.push(("fingerprint", lock.stored_fingerprint().to_string()));
             pairs.push(("checked", "the form alone: autonomy lock verify".to_owned()));
@@ -191,11 +191,11 @@ fn verify(args: &LockVerify, context: Context<'_>) -> Result<Exit, Failure> {
             Some(found)
         }
     };
-    let content = lock.content();
+    let release = lock.content();
     let result = Checked {
-        name: content.name.clone(),
-        version: content.version.clone(),
-        release_counter: content.release_counter,
+        name: release.name.clone(),
+        version: release.version.clone(),
+        release_counter: release.release_counter,
         behavioral_fingerprint: lock.stored_fingerprint(),
         image_digest,
     };
@@ -271,7 +271,7 @@ fn permit(args: &LockPermit, context: Context<'_>) -> Result<Exit, Failure> {
             .hint("--expires is at most 720h, --node at most 128 bytes, --reason at most 1024")
     };
     let expires = SignedDuration::try_from(args.expires).map_err(|it| bad(&it))?;
-    let content = PermitContent {
+    let terms = PermitContent {
         node: args.node.clone(),
         lock_fingerprint: lock.stored_fingerprint(),
         release_counter: lock.content().release_counter,
@@ -280,13 +280,13 @@ fn permit(args: &LockPermit, context: Context<'_>) -> Result<Exit, Failure> {
         created_at: now,
         expires_at: now.checked_add(expires).map_err(|it| bad(&it))?,
     };
-    write(&args.out, &content.sign(&key).map_err(|it| bad(&it))?)?;
+    write(&args.out, &terms.sign(&key).map_err(|it| bad(&it))?)?;
     let result = Permitted {
         output: args.out.display().to_string(),
-        node: content.node,
-        lock_fingerprint: content.lock_fingerprint,
-        release_counter: content.release_counter,
-        expires_at: content.expires_at,
+        node: terms.node,
+        lock_fingerprint: terms.lock_fingerprint,
+        release_counter: terms.release_counter,
+        expires_at: terms.expires_at,
         key_id: key.public().id().to_string(),
     };
     match args.output.output {

@@ -63,7 +63,7 @@ fn push_test(args: &OciImage, context: Context<'_>) -> Result<Exit, Failure> {
     match args.output.output {
         Output::Json => print_json(&result)?,
         Output::Text => {
-            print_pairs(&[("pushed", result.image), ("digest", result.digest.to_string())])?
+            print_pairs(&[("pushed", result.image), ("digest", result.digest.to_string())])?;
         }
     }
     Ok(Exit::Done)

@@ -34,7 +34,7 @@ pub(super) type Targets = Vec<(&'static str, Digest)>;
 
 /// What was signed.
 #[derive(Serialize)]
-pub(super) struct Signed {
+pub(super) struct Endorsement {
     artifact: &'static str,
     digest: Digest,
     tag: String,
@@ -47,7 +47,7 @@ pub(super) struct Signed {
 #[derive(Serialize)]
 struct SignResult {
     image: String,
-    signed: Vec<Signed>,
+    signed: Vec<Endorsement>,
 }
 
 pub(crate) fn run(args: &Sign, context: Context<'_>) -> Result<Exit, Failure> {
@@ -124,20 +124,20 @@ pub(super) fn sign(
     targets: &Targets,
     key: &SigningKey,
     signed_at: Option<Timestamp>,
-) -> Result<Vec<Signed>, Failure> {
+) -> Result<Vec<Endorsement>, Failure> {
     let mut signed = Vec::new();
     for (artifact, digest) in targets {
         let done = publish_signature(registry, &image.place, digest, key, signed_at);
         let done = done.map_err(|error| {
             let mut failure = not_signed(&error);
-            let names: Vec<_> = signed.iter().map(|it: &Signed| it.artifact).collect();
+            let names: Vec<_> = signed.iter().map(|it: &Endorsement| it.artifact).collect();
             failure.cause.push(match names.as_slice() {
                 [] => "nothing was signed".to_owned(),
                 some => format!("signed before: {}; the image was not", some.join(", ")),
             });
             failure
         })?;
-        signed.push(Signed {
+        signed.push(Endorsement {
             artifact,
             digest: *digest,
             tag: done.tag.to_string(),
@@ -150,7 +150,7 @@ pub(super) fn sign(
 }
 
 /// A line for each signature.
-pub(super) fn tell(signed: &[Signed]) -> io::Result<()> {
+pub(super) fn tell(signed: &[Endorsement]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     for it in signed {
         writeln!(

@@ -81,7 +81,7 @@ pub(super) fn verify_and_tell(asked: &Asked<'_>, context: Context<'_>) -> Result
     }
     if let Err(error) = found.result {
         let mut failure = refused(&error, &asked.image.to_string());
-        failure.report = Some(json(&found.report)?);
+        failure.report = Some(Box::new(json(&found.report)?));
         // What is wrong with the image comes first; the statement is named beside it.
         if let Err(other) = written {
             failure.cause.push(format!("the statement was not written: {}", other.message));
@@ -89,7 +89,7 @@ pub(super) fn verify_and_tell(asked: &Asked<'_>, context: Context<'_>) -> Result
         return Err(failure);
     }
     written.map_err(|mut failure| {
-        failure.report = json(&found.report).ok();
+        failure.report = json(&found.report).ok().map(Box::new);
         failure
     })?;
     if asked.output == Output::Json {
