@@ -126,9 +126,7 @@ fn put(registry: &MemoryRegistry, content: &[u8], media_type: &str) -> Descripto
 }
 
 fn put_manifest(registry: &MemoryRegistry, tag: &Tag, manifest: &ImageManifest) -> Digest {
-    for content in [crate::EMPTY_CONTENT] {
-        put(registry, content, crate::EMPTY);
-    }
+    put(registry, crate::EMPTY_CONTENT, crate::EMPTY);
     let raw =
         RawManifest { media_type: crate::IMAGE_MANIFEST.to_owned(), bytes: manifest.to_bytes() };
     registry.store_manifest(&Name::Tag(tag.clone()), &raw).unwrap();
@@ -323,7 +321,7 @@ fn a_threshold_counts_each_key_once() {
     assert_eq!(world.code_by(&of_threshold(&[1, 2], 2)), Some("ErrBadSignature"), "one of two");
     assert_eq!(world.code_by(&of_threshold(&[1, 1], 2)), Some("ErrBadSignature"), "named twice");
     world.sign_all(1, Some(now()));
-    world.sign_all(1, Some(now() - Duration::from_secs(60)));
+    world.sign_all(1, Some(now() - Duration::from_mins(1)));
     assert_eq!(world.code_by(&of_threshold(&[1, 2], 2)), Some("ErrBadSignature"), "signed often");
     world.sign_all(2, Some(now()));
     assert_eq!(world.code_by(&of_threshold(&[1, 2], 2)), None);
