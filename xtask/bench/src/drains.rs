@@ -5,6 +5,7 @@
 //! | `events` | one large log, and logs that are its beginning                        |
 //! | `sink`   | a process that takes requests, counts their records and answers 200   |
 //! | `ours`   | the drain: its machine alone, and end to end                          |
+//! | `plain`  | parse and encode as anybody would write it                            |
 //! | `peer`   | the exporter of OpenTelemetry                                         |
 
 use std::{path::Path, rc::Rc, time::Duration};
@@ -21,6 +22,7 @@ use crate::{
 mod events;
 mod ours;
 mod peer;
+mod plain;
 mod sink;
 
 use events::Log;
@@ -109,12 +111,16 @@ fn encoders(log: &Rc<Log>, entries: u64) -> Vec<Contestant> {
 
 fn exporters(log: &Rc<Log>, sink: &Rc<Sink>, entries: u64, clock: Clock) -> Vec<Contestant> {
     let both = || (Rc::clone(log), Rc::clone(sink));
-    let (ours, payloads, ready, alone) = (both(), both(), both(), Rc::clone(log));
+    let (ours, payloads, ready) = (both(), both(), both());
+    let (alone, plain) = (Rc::clone(log), Rc::clone(log));
     vec![
         Contestant::new(name::DRAIN_ONCE, Role::Ours, move |dir, _| {
             let (log, sink) = &ours;
             log.beginning(dir, entries)?;
             counted(sink, entries, clock, || ours::drain(dir, &sink.url(), entries))
+        }),
+        Contestant::new(name::ENCODE_PLAIN, Role::Floor, move |_, _| {
+            Ok(rate(entries, plain::encode(&plain, entries, clock)?))
         }),
         Contestant::new(name::ENCODE_ALONE, Role::Floor, move |_, _| {
             let form = Form { encoding: otlp::Encoding::Protobuf, gzip: false };

@@ -1,4 +1,4 @@
-//! The benchmarks of the log, the drain, the policy and the runtime: beside floors and beside peers.
+//! The benchmarks of the log, the drain, the policy, the runtime and the supply chain: beside floors and beside peers.
 //!
 //! `cargo xtask bench` with one or more of their names starts them. The README says what each case means.
 //!
@@ -21,6 +21,7 @@
 //! | `decisions` | the cases of the policy                                            |
 //! | `drains`   | the cases of the drain                                              |
 //! | `calls`    | the cases of tool calls                                             |
+//! | `supplies` | the cases of the supply chain                                       |
 //! | `machine`  | where the figures were made                                         |
 //! | `report`   | the tables and the file                                             |
 
@@ -42,6 +43,7 @@ mod report;
 mod rounds;
 mod sample;
 mod space;
+mod supplies;
 mod targets;
 
 use std::{fs, path::Path, process::ExitCode};
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         // A process of its own, so that its peak is that of one operation.
         [memory::COMMAND, what, dir] => memory::measure(what, dir.as_ref()),
         [drains::MEASURE, dir, url, entries] => drains::measure_memory(dir.as_ref(), url, entries),
+        [supplies::MEASURE, dir] => supplies::measure(dir.as_ref()),
         [drains::SINK] => drains::serve(),
         [calls::SERVER, who, dir] => calls::serve(who, dir.as_ref()),
         _ => {
@@ -111,6 +114,7 @@ fn bench(name: &str) -> Option<Bench> {
         Bench { name: drains::BENCH, measure: drain },
         Bench { name: decisions::BENCH, measure: decide },
         Bench { name: calls::BENCH, measure: runtime },
+        Bench { name: supplies::BENCH, measure: supply },
     ];
     all.into_iter().find(|it| it.name == name)
 }
@@ -142,6 +146,10 @@ fn drain(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
 
 fn runtime(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
     run_cases(calls::cases(), options, data, report)
+}
+
+fn supply(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(supplies::cases(data, options.log_bytes())?, options, data, report)
 }
 
 fn decide(options: &Options, data: &Path, report: &mut Report) -> Result<()> {

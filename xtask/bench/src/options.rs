@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result, bail};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-cargo xtask bench [wal] [drain] [policy] [runtime] [options]
+cargo xtask bench [wal] [drain] [policy] [runtime] [supply-chain] [options]
 
   --quick        three rounds of 0.3 s and small logs: does it run, roughly where are we
   --dir D        where the data goes; a directory on the disk to be measured (default target/bench)
   --rounds N     rounds over all contestants (default 5)
   --seconds S    length of a round of one contestant (default 2)
-  --gib G        wal: size of the log that is opened (default 1)
+  --gib G        wal, supply-chain: size of the log, and of the image (default 1)
   --entries N    drain: entries that are delivered; the largest backlog has five times as many
                  (default 1000000)
   --case TEXT    only cases whose name contains TEXT; may be given again

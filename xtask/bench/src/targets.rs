@@ -34,6 +34,7 @@ pub(crate) mod name {
     pub(crate) const PROTOBUF: &str = "protobuf";
     pub(crate) const JSON_VALUE: &str = "serde_json::Value of each payload";
     pub(crate) const ENCODE_ALONE: &str = "parse + encode alone";
+    pub(crate) const ENCODE_PLAIN: &str = "serde_json + prost, parse + encode";
     pub(crate) const OTEL: &str = "opentelemetry-otlp";
     pub(crate) const OTEL_READY: &str = "opentelemetry-otlp, records parsed before";
     pub(crate) const DRAIN_LARGEST: &str = "drain, largest backlog";
@@ -48,6 +49,18 @@ pub(crate) mod name {
     pub(crate) const CALL_ECHO: &str = "allow (echo)";
     pub(crate) const AXUM_DURABLE: &str = "axum, plain group append";
     pub(crate) const CALLS_64: &str = "runtime, 64 connections";
+
+    pub(crate) const VERIFY: &str = "verify";
+    pub(crate) const SHA256SUM: &str = "sha256sum";
+    pub(crate) const SHA2: &str = "sha2, read and hash";
+    pub(crate) const FIVE_MS: &str = "5 ms";
+    pub(crate) const OPEN_SIGNATURE: &str = "open a signature";
+    pub(crate) const DALEK: &str = "ed25519-dalek, verify_strict";
+    pub(crate) const VERIFY_MEMORY_LIMIT: &str = "32 MiB";
+    pub(crate) const VERIFY_LARGE: &str = "supply-chain, verify a large image";
+    pub(crate) const VERIFY_SMALL: &str = "supply-chain, verify a small image";
+    pub(crate) const SIGNATURE: &str = "supply-chain, one signature";
+    pub(crate) const VERIFY_MEMORY: &str = "supply-chain, peak memory of a large image";
 
     pub(crate) const DECISION: &str = "decision";
     pub(crate) const DECISION_WHOLE: &str = "decision, without index";
@@ -156,16 +169,21 @@ pub(crate) const TARGETS: &[Target] = &[
     target(name::DECISION_OTHERS, name::RULES_1000, P50, Named(name::RULES_100), AtMost(1.5)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL), AtLeast(3.0)),
     target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::OTEL_READY), AtLeast(3.0)),
-    target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::ENCODE_ALONE), AtLeast(0.7)),
+    target(name::DRAIN, name::DRAIN_ONCE, Rate, Named(name::ENCODE_PLAIN), AtLeast(0.7)),
     target(name::DRAIN_PER_CORE, name::DRAIN_ONCE, Rate, Named(name::OTEL), AtLeast(3.0)),
     target(name::DRAIN_PER_CORE, name::DRAIN_ONCE, Rate, Named(name::OTEL_READY), AtLeast(3.0)),
-    target(name::DRAIN_PER_CORE, name::DRAIN_ONCE, Rate, Named(name::ENCODE_ALONE), AtLeast(0.7)),
+    target(name::DRAIN_PER_CORE, name::DRAIN_ONCE, Rate, Named(name::ENCODE_PLAIN), AtLeast(0.7)),
     target(name::DRAIN_BACKLOG, name::BACKLOG_3, Rate, BestOfOurs, AtLeast(FLAT)),
     target(name::DRAIN_BACKLOG, name::BACKLOG_4, Rate, BestOfOurs, AtLeast(FLAT)),
     target(name::DRAIN_BACKLOG, name::BACKLOG_5, Rate, BestOfOurs, AtLeast(FLAT)),
     target(name::DRAIN_BACKLOG, name::BACKLOG_6, Rate, BestOfOurs, AtLeast(FLAT)),
     target(name::DRAIN_BACKLOG, name::BACKLOG_LARGEST, Rate, BestOfOurs, AtLeast(FLAT)),
     target(name::DRAIN_MEMORY, name::DRAIN_LARGEST, Rate, Named(name::DRAIN_MEMORY_LIMIT), AtMost(1.0)),
+    target(name::VERIFY_LARGE, name::VERIFY, Rate, Named(name::SHA256SUM), AtLeast(0.9)),
+    target(name::VERIFY_LARGE, name::VERIFY, Rate, Named(name::SHA2), AtLeast(0.9)),
+    target(name::VERIFY_SMALL, name::VERIFY, P50, Named(name::FIVE_MS), AtMost(1.0)),
+    target(name::SIGNATURE, name::OPEN_SIGNATURE, Rate, Named(name::DALEK), AtLeast(0.9)),
+    target(name::VERIFY_MEMORY, name::VERIFY, Rate, Named(name::VERIFY_MEMORY_LIMIT), AtMost(1.0)),
 ];
 
 /// A target and what came of it.
@@ -229,6 +247,7 @@ fn bench_of(case: &str) -> &'static str {
         (crate::drains::BENCH, crate::drains::BENCH),
         (crate::decisions::CASES, crate::decisions::BENCH),
         (crate::calls::BENCH, crate::calls::BENCH),
+        (crate::supplies::BENCH, crate::supplies::BENCH),
     ];
     named.into_iter().find(|it| case.starts_with(it.0)).map_or("wal", |it| it.1)
 }
