@@ -1,4 +1,5 @@
 //! A control plane for tests: says what it is told to say, counts polls, keeps acknowledgements.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::sync::Arc;
 
