@@ -2,7 +2,7 @@
 
 use super::{VerifyError, nothing};
 use crate::{
-    Digest, Lock, Material,
+    Digest, Lock, Manifest, Material,
     gather::{Artifact, Role},
 };
 
@@ -52,11 +52,15 @@ pub(super) fn check(
         (None, true) => return Err(nothing(Role::Policy)),
         (Some(policy), true) => {
             own(policy)?;
+            about(policy, digest, lock.is_none())?;
             Some(policy.bytes.as_deref().map_err(VerifyError::from)?)
         }
     };
     if let Some(lock) = lock {
         let lock = lock.as_ref().map_err(Clone::clone)?.content();
+        if let Some(artifact) = &material.lock {
+            about(artifact, digest, false)?;
+        }
         same("agent_artifact.digest of the lock", lock.agent_artifact.digest, digest)?;
         if let Some(bundle) = bundle {
             let found = Digest::sha256(bundle);
@@ -74,6 +78,24 @@ fn own(artifact: &Artifact) -> Result<Digest, VerifyError> {
     match &artifact.manifest {
         Ok(manifest) => Ok(manifest.digest()),
         Err(fault) => Err(fault.into()),
+    }
+}
+
+/// A sidecar that says which image it is about is about this one: well signed, but beside another image, it says
+/// nothing. `must` is for one that nothing else ties to the image.
+fn about(sidecar: &Artifact, image: Digest, must: bool) -> Result<(), VerifyError> {
+    let parsed = sidecar.manifest.as_ref().ok().and_then(|it| it.parse().ok());
+    let subject = match parsed {
+        Some(Manifest::Image(it)) => it.subject.map(|it| it.digest),
+        _ => None,
+    };
+    let name = sidecar.role.name();
+    match subject {
+        Some(subject) => same(&format!("subject of the {name} manifest"), subject, image),
+        None if must => Err(VerifyError::Unsupported {
+            text: format!("the {name} names no image as its subject, and no lock ties it to one"),
+        }),
+        None => Ok(()),
     }
 }
 

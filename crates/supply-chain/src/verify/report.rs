@@ -250,7 +250,7 @@ fn not_looked_at(material: &Material, trust: &Trust) -> Vec<String> {
         said(!wanted.policy, "policy bundle: not required, not looked at"),
         said(
             wanted.policy && !wanted.lock,
-            "policy bundle: signed, but without the lock nothing says that it is the one of this image",
+            "policy bundle: signed and about this image, but without the lock nothing says which version belongs to it",
         ),
         said(trust.max_age.is_none(), "freshness: no time was looked at"),
         said(

@@ -402,6 +402,24 @@ fn parts_of_two_releases_do_not_make_one() {
     assert_eq!(world.code(), Some("ErrUnsupported"));
 }
 
+/// Without a lock nothing but its subject ties a policy to an image.
+#[test]
+fn a_policy_of_another_image_is_none_of_this_one() {
+    let wanted = Wanted { lock: false, policy: true, contents: false };
+    let world = World::new();
+    let code =
+        |world: &World| world.verify_by(&trust(&[1]), wanted).result.err().map(|it| it.code());
+    assert_eq!(code(&world), None);
+    let image = put_image(&world.registry, "1.0.0", b"another agent");
+    world.sign(1, &image, Some(now()));
+    assert_eq!(code(&world), Some("ErrDigestMismatch"), "it is signed, and about the other image");
+    let layer = Descriptor::of(Sidecar::Policy.media_type(), BUNDLE);
+    let bare = ImageManifest::artifact(Sidecar::Policy.media_type(), vec![layer]);
+    let policy = put_manifest(&world.registry, &Tag::new("1.0.0-policy").unwrap(), &bare);
+    world.sign(1, &policy, Some(now()));
+    assert_eq!(code(&world), Some("ErrUnsupported"), "it says nothing about any image");
+}
+
 #[test]
 fn of_two_locks_without_a_tag_none_is_chosen() {
     let world = World::new();
