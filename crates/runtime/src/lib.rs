@@ -62,7 +62,7 @@ pub use quarantine::Quarantine;
 pub use releases::{
     ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActivationError, ActiveLock, ActiveLockError,
     Candidate, ControlPlaneError, FloorError, Recorded, ReleaseSource, ReleaseTrust, Remembered,
-    check_release, load, record_by_hand, remembered,
+    UsedPermit, check_release, load, record_by_hand, remembered,
 };
 pub use shape::parse as parse_call;
 pub use start::{Recorder, Reloader, Runtime, StartError};

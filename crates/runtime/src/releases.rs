@@ -28,7 +28,9 @@ mod poller;
 mod remembered;
 mod verified;
 
-pub use active_lock::{ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActiveLock, ActiveLockError};
+pub use active_lock::{
+    ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActiveLock, ActiveLockError, UsedPermit,
+};
 
 pub use by_hand::{Recorded, record_by_hand};
 pub(crate) use control::ControlPlane;
@@ -36,8 +38,8 @@ pub use control::ControlPlaneError;
 pub(crate) use poller::{Poller, Shown};
 pub use remembered::{FloorError, Remembered, remembered};
 pub(crate) use remembered::{FloorSeen, beside, floor_event, merged};
-pub(crate) use verified::VerifiedReleases;
 pub use verified::{Candidate, ReleaseTrust, check_release, load};
+pub(crate) use verified::{VerifiedReleases, accepted};
 
 /// Where releases come from.
 #[derive(Clone, Debug)]

@@ -350,6 +350,13 @@ async fn an_older_release_needs_a_permit_that_works_once() {
     assert!(used["detail"].as_str().unwrap().contains("used already"), "{used}");
     served.decides_by("1.2.0").await;
     served.end().await;
+    let reasons: Vec<_> = node
+        .entries()
+        .iter()
+        .filter(|it| it["grounds"] == "permitted")
+        .map(|it| it["permit_reason"].clone())
+        .collect();
+    assert_eq!(reasons, ["1.2.0 drops things"]);
 }
 
 /// Restarts a node that has activated release 2, after `between`, and returns what it says to release 1.

@@ -34,11 +34,7 @@ pub fn record_by_hand(
         Err(RecoverError::Locked { .. }) => return Ok(Recorded::LeftToRuntime),
         other => other?,
     };
-    let event = candidate
-        .accepted()
-        .with("artifact_ref", image.to_string())
-        .with("lock_fingerprint", candidate.lock_fingerprint())
-        .with("by", "hand");
+    let event = candidate.accepted(&image.to_string(), opening.now).with("by", "hand");
     let log = Log::start(recovered.writer).map_err(StartError::Thread)?;
     log.append(Submission::new(&event, opening.now)?)?;
     log.close()?;

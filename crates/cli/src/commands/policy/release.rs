@@ -10,6 +10,7 @@ use std::{
 
 use api::exit::Exit;
 use jiff::Timestamp;
+use policy::Slot;
 use runtime::{
     ActivationError, Candidate, Recorded, ReleaseTrust, StartError, check_release, load,
     record_by_hand, remembered,
@@ -79,6 +80,14 @@ pub(super) fn load_release(
         durability: Durability::Chained,
         holder: format!("autonomy policy load, pid {} since {now:.0}", std::process::id()),
     };
+    // A release is rarely the first thing that is loaded, so this may be the wrong directory.
+    if known.floor.is_none() && slots.inspect(Slot::Current).is_ok() {
+        let dir = wal_dir.display();
+        writeln!(
+            io::stderr().lock(),
+            "note: no release was ever active in {dir}; is it the --wal-dir of the runtime?"
+        )?;
+    }
     let recorded = record_by_hand(&opening, &candidate, image).map_err(not_recorded)?;
     load(&candidate, &slots, &wal_dir, &image.to_string())
         .map_err(|error| refused(&error, image))?;
