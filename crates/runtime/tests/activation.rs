@@ -14,8 +14,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use policy::{Recipe, RuntimeRequirement, build};
-use runtime::{Config, Echo, PolicyFrom, ReleaseSource, ReleaseTrust, Runtime, Tools};
+use policy::{Recipe, RuntimeRequirement, Slots, build};
+use runtime::{
+    Config, Echo, PolicyFrom, Recorded, ReleaseSource, ReleaseTrust, Runtime, Tools, check_release,
+    load, record_by_hand, remembered,
+};
 use serde_json::{Value, json};
 use supply_chain::{
     AgentArtifact, Digest, Inputs, Layout, Lock, LockContent, MAX_AGE, Nonce, PermitContent,
@@ -401,7 +404,11 @@ fn archive(wal: &Path) {
         last = item.seq.get();
     }
     std::fs::write(wal.join("telemetry.pos"), last.to_le_bytes()).unwrap();
-    let opening = wal_recovery::Opening {
+    wal_recovery::archive::archive(&OsVfs, &opening(wal)).unwrap();
+}
+
+fn opening(wal: &Path) -> wal_recovery::Opening {
+    wal_recovery::Opening {
         dir: wal.to_owned(),
         node: "edge-1".to_owned(),
         random: [9; 16],
@@ -409,8 +416,41 @@ fn archive(wal: &Path) {
         overrides: wal_recovery::Overrides::default(),
         durability: wal_recovery::Durability::Chained,
         holder: "a test".to_owned(),
-    };
-    wal_recovery::archive::archive(&OsVfs, &opening).unwrap();
+    }
+}
+
+/// What `policy load --lock` does beside a runtime that is at work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_is_loaded_beside_a_runtime_is_recorded_by_it() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let release = images.publish(1, Some(&key(1)));
+    let config = Config { releases: None, ..node.config() };
+    let trust = node.config().releases.unwrap().trust.unwrap();
+    let served = node.start_with(config).await;
+    let (wal, reference) = (node.wal(), release.reference.clone());
+    let slots = Slots::new(Arc::new(OsVfs), &node.dir.path().join("policy"), runtime::version());
+    let recorded = tokio::task::spawn_blocking(move || {
+        let known = remembered(&OsVfs, &wal).unwrap();
+        let seen = (&known, &slots, Timestamp::now());
+        let candidate = check_release(&trust, "edge-1", &reference, None, seen).unwrap();
+        let recorded = record_by_hand(&opening(&wal), &candidate, &reference).unwrap();
+        load(&candidate, &slots, &wal, &reference.to_string()).unwrap();
+        recorded
+    });
+    assert_eq!(recorded.await.unwrap(), Recorded::LeftToRuntime);
+    for _ in 0..2 {
+        let reload = client().post(format!("{}/v1/policy/reload", served.url));
+        assert_eq!(reload.send().await.unwrap().status(), 200);
+    }
+    served.decides_by("1.1.0").await;
+    assert_eq!(served.status().await["lock_fingerprint"], release.fingerprint());
+    served.end().await;
+    let accepted: Vec<_> =
+        node.entries().into_iter().filter(|it| it["step"] == "accepted").collect();
+    assert_eq!(accepted.len(), 1, "once, however often it reloads: {accepted:?}");
+    assert_eq!(accepted[0]["by"], "hand");
+    assert_eq!(accepted[0]["lock_fingerprint"], release.fingerprint());
+    assert_eq!(accepted[0]["floor"]["highest"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
