@@ -24,7 +24,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use api::{health::Mode, release::Release};
 use jiff::Timestamp;
-use policy::{Bundle, Slots};
+use policy::{Bundle, Slot, Slots};
 use supply_chain::{
     Digest, Floor, Grounds, Lock, Permit, PublicKey, Reference, Rollback, Trust, Verified,
     VerifyError, Wanted, decide, gather, oci, open_place, verify,
@@ -37,6 +37,7 @@ use super::{
     Activation, ActivationError, Activator, ActiveLock,
     active_lock::{ACTIVE_LOCK_SCHEMA, UsedPermit},
     course::about,
+    release_turn,
     remembered::{FloorError, Remembered, floor_event, with_file},
 };
 use crate::{
@@ -180,11 +181,21 @@ pub fn check_release(
         let text = format!("the release names the lock {named}, but beside the image is {found}");
         return Err(failed("verify_failed", "ErrFingerprintMismatch", text));
     }
-    let (floor, grounds, permit) = judge(trust, node, lock.get(), (remembered, now))?;
+    let active = in_slot(remembered, slots);
+    let (floor, grounds, permit) =
+        judge(trust, node, lock.get(), (remembered.floor.as_ref(), active, now))?;
     slots
         .accepts(lock.bundle().unwrap_or_default())
         .map_err(|it| failed("load_refused", it.code(), it.to_string()))?;
     Ok(Candidate { lock, image, floor, grounds, permit })
+}
+
+/// The lock whose policy is in the slot. The file alone does not say what is active: it may be a copy from before, or a
+/// crash may have left it behind the slot.
+fn in_slot(remembered: &Remembered, slots: &Slots) -> Option<Digest> {
+    let active = remembered.active.as_ref()?;
+    let current = slots.inspect(Slot::Current).ok()?;
+    (current.meta.digest == active.policy_digest.to_string()).then_some(active.lock_fingerprint)
 }
 
 /// Step 4. A permit is looked at only when nothing else will do.
@@ -192,11 +203,9 @@ fn judge(
     trust: &ReleaseTrust,
     node: &str,
     lock: &Lock,
-    (remembered, now): (&Remembered, Timestamp),
+    (floor, active, now): (Option<&Floor>, Option<Digest>, Timestamp),
 ) -> Result<(Floor, Grounds, Option<UsedPermit>), ActivationError> {
     let release = supply_chain::Release::of(lock);
-    let active = remembered.active.as_ref().map(|it| it.lock_fingerprint);
-    let floor = remembered.floor.as_ref();
     let rollback = |text: String| refused(&VerifyError::Rollback { text });
     let (grounds, permit) = match (decide(release, floor, active, None), &trust.permit) {
         (Ok(grounds), _) => (grounds, None),
@@ -229,6 +238,11 @@ impl VerifiedReleases {
         }
         let slots = self.interceptor.policy.slots().cloned();
         let slots = slots.ok_or_else(|| of_reload(&ReloadError::Fixed))?;
+        let holder = format!("the runtime, pid {}", std::process::id());
+        let wal_dir = self.wal_dir.clone();
+        let turn = spawn_blocking(move || release_turn(&OsVfs, &wal_dir, &holder));
+        // Held to the end.
+        let _turn = turn.await.unwrap_or_else(|it| Err(ended(&it)))?;
         let candidate = self.checked(release, slots.clone()).await?;
         self.accept(release, &candidate).await?;
         let (wal_dir, artifact_ref) = (self.wal_dir.clone(), release.artifact_ref.clone());

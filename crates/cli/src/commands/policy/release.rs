@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use policy::Slot;
 use runtime::{
     ActivationError, Candidate, Recorded, ReleaseTrust, StartError, check_release, load,
-    record_by_hand, remembered,
+    record_by_hand, release_turn, remembered,
 };
 use serde::Serialize;
 use supply_chain::{Reference, VerifyError};
@@ -63,6 +63,9 @@ pub(super) fn load_release(
     let node = args.node_id.as_deref().map_or_else(|| Ok(host_node()), checked_node)?;
     let wal_dir = args.wal_dir.clone().map_or_else(|| context.wal_dir(), Ok)?;
     let slots = slots(args.policy_dir.as_deref(), context)?;
+    let holder = format!("autonomy policy load, pid {}", std::process::id());
+    // Held to the end: whoever else activates a release decides by a floor that this one has raised.
+    let _turn = release_turn(&OsVfs, &wal_dir, &holder).map_err(|error| refused(&error, image))?;
     let known = remembered(&OsVfs, &wal_dir).map_err(|error| {
         Failure::of(Exit::Integrity, error.code(), &error).hint(
             "nothing was loaded: without that memory an old release could come back unnoticed",
@@ -78,7 +81,7 @@ pub(super) fn load_release(
         now,
         overrides: Overrides::default(),
         durability: Durability::Chained,
-        holder: format!("autonomy policy load, pid {} since {now:.0}", std::process::id()),
+        holder,
     };
     // A release is rarely the first thing that is loaded, so this may be the wrong directory.
     if known.floor.is_none() && slots.inspect(Slot::Current).is_ok() {
@@ -110,7 +113,7 @@ fn refused(error: &ActivationError, image: &Reference) -> Failure {
         "ErrUnreachable" => Exit::Unreachable,
         code if VerifyError::CODES.contains(&code) => Exit::Integrity,
         "bundle_incompatible" => Exit::Denied,
-        "slots_busy" => Exit::Busy,
+        "slots_busy" | "RELEASE_BUSY" => Exit::Busy,
         _ => Exit::Failed,
     };
     Failure::of(exit, error.code, error).hint(format!(
