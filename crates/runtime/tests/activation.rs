@@ -16,8 +16,8 @@ use std::{
 use jiff::Timestamp;
 use policy::{Recipe, RuntimeRequirement, Slots, build};
 use runtime::{
-    Config, Echo, PolicyFrom, Recorded, ReleaseSource, ReleaseTrust, Runtime, Tools, check_release,
-    load, record_by_hand, remembered,
+    Config, Echo, PolicyFrom, Recorded, ReleaseSource, ReleaseTrust, Runtime, Tools, carry_floor,
+    check_release, load, record_by_hand, release_turn, remembered,
 };
 use serde_json::{Value, json};
 use supply_chain::{
@@ -391,9 +391,51 @@ async fn the_floor_survives_a_restart_without_its_file_and_an_archived_log() {
     })
     .await;
     assert_eq!(ack["code"], "ErrRollback", "the archived log remembers");
+    let ack = after_a_restart(|wal| {
+        archive(wal);
+        assert!(carry_floor(&opening(wal)).unwrap());
+        assert!(!carry_floor(&opening(wal)).unwrap(), "once is enough");
+        std::fs::remove_dir_all(wal.join("archive")).unwrap();
+        std::fs::remove_file(wal.join("active-lock.json")).unwrap();
+    })
+    .await;
+    assert_eq!(ack["code"], "ErrRollback", "the log that was begun by hand remembers");
     let ack =
         after_a_restart(|wal| std::fs::write(wal.join("active-lock.json"), "{").unwrap()).await;
     assert_eq!(ack["code"], "ACTIVE_LOCK_DAMAGED", "unknown is not nothing");
+}
+
+/// An older copy of the file does not bring an older release back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_active_is_not_what_a_file_from_before_says() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let (old, new) = (images.publish(1, Some(&key(1))), images.publish(2, Some(&key(1))));
+    let served = node.start().await;
+    assert_eq!(node.wants(old.desired("old")).await["state"], "activated");
+    let file = node.wal().join("active-lock.json");
+    let before = std::fs::read(&file).unwrap();
+    assert_eq!(node.wants(new.desired("new")).await["state"], "activated");
+    std::fs::write(&file, before).unwrap();
+    assert_eq!(node.wants(old.desired("old again")).await["code"], "ErrRollback");
+    served.decides_by("1.2.0").await;
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_release_is_activated_at_a_time() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let release = images.publish(1, Some(&key(1)));
+    let served = node.start().await;
+    let turn = release_turn(&OsVfs, &node.wal(), "somebody else").unwrap();
+    let refused = node.wants(release.desired("rel-1")).await;
+    assert_eq!(refused["code"], "RELEASE_BUSY");
+    assert!(refused["detail"].as_str().unwrap().contains("somebody else"), "{refused}");
+    let mut acks = node.plane.acks.subscribe();
+    drop(turn);
+    // It asks again by itself.
+    acks.wait_for(|it| it.last().is_some_and(|it| it["state"] == "activated")).await.unwrap();
+    served.decides_by("1.1.0").await;
+    served.end().await;
 }
 
 /// Archives a log at rest, as an operator does who takes it for delivered.
