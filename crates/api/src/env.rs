@@ -169,7 +169,7 @@ pub const ALL: &[Var] = &[
     },
     Var {
         name: COSIGN_PUBKEY,
-        doc: "File with the public key whose signatures count for `verify`, `bundle verify` and `bundle stage`; `--pub` wins.",
+        doc: "File with the public key whose signatures count for `verify`, `bundle verify`, `bundle stage` and `policy load --lock` (`--pub` wins), and for releases at `runtime start` (`--cosign-pubkey` wins).",
     },
     Var {
         name: TRUST_TIME,

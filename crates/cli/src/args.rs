@@ -193,9 +193,9 @@ impl Command {
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().ok();
     let duration = duration.and_then(|it| std::time::Duration::try_from(it).ok());
-    duration
-        .filter(|it| !it.is_zero())
-        .ok_or_else(|| format!("`{text}` is not a duration (500ms, 10s, 2m)"))
+    duration.filter(|it| !it.is_zero()).ok_or_else(|| {
+        format!("`{text}` is not a duration (500ms, 10s, 2m; days in hours: 24h, 8760h)")
+    })
 }
 
 /// Returns the definition of the command line, for documentation.

@@ -125,7 +125,7 @@ pub fn pull_sidecar(
 }
 
 /// Stores a small image of these layers, tar archives all of them, and names its manifest (A3). It is for trying
-/// things out: a container made of it has nothing to run.
+/// things out: a container made of it has nothing to run. Whatever had the tag loses it.
 ///
 /// # Errors
 ///
@@ -135,27 +135,63 @@ pub fn push_artifact(
     image: &Reference,
     layers: &[&[u8]],
 ) -> Result<Descriptor, AttachError> {
-    let described: Vec<_> = layers.iter().map(|it| Descriptor::of(LAYER_TAR, it)).collect();
+    let (manifest, config) = artifact(layers);
+    let name = tag(image)?;
+    registry.store_content(&manifest.config, &mut &*config)?;
+    for (descriptor, layer) in manifest.layers.iter().zip(layers) {
+        registry.store_content(descriptor, &mut &**layer)?;
+    }
+    Ok(push(registry, &name, &manifest)?.descriptor())
+}
+
+/// Does what [`push_artifact`] does, unless another image has the tag.
+///
+/// # Errors
+///
+/// [`AttachError`]; [`AttachError::TagTaken`] when another image has the tag, which it keeps.
+pub fn push_new_artifact(
+    registry: &dyn Registry,
+    image: &Reference,
+    layers: &[&[u8]],
+) -> Result<Descriptor, AttachError> {
+    let made = Digest::sha256(&artifact(layers).0.to_bytes());
+    if let Some(found) = there(registry, &tag(image)?)?.filter(|it| *it != made) {
+        return Err(AttachError::TagTaken { image: image.to_string(), found });
+    }
+    push_artifact(registry, image, layers)
+}
+
+/// The manifest and the config of a small image.
+fn artifact(layers: &[&[u8]]) -> (ImageManifest, Vec<u8>) {
+    let layers: Vec<_> = layers.iter().map(|it| Descriptor::of(LAYER_TAR, it)).collect();
     let config = Description {
         architecture: "amd64",
         os: "linux",
         config: Empty {},
-        rootfs: RootFs { kind: "layers", diff_ids: described.iter().map(|it| it.digest).collect() },
+        rootfs: RootFs { kind: "layers", diff_ids: layers.iter().map(|it| it.digest).collect() },
     };
     // A struct of texts and digests always serializes.
     let config = serde_json::to_vec(&config).unwrap_or_default();
     let manifest = ImageManifest {
         artifact_type: None,
         config: Descriptor::of(IMAGE_CONFIG, &config),
-        ..ImageManifest::artifact("", described.clone())
+        ..ImageManifest::artifact("", layers)
     };
-    let name = name(&Reference { digest: None, ..image.clone() });
-    let name = name.ok_or_else(|| AttachError::NoTag { image: image.to_string() })?;
-    registry.store_content(&manifest.config, &mut &*config)?;
-    for (descriptor, layer) in described.iter().zip(layers) {
-        registry.store_content(descriptor, &mut &**layer)?;
+    (manifest, config)
+}
+
+/// The tag of a reference as what to store under.
+fn tag(image: &Reference) -> Result<Name, AttachError> {
+    let tag = image.tag.clone().map(Name::Tag);
+    tag.ok_or_else(|| AttachError::NoTag { image: image.to_string() })
+}
+
+/// What has a name now. A layout that has not begun has nothing.
+fn there(registry: &dyn Registry, name: &Name) -> Result<Option<Digest>, RegistryError> {
+    match manifest(registry, name) {
+        Err(RegistryError::NoLayout { .. }) => Ok(None),
+        found => Ok(found?.map(|it| it.digest())),
     }
-    Ok(push(registry, &name, &manifest)?.descriptor())
 }
 
 fn push(
@@ -196,6 +232,14 @@ pub enum AttachError {
     NoImage {
         /// The reference.
         image: String,
+    },
+    /// Another image has the tag.
+    #[error("{image} is another image already: {found}")]
+    TagTaken {
+        /// The reference.
+        image: String,
+        /// What has the tag.
+        found: Digest,
     },
     /// The image has no such sidecar that this place could name.
     #[error("{image} has no {sidecar} beside it")]

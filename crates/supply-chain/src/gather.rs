@@ -155,6 +155,7 @@ fn kept<T>(result: Result<T, RegistryError>) -> Result<Result<T, RegistryError>,
 pub(crate) fn is_of_the_place(error: &RegistryError) -> bool {
     match error {
         RegistryError::Unreachable { .. }
+        | RegistryError::NoLayout { .. }
         | RegistryError::Refused { .. }
         | RegistryError::Redirect { .. }
         | RegistryError::Busy { .. }

@@ -85,7 +85,7 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Unreachable`] when there is none, [`RegistryError::LayoutVersion`] when it is of another
+    /// [`RegistryError::NoLayout`] when there is none, [`RegistryError::LayoutVersion`] when it is of another
     /// version.
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<Self, RegistryError> {
         let layout = Self { vfs, dir: dir.to_owned(), attempts: LOCK_ATTEMPTS };
@@ -94,7 +94,7 @@ impl Layout {
     }
 
     /// Opens a layout to store something in it; the first thing that is stored creates it if need be (Y1).
-    /// Until then there is nothing to read, which is [`RegistryError::Unreachable`].
+    /// Until then there is nothing to read, which is [`RegistryError::NoLayout`].
     ///
     /// # Errors
     ///
@@ -162,8 +162,7 @@ impl Layout {
         if self.marker()? {
             return Ok(());
         }
-        let text = "there is no image layout: no file `oci-layout`".to_owned();
-        Err(RegistryError::Unreachable { place: self.place(), text })
+        Err(RegistryError::NoLayout { dir: self.dir.display().to_string() })
     }
 
     fn index(&self) -> Result<Index, RegistryError> {

@@ -57,7 +57,9 @@ mod statement;
 mod transfer;
 mod verify;
 
-pub use attach::{AttachError, Attached, Mode, attach, pull_sidecar, push_artifact, resolve};
+pub use attach::{
+    AttachError, Attached, Mode, attach, pull_sidecar, push_artifact, push_new_artifact, resolve,
+};
 pub use digest::{Algorithm, ContentError, DIGEST_LEN, Digest, DigestError, Hasher, read_checked};
 pub use dsse::{
     DSSE_LEN_MAX, DSSE_SIGNATURES_MAX, DSSE_TEXT_LEN_MAX, Dsse, DsseError, Opened, pae,

@@ -180,6 +180,12 @@ pub enum RegistryError {
         /// The whole chain of causes.
         text: String,
     },
+    /// The path of a layout holds none. The disk with it may not be mounted, so this says nothing about what is there.
+    #[error("{dir}: no image layout there (no file oci-layout)")]
+    NoLayout {
+        /// The path.
+        dir: String,
+    },
     /// It answered with a status that means no.
     #[error("{place} answered {status} to {what}")]
     Refused {

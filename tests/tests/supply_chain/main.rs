@@ -56,11 +56,13 @@ fn a_lock_with_one_nibble_flipped_and_attached_again_is_rejected() {
     fs::write(world.path("bad.json"), bad).unwrap();
     world.ok(&["oci", "attach-lock", "--image", IMAGE, "--lock", "bad.json"]);
 
+    const ALSO: &str =
+        "\nNOT VERIFIED (ErrUnsigned; also ErrDigestMismatch, ErrFingerprintMismatch)\n";
     let failed = world.fails(&REQUIRED, 8);
-    assert!(failed.stdout.contains("NOT VERIFIED (ErrUnsigned)"), "{failed:?}");
+    assert!(failed.stdout.contains(ALSO), "{failed:?}");
     assert!(failed.stdout.contains("step 2  digests      FAILED        ErrDigestMismatch"));
     assert!(failed.stdout.contains("step 3  fingerprint  FAILED        ErrFingerprintMismatch"));
-    assert!(failed.stderr.contains("\nhint: "), "{failed:?}");
+    assert!(failed.stderr.contains("\nhint: the lock was changed: do not sign it; "), "{failed:?}");
     let error = world.error(&REQUIRED, 8);
     assert_eq!(error["error"]["code"], "ErrUnsigned");
     assert_eq!(error["report"]["steps"][1]["code"], "ErrDigestMismatch");
@@ -153,7 +155,11 @@ fn the_age_counts_unless_no_time_is_trusted() {
     world.ok(&aged);
     // A nanosecond is over before the next process looks.
     let now = [&verify[..], &["--max-age", "1ns"]].concat();
-    assert_eq!(world.error(&now, 8)["error"]["code"], "ErrSignatureExpired");
+    let error = world.error(&now, 8)["error"].clone();
+    assert_eq!(error["code"], "ErrSignatureExpired");
+    assert!(error["message"].as_str().unwrap().ends_with("; --max-age is 1ns"), "{error}");
+    let days = world.fails(&[&verify[..], &["--max-age", "1d"]].concat(), 2);
+    assert!(days.stderr.contains("8760h"), "{days:?}");
     let odd = world.run(&verify, &[("AUTONOMY_TRUST_TIME", "no")]);
     assert_eq!((odd.code(), odd.stderr.contains("BAD_ENVIRONMENT")), (Some(2), true), "{odd:?}");
 }
@@ -240,4 +246,76 @@ fn what_is_staged_verifies_on_its_own_and_what_is_not_verified_is_not_staged() {
     let unsigned = World::new();
     assert_eq!(unsigned.error(&stage, 8)["error"]["code"], "ErrUnsigned");
     assert!(!unsigned.path("usb").exists());
+}
+
+#[test]
+fn what_an_operator_does_by_mistake_is_refused_before_anything_is_replaced() {
+    let world = World::signed();
+    let error = |args: &[&str], exit| world.error(args, exit)["error"].clone();
+    let create = ["lock", "create", "--image", IMAGE, "--policy-bundle", "bundle.tar.gz"];
+    let hash = format!("sha256:{}", "5".repeat(64));
+    let named = ["--name", "arm", "--version", "1.0.0", "--release-counter", "2"];
+    let hashes = ["--prompt-hash", &hash, "--tool-inputs-hash", &hash];
+    let again = [&create[..], &named, &hashes, &["--out", "autonomy.lock.json"]].concat();
+    let before = world.text("autonomy.lock.json");
+    assert_eq!(error(&again, 6)["code"], "LOCK_EXISTS");
+    assert_eq!(world.text("autonomy.lock.json"), before);
+
+    world.ok(&["oci", "push-test-artifact", "--image", IMAGE]);
+    let taken = ["oci", "push-test-artifact", "--image", "oci:layout:1.0.0-lock"];
+    assert_eq!(error(&taken, 6)["code"], "TAG_TAKEN");
+    world.ok(&REQUIRED);
+    let nothing = error(&["oci", "inspect", "--image", "oci:layout:9"], 5);
+    assert_eq!(nothing["hint"], "check tag and digest; there are: 1.0.0");
+
+    let load = ["policy", "load", "--pub", "keys/autonomy.pub", "--wal-dir", "w"];
+    let load = [&load[..], &["--policy-dir", "d", "--node-id", "n", "--lock"]].concat();
+    let permit = error(&[&load[..], &[IMAGE, "--permit", "none.json"]].concat(), 5);
+    assert_eq!(permit["code"], "IO");
+    assert!(permit["message"].as_str().unwrap().contains("none.json"), "{permit}");
+    for file in ["autonomy.lock.json", "./autonomy.lock.json", "none.json"] {
+        let failed = world.fails(&[&load[..], &[file]].concat(), 2);
+        assert!(failed.stderr.contains("--lock takes the image"), "{failed:?}");
+    }
+    assert!(!world.path("w").exists() && !world.path("d").exists());
+
+    let place = error(&["verify", "--image", "oci:nowhere:1", "--pub", "keys/autonomy.pub"], 7);
+    assert_eq!(place["code"], "ErrUnreachable");
+    assert_eq!(place["message"], "nowhere: no image layout there (no file oci-layout)");
+    assert_eq!(place["hint"], "check the path; is the disk mounted?");
+
+    let private = error(&["verify", "--image", IMAGE, "--pub", "keys/autonomy.key"], 8);
+    assert_eq!(private["hint"], "this is a private key: pass autonomy.pub");
+    let public = error(&["sign", "--image", IMAGE, "--key", "keys/autonomy.pub"], 8);
+    assert_eq!(public["hint"], "this is a public key: pass autonomy.key");
+}
+
+#[test]
+fn who_signs_less_than_is_there_is_told_and_so_is_whose_signature_is_missing() {
+    let world = World::signed();
+    world.ok(&["keys", "generate", "--out", "new"]);
+    let sign = ["sign", "--image", IMAGE, "--key", "new/autonomy.key"];
+    for (options, note) in [
+        (&[][..], "note: the lock and the policy beside it were not signed (--lock --policy)\n"),
+        (&["--lock"], "note: the policy beside it was not signed (--policy)\n"),
+        (&["--lock", "--policy"], ""),
+    ] {
+        assert_eq!(world.ok(&[&sign[..], options].concat()).stderr, note);
+    }
+    world.ok(&["keys", "generate", "--out", "third"]);
+    let of = |keys: &[&'static str]| {
+        let mut args = REQUIRED[..3].to_vec();
+        args.extend(keys.iter().flat_map(|it| ["--pub", it]));
+        args
+    };
+    let two =
+        [&of(&["new/autonomy.pub", "third/autonomy.pub"])[..], &["--threshold", "2"]].concat();
+    let error = world.error(&two, 8);
+    assert!(error["error"]["hint"].to_string().contains("holders of the missing keys"), "{error}");
+    assert_eq!(error["report"]["given_keys"].as_array().unwrap().len(), 2);
+    let third = public_key(&world.path("third/autonomy.pub")).id().to_string();
+    let failed = world.fails(&two, 8);
+    assert!(failed.stdout.contains(&format!("\ngiven   key={third}\n")), "{failed:?}");
+    let stranger = world.error(&of(&["third/autonomy.pub"]), 8);
+    assert!(stranger["error"]["hint"].to_string().contains("do not load it"), "{stranger}");
 }

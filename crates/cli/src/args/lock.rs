@@ -73,7 +73,7 @@ pub(crate) struct LockCreate {
     /// Where the bundle will be [default: the policy sidecar of the image].
     #[arg(long, value_name = "REFERENCE", value_parser = parse_reference)]
     pub(crate) policy_ref: Option<Reference>,
-    /// Lock to write.
+    /// Lock to write; a file that is there is not replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     #[command(flatten)]

@@ -13,6 +13,8 @@ use super::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Oci {
     /// Stores a small image that has nothing to run, to try things with.
+    ///
+    /// It takes no tag from another image.
     #[command(after_help = "Examples:
   autonomy oci push-test-artifact --image oci:./layout:1.0.0
   autonomy oci push-test-artifact --image localhost:5000/agents/arm:1.0.0 --output json")]

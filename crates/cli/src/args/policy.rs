@@ -1,6 +1,6 @@
 //! `autonomy policy`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -154,7 +154,7 @@ pub(crate) struct PolicyLoad {
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
     /// Image whose lock and policy are verified and loaded.
-    #[arg(long, value_name = "REFERENCE", value_parser = parse_reference)]
+    #[arg(long, value_name = "REFERENCE", value_parser = parse_image)]
     pub(crate) lock: Option<supply_chain::Reference>,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
@@ -199,6 +199,18 @@ pub(crate) struct PolicyEval {
     pub(crate) policy_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArg,
+}
+
+/// Reads the reference of an image; many an operator has the file of the lock at hand instead.
+fn parse_image(text: &str) -> Result<supply_chain::Reference, String> {
+    let path = Path::new(text);
+    let named_like_one = !text.contains(':') && path.extension().is_some_and(|it| it == "json");
+    if named_like_one || path.is_file() {
+        return Err(
+            "this is a file; --lock takes the image, for example oci:images:1.0.0".to_owned()
+        );
+    }
+    parse_reference(text)
 }
 
 impl Policy {

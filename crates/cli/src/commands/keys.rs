@@ -5,7 +5,8 @@ use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 use api::{env, exit::Exit};
 use serde::Serialize;
 use supply_chain::{
-    KEY_RANDOM_LEN, KeyFileError, PublicKey, SEAL_RANDOM_LEN, SigningKey, SigningKeyError,
+    KEY_RANDOM_LEN, KeyFileError, PublicKey, PublicKeyError, SEAL_RANDOM_LEN, SigningKey,
+    SigningKeyError,
     keyfile::{read_public_key, read_signing_key, write_pair},
 };
 
@@ -88,9 +89,9 @@ fn show(args: &KeysShow, context: Context<'_>) -> Result<Exit, Failure> {
     // What it is says the file itself: a public key that is read as a private one is told by its label.
     let (kind, key) = match read_public_key(&args.file) {
         Ok(key) => ("public", key),
-        Err(KeyFileError::Public {
-            source: supply_chain::PublicKeyError::Label { found }, ..
-        }) if found.ends_with("PRIVATE KEY") => {
+        Err(KeyFileError::Public { source: PublicKeyError::Label { found }, .. })
+            if found.ends_with("PRIVATE KEY") =>
+        {
             ("private", signing_key(&args.file, context)?.public().clone())
         }
         Err(error) => return Err(unusable(&error)),
@@ -128,6 +129,9 @@ fn unusable(error: &KeyFileError) -> Failure {
         }
         KeyFileError::AlreadyExists { .. } => of(Exit::Conflict, "KEY_EXISTS")
             .hint("pass another directory with --out; who loses a key cannot get it back"),
+        KeyFileError::ReadableByOthers { path, .. } if read_public_key(path).is_ok() => {
+            of(Exit::Integrity, "KEY_INVALID").hint("this is a public key: pass autonomy.key")
+        }
         KeyFileError::ReadableByOthers { path, .. } => of(Exit::Denied, "KEY_READABLE_BY_OTHERS")
             .hint(format!(
                 "chmod 600 {} if nobody has read it; else make a new key and sign again",
@@ -142,6 +146,14 @@ fn unusable(error: &KeyFileError) -> Failure {
         KeyFileError::Private { source: SigningKeyError::NotEncrypted, .. } => {
             of(Exit::Usage, "KEY_NOT_ENCRYPTED")
                 .hint(format!("unset {} for this key", env::KEY_PASSWORD))
+        }
+        KeyFileError::Private { path, .. } if read_public_key(path).is_ok() => {
+            of(Exit::Integrity, "KEY_INVALID").hint("this is a public key: pass autonomy.key")
+        }
+        KeyFileError::Public { source: PublicKeyError::Label { found }, .. }
+            if found.ends_with("PRIVATE KEY") =>
+        {
+            of(Exit::Integrity, "KEY_INVALID").hint("this is a private key: pass autonomy.pub")
         }
         _ => of(Exit::Integrity, "KEY_INVALID")
             .hint("autonomy keys generate --out DIR makes a pair of keys"),

@@ -42,6 +42,7 @@ struct Created {
 }
 
 fn create(args: &LockCreate, context: Context<'_>) -> Result<Exit, Failure> {
+    refuse_existing(&args.out)?;
     let bytes = bundle_bytes(&args.policy_bundle)?;
     let bundle =
         policy::Bundle::open(&bytes).map_err(|it| bundle_refused(&it, &args.policy_bundle))?;
@@ -91,6 +92,16 @@ fn create(args: &LockCreate, context: Context<'_>) -> Result<Exit, Failure> {
         ])?,
     }
     Ok(Exit::Done)
+}
+
+/// Refuses a file that is there: a permit to go back may need the lock of an older release.
+fn refuse_existing(out: &Path) -> Result<(), Failure> {
+    if !out.is_file() {
+        return Ok(());
+    }
+    let message = format!("{} is there already", out.display());
+    Err(Failure::new(Exit::Conflict, "LOCK_EXISTS", message)
+        .hint("pass another file with --out, or move this one away: each release has its own lock"))
 }
 
 /// The time, in whole seconds.

@@ -9,7 +9,7 @@ use api::exit::Exit;
 use serde::Serialize;
 use supply_chain::{
     Attached, Digest, Lock, Reference, Registry, Sidecar, VerifyError, attach, pull_sidecar,
-    push_artifact,
+    push_new_artifact,
 };
 
 use crate::{
@@ -57,7 +57,7 @@ struct Pushed {
 fn push_test(args: &OciImage, context: Context<'_>) -> Result<Exit, Failure> {
     check_target(&args.image, false)?;
     let registry = open(&args.image, Purpose::Write, &args.registry, context)?;
-    let pushed = push_artifact(&*registry, &args.image, &[&TEST_LAYER]);
+    let pushed = push_new_artifact(&*registry, &args.image, &[&TEST_LAYER]);
     let digest = pushed.map_err(|it| not_attached(&it))?.digest;
     let result = Pushed { image: args.image.to_string(), digest };
     match args.output.output {

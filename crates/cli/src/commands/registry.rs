@@ -18,6 +18,11 @@ use crate::{args::RegistryArgs, context::Context, failure::Failure};
 /// Longest file with certificate authorities, in bytes.
 const CA_FILE_LEN_MAX: u64 = 1 << 20;
 
+/// Most tags of a layout that a hint lists.
+const TAGS_MAX: usize = 10;
+/// Ends of the tags of what stands beside an image.
+const BESIDE: [&str; 3] = [".sig", "-lock", "-policy"];
+
 /// What is to be done at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -104,11 +109,14 @@ fn next_step(error: &VerifyError, image: &str) -> String {
         VerifyError::Unsigned { digest, .. } => format!(
             "ask the publisher whether {digest} is theirs; only then: autonomy sign --image {image} --key FILE --lock --policy"
         ),
+        VerifyError::BadSignature { valid: 1.., .. } => format!(
+            "too few have signed: ask the holders of the missing keys to run autonomy sign --image {image} --key FILE --lock --policy"
+        ),
         VerifyError::BadSignature { .. } => {
             "check --pub: autonomy keys show FILE; if the key is right, somebody else signed or changed it: do not load it".to_owned()
         }
         VerifyError::SignatureExpired { .. } => {
-            "check the clock (date -u), then have the publisher run autonomy sign again".to_owned()
+            format!("check the clock (date -u), then have the publisher sign it again: autonomy sign --image {image} --key FILE --lock --policy")
         }
         VerifyError::DigestMismatch { .. } => {
             format!("do not load it; see what is there: autonomy oci inspect --image {image}")
@@ -139,6 +147,8 @@ pub(super) fn failed(error: &RegistryError) -> Failure {
     match error {
         RegistryError::Busy { .. } => Failure::of(Exit::Busy, "LAYOUT_LOCKED", error)
             .hint("another process writes to the layout: run the same command again"),
+        RegistryError::NoLayout { .. } => Failure::of(Exit::Unreachable, "ErrUnreachable", error)
+            .hint("check the path; is the disk mounted?"),
         RegistryError::Io { .. } => Failure::of(Exit::Failed, "IO", error)
             .hint("check path, owner, mode and room on the disk"),
         _ => {
@@ -161,8 +171,17 @@ pub(super) fn failed(error: &RegistryError) -> Failure {
 /// Explains why nothing was attached, pulled or pushed.
 pub(super) fn not_attached(error: &AttachError) -> Failure {
     match error {
-        AttachError::NoImage { .. } => Failure::of(Exit::NotFound, "IMAGE_NOT_FOUND", error)
-            .hint("check tag and digest; autonomy oci push-test-artifact makes one to try with"),
+        AttachError::NoImage { image } => {
+            let tags = image.parse().ok().and_then(|it| tags_at(&it));
+            Failure::of(Exit::NotFound, "IMAGE_NOT_FOUND", error).hint(match tags {
+                None => "check tag and digest".to_owned(),
+                Some(tags) => format!("check tag and digest; {tags}"),
+            })
+        }
+        AttachError::TagTaken { image, .. } => Failure::of(Exit::Conflict, "TAG_TAKEN", error)
+            .hint(format!(
+                "nothing was replaced; see what is there: autonomy oci inspect --image {image}; choose another tag"
+            )),
         AttachError::NoSidecar { sidecar, .. } => {
             Failure::of(Exit::NotFound, "SIDECAR_NOT_FOUND", error)
                 .hint(format!("attach it: autonomy oci attach-{sidecar}"))
@@ -176,6 +195,22 @@ pub(super) fn not_attached(error: &AttachError) -> Failure {
         AttachError::Registry(error) => failed(error),
         _ => Failure::of(Exit::Failed, "IO", error),
     }
+}
+
+/// Says which images a layout has, as far as that can be found out.
+fn tags_at(image: &Reference) -> Option<String> {
+    let Place::Layout(dir) = &image.place else { return None };
+    let mut found = Layout::open(Arc::new(OsVfs), dir).and_then(|it| it.tags()).ok()?;
+    found.retain(|(tag, _)| !BESIDE.iter().any(|it| tag.as_str().ends_with(it)));
+    let mut names: Vec<_> =
+        found.iter().take(TAGS_MAX).map(|(tag, _)| tag.as_str().to_owned()).collect();
+    if names.is_empty() {
+        return Some("no image there has a tag".to_owned());
+    }
+    if found.len() > TAGS_MAX {
+        names.push(format!("and {} more", found.len().saturating_sub(TAGS_MAX)));
+    }
+    Some(format!("there are: {}", names.join(", ")))
 }
 
 /// Explains why an image was not copied.

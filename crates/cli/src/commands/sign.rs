@@ -58,9 +58,30 @@ pub(crate) fn run(args: &Sign, context: Context<'_>) -> Result<Exit, Failure> {
     let signed = sign(&*registry, &args.image, &targets, &key, signed_at)?;
     match args.output.output {
         Output::Json => print_json(&SignResult { image: args.image.to_string(), signed })?,
-        Output::Text => tell(&signed)?,
+        Output::Text => {
+            tell(&signed)?;
+            tell_what_is_left(&*registry, args, &targets)?;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// A node that requires the sidecars does not take an image whose key has signed the image alone.
+fn tell_what_is_left(registry: &dyn Registry, args: &Sign, targets: &Targets) -> io::Result<()> {
+    let Some((_, image)) = targets.last() else { return Ok(()) };
+    let left: Vec<_> = [(args.lock, Sidecar::Lock), (args.policy, Sidecar::Policy)]
+        .into_iter()
+        .filter(|(asked, _)| !asked)
+        // What cannot be looked at is nothing to speak of: everything that was asked for is signed.
+        .filter(|(_, it)| matches!(it.find(registry, &args.image, image), Ok(Some(_))))
+        .map(|(_, it)| it.name())
+        .collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let (verb, options) = (if left.len() == 1 { "was" } else { "were" }, left.join(" --"));
+    let names = left.join(" and the ");
+    writeln!(io::stderr().lock(), "note: the {names} beside it {verb} not signed (--{options})")
 }
 
 /// The time that is signed, in whole seconds; none when times are not trusted.

@@ -81,6 +81,9 @@ pub(super) fn verify_and_tell(asked: &Asked<'_>, context: Context<'_>) -> Result
     }
     if let Err(error) = found.result {
         let mut failure = refused(&error, &asked.image.to_string());
+        if let Some(hint) = changed(&error, &found.report) {
+            failure = failure.hint(hint);
+        }
         failure.report = Some(Box::new(json(&found.report)?));
         // What is wrong with the image comes first; the statement is named beside it.
         if let Err(other) = written {
@@ -96,6 +99,27 @@ pub(super) fn verify_and_tell(asked: &Asked<'_>, context: Context<'_>) -> Result
         print_json(&found.report)?;
     }
     Ok(Exit::Done)
+}
+
+/// What to do about something without a signature that is not what it should be: to sign it would be wrong.
+fn changed(error: &VerifyError, report: &Report) -> Option<String> {
+    let VerifyError::Unsigned { role, .. } = error else { return None };
+    let failed = |number, code| {
+        let mut steps = report.steps.iter().filter(|it| it.number == number);
+        steps.any(|it| it.code.as_deref() == Some(code))
+    };
+    if failed(3, "ErrFingerprintMismatch") {
+        return Some(
+            "the lock was changed: do not sign it; attach the published one again".to_owned(),
+        );
+    }
+    let name = role.name();
+    failed(2, "ErrDigestMismatch").then(|| match name {
+        "image" => {
+            "what is there was changed: do not sign it; push the published one again".to_owned()
+        }
+        _ => format!("the {name} was changed: do not sign it; attach the published one again"),
+    })
 }
 
 /// Opens the place of the image, unless that needs a socket and none may be opened (V1).

@@ -64,11 +64,11 @@ fn reading_creates_nothing_y1() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("none");
     let error = Layout::open(Arc::new(OsVfs), &dir).unwrap_err();
-    assert!(matches!(error, RegistryError::Unreachable { .. }));
+    assert!(matches!(error, RegistryError::NoLayout { .. }));
     assert!(error.to_string().contains(dir.to_str().unwrap()), "{error}");
     let begun = Layout::open_or_begin(Arc::new(OsVfs), &dir).unwrap();
     let error = begun.fetch_manifest(&tag("x")).unwrap_err();
-    assert!(matches!(error, RegistryError::Unreachable { .. }), "not there is not `none`: Q1");
+    assert!(matches!(error, RegistryError::NoLayout { .. }), "not there is not `none`: Q1");
     assert!(begun.open_content(&layer(b"x")).is_err());
     assert!(!dir.exists());
     // A directory without `oci-layout` is no layout, and no index makes it one.
@@ -263,7 +263,7 @@ fn after_the_crash(vfs: &MemVfs, old: Option<&[u8]>, new: &[u8]) {
     let layout = match Layout::open(Arc::new(vfs.clone()), place) {
         Ok(layout) => layout,
         // Before the first content was stored there was no layout, and there may be none now.
-        Err(RegistryError::Unreachable { .. }) if old.is_none() => begin(vfs),
+        Err(RegistryError::NoLayout { .. }) if old.is_none() => begin(vfs),
         Err(error) => panic!("{error}"),
     };
     if layout.marker().unwrap() {

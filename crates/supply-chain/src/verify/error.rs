@@ -163,10 +163,31 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn expired(role: Role, at: Option<&Timestamp>, max_age: Duration, now: Timestamp) -> String {
     let name = role.name();
-    let hours = max_age.as_secs() / 3600;
     match at {
         None => format!("nobody has signed when the {name} was signed (`autonomy.signed-at`)"),
         Some(at) if *at > now => format!("the {name} was signed at {at}, which is in the future"),
-        Some(at) => format!("the {name} was signed at {at}, more than {hours} h ago"),
+        Some(at) => {
+            let age = Duration::try_from(now.duration_since(*at)).unwrap_or_default();
+            let (age, limit) = (rounded(age), option(max_age));
+            format!("the {name} was signed {age} ago, at {at}; --max-age is {limit}")
+        }
+    }
+}
+
+/// An age in the largest unit of which there are two.
+fn rounded(age: Duration) -> String {
+    match age.as_secs() {
+        secs @ ..120 => format!("{secs} s"),
+        secs @ ..7200 => format!("{} min", secs / 60),
+        secs => format!("{} h", secs / 3600),
+    }
+}
+
+/// A duration as it is written on a command line, exactly.
+fn option(limit: Duration) -> String {
+    match (limit.subsec_nanos(), limit.as_secs()) {
+        (0, secs) if secs > 0 && secs % 3600 == 0 => format!("{}h", secs / 3600),
+        (0, secs) if secs > 0 && secs % 60 == 0 => format!("{}m", secs / 60),
+        _ => format!("{limit:?}"),
     }
 }

@@ -33,6 +33,9 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// Who has signed what.
     pub signatures: Vec<Signer>,
+    /// The keys whose signatures count, each once, in the order in which they were given.
+    #[serde(default)]
+    pub given_keys: Vec<String>,
     /// How many distinct keys have to have signed.
     pub threshold: usize,
     /// How fresh the signatures are.
@@ -178,6 +181,7 @@ pub(super) fn of(
         not_established,
         steps: steps.into(),
         signatures,
+        given_keys: given(trust),
         threshold: trust.threshold.get(),
         freshness: Freshness {
             checked: trust.max_age.is_some(),
@@ -187,6 +191,16 @@ pub(super) fn of(
         inputs: inputs(material),
         lock: lock.and_then(|it| it.as_ref().ok()).map(summary),
     }
+}
+
+fn given(trust: &Trust) -> Vec<String> {
+    let mut res: Vec<String> = Vec::new();
+    for id in trust.keys.iter().map(|it| it.id().to_string()) {
+        if !res.contains(&id) {
+            res.push(id);
+        }
+    }
+    res
 }
 
 fn summary(lock: &Lock) -> LockSummary {

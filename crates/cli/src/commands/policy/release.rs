@@ -26,7 +26,7 @@ use crate::{
     args::{Output, PolicyLoad},
     commands::{
         print_json,
-        registry::options,
+        registry::{options, read},
         runtime::{checked_node, host_node},
         verify::trust,
     },
@@ -52,6 +52,9 @@ pub(super) fn load_release(
     args: &PolicyLoad,
     context: Context<'_>,
 ) -> Result<Exit, Failure> {
+    if let Some(permit) = &args.permit {
+        read(permit, supply_chain::PERMIT_LEN_MAX as u64)?;
+    }
     let asked = trust(&args.trust, context)?;
     let trust = ReleaseTrust {
         keys: asked.keys,
@@ -73,10 +76,10 @@ pub(super) fn load_release(
     })?;
     let now = Timestamp::now();
     let candidate = check_release(&trust, &node, image, None, (&known, &slots, now))
-        .map_err(|error| refused(&error, image))?;
+        .map_err(|error| refused(&error, image, &node))?;
     let opening = Opening {
         dir: wal_dir.clone(),
-        node,
+        node: node.clone(),
         random: *Uuid::new_v4().as_bytes(),
         now,
         overrides: Overrides::default(),
@@ -93,7 +96,7 @@ pub(super) fn load_release(
     }
     let recorded = record_by_hand(&opening, &candidate, image).map_err(not_recorded)?;
     load(&candidate, &slots, &wal_dir, &image.to_string())
-        .map_err(|error| refused(&error, image))?;
+        .map_err(|error| refused(&error, image, &node))?;
     tell((&candidate, recorded), image, &wal_dir, args.output.output)?;
     Ok(Exit::Done)
 }
@@ -108,7 +111,7 @@ fn not_recorded(error: StartError) -> Failure {
     }
 }
 
-fn refused(error: &ActivationError, image: &Reference) -> Failure {
+fn refused(error: &ActivationError, image: &Reference, node: &str) -> Failure {
     let exit = match error.code {
         "ErrUnreachable" => Exit::Unreachable,
         code if VerifyError::CODES.contains(&code) => Exit::Integrity,
@@ -116,9 +119,16 @@ fn refused(error: &ActivationError, image: &Reference) -> Failure {
         "slots_busy" | "RELEASE_BUSY" => Exit::Busy,
         _ => Exit::Failed,
     };
-    Failure::of(exit, error.code, error).hint(format!(
-        "nothing was loaded; see every step: autonomy verify --image {image} --require-lock --require-policy --pub FILE"
-    ))
+    let hint = match error.code {
+        // Nothing is wrong with the image: `autonomy verify` would say VERIFIED.
+        "ErrRollback" => format!(
+            "nothing was loaded; it is well signed but older than what was active here; to go back on purpose the publisher makes a permit: autonomy oci pull-lock --image {image} --out LOCK; autonomy lock permit --lock LOCK --node {node} --key KEY --reason … --out permit.json; then --permit permit.json"
+        ),
+        _ => format!(
+            "nothing was loaded; see every step: autonomy verify --image {image} --require-lock --require-policy --pub FILE"
+        ),
+    };
+    Failure::of(exit, error.code, error).hint(hint)
 }
 
 fn tell(

@@ -13,6 +13,23 @@ pub(in crate::commands) fn tell(report: &Report) -> io::Result<()> {
     stdout.flush()
 }
 
+fn verdict(report: &Report) -> String {
+    let mut codes: Vec<&str> = Vec::new();
+    for code in report.steps.iter().filter_map(|it| it.code.as_deref()) {
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    match (report.result, codes.as_slice()) {
+        (Outcome::Verified, _) => "VERIFIED".to_owned(),
+        (Outcome::Failed, []) => "NOT VERIFIED".to_owned(),
+        (Outcome::Failed, [code]) => format!("NOT VERIFIED ({code})"),
+        (Outcome::Failed, [code, also @ ..]) => {
+            format!("NOT VERIFIED ({code}; also {})", also.join(", "))
+        }
+    }
+}
+
 fn text(report: &Report) -> String {
     let mut lines = vec![format!("image   {}", printable(&report.image))];
     lines.push(match &report.digest {
@@ -34,11 +51,11 @@ fn text(report: &Report) -> String {
         let at = it.signed_at.map_or_else(|| "no time".to_owned(), |at| at.to_string());
         lines.push(format!("signed  {:6}  key={}  at={at}", it.artifact, it.key_id));
     }
-    lines.push(match (report.result, &report.code) {
-        (Outcome::Verified, _) => "VERIFIED".to_owned(),
-        (Outcome::Failed, Some(code)) => format!("NOT VERIFIED ({code})"),
-        (Outcome::Failed, None) => "NOT VERIFIED".to_owned(),
-    });
+    // Who compares what has signed with what may needs both lists.
+    if report.steps.iter().any(|it| it.code.as_deref() == Some("ErrBadSignature")) {
+        lines.extend(report.given_keys.iter().map(|it| format!("given   key={it}")));
+    }
+    lines.push(verdict(report));
     let failed = |it: &&String| {
         // What a failed step says stands in its line.
         !report.steps.iter().any(|step| it.starts_with(&format!("{}: ", step.name)))
