@@ -68,7 +68,8 @@ pub(super) fn load_release(
     let slots = slots(args.policy_dir.as_deref(), context)?;
     let holder = format!("autonomy policy load, pid {}", std::process::id());
     // Held to the end: whoever else activates a release decides by a floor that this one has raised.
-    let _turn = release_turn(&OsVfs, &wal_dir, &holder).map_err(|error| refused(&error, image))?;
+    let _turn =
+        release_turn(&OsVfs, &wal_dir, &holder).map_err(|error| refused(&error, image, &node))?;
     let known = remembered(&OsVfs, &wal_dir).map_err(|error| {
         Failure::of(Exit::Integrity, error.code(), &error).hint(
             "nothing was loaded: without that memory an old release could come back unnoticed",
@@ -124,6 +125,11 @@ fn refused(error: &ActivationError, image: &Reference, node: &str) -> Failure {
         "ErrRollback" => format!(
             "nothing was loaded; it is well signed but older than what was active here; to go back on purpose the publisher makes a permit: autonomy oci pull-lock --image {image} --out LOCK; autonomy lock permit --lock LOCK --node {node} --key KEY --reason … --out permit.json; then --permit permit.json"
         ),
+        "slots_busy" | "RELEASE_BUSY" => "nothing was loaded: try again".to_owned(),
+        "ACTIVE_LOCK_NOT_WRITTEN" => {
+            "the policy is in the slot, and decisions will name no lock: make room, and run this again"
+                .to_owned()
+        }
         _ => format!(
             "nothing was loaded; see every step: autonomy verify --image {image} --require-lock --require-policy --pub FILE"
         ),
