@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use e2e::harness::{Bin, Client, Ports, RuntimeOptions, Stack, run_to_end};
+use e2e::{
+    harness::{Bin, Client, Ports, RuntimeOptions, Stack, run_to_end},
+    stories::release::Release,
+};
 use serde_json::{Value, json};
 
 /// Printed between the outputs of two blocks.
@@ -114,6 +117,14 @@ fn every_attribute_of_real_entries_is_listed_and_every_listed_one_is_real() {
     runtime.kill().unwrap();
     assert!(!client.block_on(call).unwrap());
     start().unwrap().stop().unwrap();
+    // The policy of a release.
+    let release = Release::publish(&stack, "1.0.0", 1).unwrap();
+    let loaded = release.load(&stack).unwrap();
+    assert_eq!(loaded.code(), Some(0), "{loaded:?}");
+    let runtime = start().unwrap();
+    let call = json!({ "kind": "tool.echo", "params": { "message": "x" } });
+    client.post(&format!("{}/v1/tool", stack.runtime_url()), call.to_string()).unwrap();
+    runtime.stop().unwrap();
 
     let (mut decisions, mut outcomes) = (BTreeSet::new(), BTreeSet::new());
     for line in stack.export().unwrap() {

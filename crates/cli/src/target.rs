@@ -6,6 +6,7 @@
 //! | a link                       | the same, at what it points to                                   |
 //! | a device, a pipe, a socket   | written directly; nothing is replaced                            |
 //! | a place in a log directory   | refused: a log has one writer, and this is not it                |
+//! | a private key                | refused: nothing brings it back                                  |
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,6 +18,11 @@ use api::exit::Exit;
 use wal_format::names;
 
 use crate::failure::Failure;
+
+/// Words of every private key in PEM.
+const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
+/// Longest file that may be a key, in bytes.
+const KEY_LEN_MAX: u64 = 64 << 10;
 
 /// A file being written.
 #[derive(Debug)]
@@ -42,6 +48,7 @@ impl Target {
             let file = file.map_err(|error| Failure::file("open", out, &error))?;
             return Ok(Self { file, rename: None });
         }
+        refuse_key(&path)?;
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
@@ -66,6 +73,17 @@ impl Target {
             fs::remove_file(partial).ok();
         }
     }
+}
+
+/// Refuses to replace a private key: no name of an option is worth one.
+fn refuse_key(path: &Path) -> Result<(), Failure> {
+    // What cannot be read is found out by whoever writes.
+    let found = vfs::read_whole(&vfs::OsVfs, path, KEY_LEN_MAX).ok().flatten().unwrap_or_default();
+    if !found.windows(PRIVATE_KEY.len()).any(|it| it == PRIVATE_KEY) {
+        return Ok(());
+    }
+    let message = format!("{} holds a private key, and is not replaced", path.display());
+    Err(Failure::new(Exit::Conflict, "OUT_IS_A_KEY", message).hint("choose another file"))
 }
 
 impl Write for &Target {

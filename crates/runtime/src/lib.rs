@@ -61,8 +61,9 @@ pub use policies::{ReloadError, version};
 pub use quarantine::Quarantine;
 pub use releases::{
     ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActivationError, ActiveLock, ActiveLockError,
-    Candidate, ControlPlaneError, FloorError, Recorded, ReleaseSource, ReleaseTrust, Remembered,
-    check_release, load, record_by_hand, remembered,
+    Candidate, CarryError, ControlPlaneError, FloorError, Recorded, ReleaseSource, ReleaseTrust,
+    Remembered, UsedPermit, carry_floor, check_release, load, record_by_hand, release_turn,
+    remembered,
 };
 pub use shape::parse as parse_call;
 pub use start::{Recorder, Reloader, Runtime, StartError};

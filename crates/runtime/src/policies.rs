@@ -19,9 +19,11 @@ use std::{
 };
 
 use api::health::Mode;
+use jiff::Timestamp;
 use policy::{DenyAll, Evaluator, Loaded, Slots, Source};
 use semver::Version;
 use serde::Serialize;
+use supply_chain::Digest;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use vfs::OsVfs;
@@ -30,7 +32,7 @@ use crate::{
     Config, PolicyFrom,
     interceptor::Interceptor,
     records::lifecycle,
-    releases::{ActiveLock, floor_event},
+    releases::{ActiveLock, accepted},
 };
 
 /// What decides, and the lock that it came with.
@@ -52,6 +54,8 @@ pub(crate) struct PolicyInForce {
     mode: Mode,
     /// What was wrong with the slots at the start, to be recorded once the log is open.
     faults_at_start: Vec<String>,
+    /// The release that is on record: its lock, and when it was activated.
+    known: Mutex<Option<(Digest, Timestamp)>>,
     /// Held from the look at the slots to the swap (J2).
     swap: Mutex<()>,
     /// Held from there to the record (J2).
@@ -134,6 +138,7 @@ impl PolicyInForce {
             slots,
             mode,
             faults_at_start: faults,
+            known: Mutex::default(),
             swap: Mutex::default(),
             turns: Turns::default(),
         }
@@ -154,6 +159,13 @@ impl PolicyInForce {
         self.slots.as_ref()
     }
 
+    /// Takes note of a release, and says whether that is news.
+    pub(crate) fn knows(&self, active: &ActiveLock) -> bool {
+        let this = (active.lock_fingerprint, active.activated_at);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.replace(this) != Some(this)
+    }
+
     /// Names the lock of an evaluator, if the active one came with it.
     fn with_its_lock(&self, evaluator: Arc<dyn Evaluator>) -> InForce {
         let read = |dir: &PathBuf| match ActiveLock::read(&OsVfs, dir) {
@@ -164,7 +176,16 @@ impl PolicyInForce {
             }
         };
         let active = self.wal_dir.as_ref().and_then(read);
-        let own = active.filter(|it| it.policy_digest.to_string() == evaluator.policy_digest());
+        let is_own = |it: &ActiveLock| it.policy_digest.to_string() == evaluator.policy_digest();
+        if let Some(other) = active.as_ref().filter(|it| !is_own(it)) {
+            let (release, policy_digest) = (other.release_counter, evaluator.policy_digest());
+            tracing::warn!(
+                release,
+                policy_digest,
+                "the policy in force is not that of the active release: decisions name no lock"
+            );
+        }
+        let own = active.filter(is_own);
         let lock_fingerprint = own.map(|it| it.lock_fingerprint.to_string().into());
         InForce { evaluator, lock_fingerprint }
     }
@@ -279,19 +300,22 @@ pub(crate) async fn record_reload(this: &Arc<Interceptor>) -> Result<Reloaded, R
         tracing::error!(error = %error, "reload not recorded");
     }
     if let Some(wal_dir) = &this.policy.wal_dir {
-        carry_floor_of_file(this, wal_dir).await;
+        record_by_hand(this, wal_dir).await;
     }
     outcome
 }
 
-/// A floor that `policy load --lock` has raised goes on record.
-async fn carry_floor_of_file(this: &Interceptor, wal_dir: &Path) {
+/// A release that `policy load --lock` has loaded while this runtime had the log goes on record.
+async fn record_by_hand(this: &Interceptor, wal_dir: &Path) {
     // One that cannot be read was warned of with the policy.
     let Ok(Some(active)) = ActiveLock::read(&OsVfs, wal_dir) else { return };
-    if this.raise_floor(active.floor.clone())
-        && let Err(error) = this.journal.append(&floor_event("floor_carried", &active.floor)).await
-    {
-        tracing::error!(error = %error, "rollback floor not recorded");
+    if !this.policy.knows(&active) {
+        return;
+    }
+    this.raise_floor(active.floor.clone());
+    let event = accepted(&active).with("by", "hand");
+    if let Err(error) = this.journal.append(&event).await {
+        tracing::error!(error = %error, "release not recorded");
     }
 }
 

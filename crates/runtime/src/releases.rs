@@ -15,10 +15,11 @@
 //! refuses every release. What is desired is recorded, shown and reported as failed then, and the policy in force stays
 //! in force.
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
 
 use api::release::Release;
 use thiserror::Error;
+use vfs::{LockError, Vfs};
 
 mod active_lock;
 mod by_hand;
@@ -28,16 +29,18 @@ mod poller;
 mod remembered;
 mod verified;
 
-pub use active_lock::{ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActiveLock, ActiveLockError};
+pub use active_lock::{
+    ACTIVE_LOCK_LEN_MAX, ACTIVE_LOCK_SCHEMA, ActiveLock, ActiveLockError, UsedPermit,
+};
 
-pub use by_hand::{Recorded, record_by_hand};
+pub use by_hand::{CarryError, Recorded, carry_floor, record_by_hand};
 pub(crate) use control::ControlPlane;
 pub use control::ControlPlaneError;
 pub(crate) use poller::{Poller, Shown};
 pub use remembered::{FloorError, Remembered, remembered};
 pub(crate) use remembered::{FloorSeen, beside, floor_event, merged};
-pub(crate) use verified::VerifiedReleases;
 pub use verified::{Candidate, ReleaseTrust, check_release, load};
+pub(crate) use verified::{VerifiedReleases, accepted};
 
 /// Where releases come from.
 #[derive(Clone, Debug)]
@@ -53,6 +56,31 @@ pub struct ReleaseSource {
 impl ReleaseSource {
     /// Time between two polls unless the operator says otherwise.
     pub const INTERVAL: Duration = Duration::from_secs(30);
+}
+
+/// File that is locked from the look at what was active to the end of an activation.
+const RELEASE_LOCK: &str = "release.lock";
+
+/// Takes the turn to activate a release on a node: one at a time, whoever does it, so that nobody decides by a floor
+/// that somebody else is raising.
+///
+/// # Errors
+///
+/// [`ActivationError`] with `RELEASE_BUSY` when somebody else has it.
+pub fn release_turn(
+    vfs: &dyn Vfs,
+    wal_dir: &Path,
+    holder: &str,
+) -> Result<vfs::Lock, ActivationError> {
+    let failed = |code, text| ActivationError { step: "load_refused", code, text };
+    vfs.create_dir_all(wal_dir)
+        .map_err(|it| failed("RELEASE_LOCK", format!("{}: {it}", wal_dir.display())))?;
+    vfs.lock(&wal_dir.join(RELEASE_LOCK), holder).map_err(|error| match error {
+        LockError::Held { holder } => {
+            failed("RELEASE_BUSY", format!("another release is being activated by {holder}"))
+        }
+        LockError::Io(error) => failed("RELEASE_LOCK", format!("{RELEASE_LOCK}: {error}")),
+    })
 }
 
 /// What an activation will have come to.

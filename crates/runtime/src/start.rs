@@ -293,7 +293,12 @@ async fn carry_on(
             tracing::warn!(code = error.code(), %error, "no release will be activated");
             return Ok(Some(error));
         }
-        Ok(remembered) => remembered.floor,
+        Ok(remembered) => {
+            if let Some(active) = &remembered.active {
+                interceptor.policy.knows(active);
+            }
+            remembered.floor
+        }
     };
     let Some(floor) = floor else { return Ok(None) };
     interceptor.raise_floor(floor.clone());

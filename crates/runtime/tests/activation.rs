@@ -14,8 +14,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use policy::{Recipe, RuntimeRequirement, build};
-use runtime::{Config, Echo, PolicyFrom, ReleaseSource, ReleaseTrust, Runtime, Tools};
+use policy::{Recipe, RuntimeRequirement, Slots, build};
+use runtime::{
+    Config, Echo, PolicyFrom, Recorded, ReleaseSource, ReleaseTrust, Runtime, Tools, carry_floor,
+    check_release, load, record_by_hand, release_turn, remembered,
+};
 use serde_json::{Value, json};
 use supply_chain::{
     AgentArtifact, Digest, Inputs, Layout, Lock, LockContent, MAX_AGE, Nonce, PermitContent,
@@ -350,6 +353,13 @@ async fn an_older_release_needs_a_permit_that_works_once() {
     assert!(used["detail"].as_str().unwrap().contains("used already"), "{used}");
     served.decides_by("1.2.0").await;
     served.end().await;
+    let reasons: Vec<_> = node
+        .entries()
+        .iter()
+        .filter(|it| it["grounds"] == "permitted")
+        .map(|it| it["permit_reason"].clone())
+        .collect();
+    assert_eq!(reasons, ["1.2.0 drops things"]);
 }
 
 /// Restarts a node that has activated release 2, after `between`, and returns what it says to release 1.
@@ -381,9 +391,51 @@ async fn the_floor_survives_a_restart_without_its_file_and_an_archived_log() {
     })
     .await;
     assert_eq!(ack["code"], "ErrRollback", "the archived log remembers");
+    let ack = after_a_restart(|wal| {
+        archive(wal);
+        assert!(carry_floor(&opening(wal)).unwrap());
+        assert!(!carry_floor(&opening(wal)).unwrap(), "once is enough");
+        std::fs::remove_dir_all(wal.join("archive")).unwrap();
+        std::fs::remove_file(wal.join("active-lock.json")).unwrap();
+    })
+    .await;
+    assert_eq!(ack["code"], "ErrRollback", "the log that was begun by hand remembers");
     let ack =
         after_a_restart(|wal| std::fs::write(wal.join("active-lock.json"), "{").unwrap()).await;
     assert_eq!(ack["code"], "ACTIVE_LOCK_DAMAGED", "unknown is not nothing");
+}
+
+/// An older copy of the file does not bring an older release back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_active_is_not_what_a_file_from_before_says() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let (old, new) = (images.publish(1, Some(&key(1))), images.publish(2, Some(&key(1))));
+    let served = node.start().await;
+    assert_eq!(node.wants(old.desired("old")).await["state"], "activated");
+    let file = node.wal().join("active-lock.json");
+    let before = std::fs::read(&file).unwrap();
+    assert_eq!(node.wants(new.desired("new")).await["state"], "activated");
+    std::fs::write(&file, before).unwrap();
+    assert_eq!(node.wants(old.desired("old again")).await["code"], "ErrRollback");
+    served.decides_by("1.2.0").await;
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_release_is_activated_at_a_time() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let release = images.publish(1, Some(&key(1)));
+    let served = node.start().await;
+    let turn = release_turn(&OsVfs, &node.wal(), "somebody else").unwrap();
+    let refused = node.wants(release.desired("rel-1")).await;
+    assert_eq!(refused["code"], "RELEASE_BUSY");
+    assert!(refused["detail"].as_str().unwrap().contains("somebody else"), "{refused}");
+    let mut acks = node.plane.acks.subscribe();
+    drop(turn);
+    // It asks again by itself.
+    acks.wait_for(|it| it.last().is_some_and(|it| it["state"] == "activated")).await.unwrap();
+    served.decides_by("1.1.0").await;
+    served.end().await;
 }
 
 /// Archives a log at rest, as an operator does who takes it for delivered.
@@ -394,7 +446,11 @@ fn archive(wal: &Path) {
         last = item.seq.get();
     }
     std::fs::write(wal.join("telemetry.pos"), last.to_le_bytes()).unwrap();
-    let opening = wal_recovery::Opening {
+    wal_recovery::archive::archive(&OsVfs, &opening(wal)).unwrap();
+}
+
+fn opening(wal: &Path) -> wal_recovery::Opening {
+    wal_recovery::Opening {
         dir: wal.to_owned(),
         node: "edge-1".to_owned(),
         random: [9; 16],
@@ -402,8 +458,41 @@ fn archive(wal: &Path) {
         overrides: wal_recovery::Overrides::default(),
         durability: wal_recovery::Durability::Chained,
         holder: "a test".to_owned(),
-    };
-    wal_recovery::archive::archive(&OsVfs, &opening).unwrap();
+    }
+}
+
+/// What `policy load --lock` does beside a runtime that is at work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_is_loaded_beside_a_runtime_is_recorded_by_it() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let release = images.publish(1, Some(&key(1)));
+    let config = Config { releases: None, ..node.config() };
+    let trust = node.config().releases.unwrap().trust.unwrap();
+    let served = node.start_with(config).await;
+    let (wal, reference) = (node.wal(), release.reference.clone());
+    let slots = Slots::new(Arc::new(OsVfs), &node.dir.path().join("policy"), runtime::version());
+    let recorded = tokio::task::spawn_blocking(move || {
+        let known = remembered(&OsVfs, &wal).unwrap();
+        let seen = (&known, &slots, Timestamp::now());
+        let candidate = check_release(&trust, "edge-1", &reference, None, seen).unwrap();
+        let recorded = record_by_hand(&opening(&wal), &candidate, &reference).unwrap();
+        load(&candidate, &slots, &wal, &reference.to_string()).unwrap();
+        recorded
+    });
+    assert_eq!(recorded.await.unwrap(), Recorded::LeftToRuntime);
+    for _ in 0..2 {
+        let reload = client().post(format!("{}/v1/policy/reload", served.url));
+        assert_eq!(reload.send().await.unwrap().status(), 200);
+    }
+    served.decides_by("1.1.0").await;
+    assert_eq!(served.status().await["lock_fingerprint"], release.fingerprint());
+    served.end().await;
+    let accepted: Vec<_> =
+        node.entries().into_iter().filter(|it| it["step"] == "accepted").collect();
+    assert_eq!(accepted.len(), 1, "once, however often it reloads: {accepted:?}");
+    assert_eq!(accepted[0]["by"], "hand");
+    assert_eq!(accepted[0]["lock_fingerprint"], release.fingerprint());
+    assert_eq!(accepted[0]["floor"]["highest"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

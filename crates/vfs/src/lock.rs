@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use crate::os::{NEVER_WAIT, check_kind};
+use crate::os::{NEVER_WAIT, NO_LINK, check_kind};
 
 /// Most bytes of a holder's text that are read back.
 const HOLDER_LEN_MAX: u64 = 1024;
@@ -71,7 +71,7 @@ pub(crate) fn lock_file(path: &Path, holder: &str) -> Result<Lock, LockError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .custom_flags(NEVER_WAIT)
+        .custom_flags(NEVER_WAIT | NO_LINK)
         .open(path)
         .map_err(LockError::Io)?;
     file.metadata().and_then(|it| check_kind(&it)).map_err(LockError::Io)?;

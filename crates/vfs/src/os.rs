@@ -29,7 +29,9 @@ impl Vfs for OsVfs {
             OpenMode::Create => _ = options.create(true).truncate(false),
             OpenMode::Truncate => _ = options.create(true).truncate(true),
         }
-        let file = options.custom_flags(NEVER_WAIT).open(path)?;
+        // What is emptied is a file of ours, never what a link beside it points to.
+        let links = if mode == OpenMode::Truncate { NO_LINK } else { 0 };
+        let file = options.custom_flags(NEVER_WAIT | links).open(path)?;
         let metadata = file.metadata()?;
         check_kind(&metadata)?;
         Ok(Arc::new(OsFile { file, id: stat(&metadata).id }))
@@ -138,6 +140,10 @@ impl File for OsFile {
 /// Opening a pipe that nobody writes would wait for ever, and no signal ends the wait.
 #[expect(clippy::cast_possible_wrap, reason = "the flags of open are bits, not a number")]
 pub(crate) const NEVER_WAIT: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+
+/// What a link points to may be anybody's file.
+#[expect(clippy::cast_possible_wrap, reason = "the flags of open are bits, not a number")]
+pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 /// A log consists of files. Reading a directory fails, a pipe is read once and a device without end: said
 /// here, before anybody depends on it.

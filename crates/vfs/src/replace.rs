@@ -77,6 +77,18 @@ mod tests {
     use crate::OsVfs;
 
     #[test]
+    fn what_a_link_beside_it_points_to_is_never_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("it"), dir.path().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("it.tmp")).unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("it.lock")).unwrap();
+        assert!(replace(&OsVfs, &path, b"new").is_err());
+        assert!(OsVfs.lock(&dir.path().join("it.lock"), "somebody").is_err());
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
+
+    #[test]
     fn the_new_content_takes_the_name_and_nothing_is_left_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");

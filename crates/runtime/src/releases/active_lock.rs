@@ -12,6 +12,8 @@
 //! | `image_digest`     | what it was                                                    |
 //! | `policy_digest`    | digest of the policy that came with it                          |
 //! | `activated_at`     | when, RFC 3339                                                 |
+//! | `grounds`          | why it was accepted                                            |
+//! | `permit`           | `nonce` and `reason` of the permit that it took, if it took one |
 //! | `floor`            | what may be activated after it, see [`Floor`]                  |
 //!
 //! # Invariants
@@ -25,7 +27,7 @@ use std::{io, path::Path};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use supply_chain::{Digest, Floor};
+use supply_chain::{Digest, Floor, Nonce};
 use thiserror::Error;
 use vfs::{Vfs, read_whole, replace};
 use wal_format::names::ACTIVE_LOCK;
@@ -57,8 +59,23 @@ pub struct ActiveLock {
     pub policy_digest: Digest,
     /// When it was activated.
     pub activated_at: Timestamp,
+    /// Why it was accepted: `first`, `newer`, `highest`, `restart`, `permitted`.
+    pub grounds: String,
+    /// The permit that it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit: Option<UsedPermit>,
     /// What may be activated after it.
     pub floor: Floor,
+}
+
+/// A permit that was used up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedPermit {
+    /// The permit.
+    pub nonce: Nonce,
+    /// Why it was given.
+    pub reason: String,
 }
 
 impl ActiveLock {
@@ -139,6 +156,8 @@ mod tests {
             image_digest: Digest::sha256(b"image"),
             policy_digest: Digest::sha256(b"policy"),
             activated_at: Timestamp::UNIX_EPOCH,
+            grounds: "first".to_owned(),
+            permit: None,
             floor: Floor {
                 highest: 7,
                 fingerprint_at_highest: fingerprint,

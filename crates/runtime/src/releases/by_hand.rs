@@ -5,11 +5,13 @@
 //! * **B2** A node that has never started gets its log here. A file beside no log would look like a log that was lost.
 
 use supply_chain::Reference;
+use thiserror::Error;
 use vfs::OsVfs;
-use wal_recovery::{Log, Opening, RecoverError, Submission, recover};
+use wal_format::Event;
+use wal_recovery::{Log, Opening, RecoverError, Submission, Writer, recover};
 
-use super::Candidate;
-use crate::StartError;
+use super::{Candidate, FloorError, floor_event, remembered};
+use crate::{StartError, intents::look_over};
 
 /// Who has the entry about a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,40 @@ pub enum Recorded {
     InLog,
     /// A runtime has the log, and writes it when it reloads.
     LeftToRuntime,
+}
+
+/// Writes what is remembered elsewhere into a log at rest (M1 of `remembered`): after it was replaced by hand. Says
+/// whether that was needed. Blocks.
+///
+/// # Errors
+///
+/// [`StartError`], or [`FloorError`] when nobody knows what was active.
+pub fn carry_floor(opening: &Opening) -> Result<bool, CarryError> {
+    let known = remembered(&OsVfs, &opening.dir)?;
+    let in_log = look_over(&OsVfs, &opening.dir).map_err(StartError::Read)?.floor;
+    let Some(floor) = known.floor.filter(|it| in_log.as_ref() != Some(it)) else {
+        return Ok(false);
+    };
+    let recovered = recover(&OsVfs, opening).map_err(StartError::Recover)?;
+    append(recovered.writer, &floor_event("floor_carried", &floor), opening)?;
+    Ok(true)
+}
+
+fn append(writer: Writer, event: &Event, opening: &Opening) -> Result<(), StartError> {
+    let log = Log::start(writer).map_err(StartError::Thread)?;
+    log.append(Submission::new(event, opening.now)?)?;
+    Ok(log.close()?)
+}
+
+/// Why a log does not remember what the one before did.
+#[derive(Debug, Error)]
+pub enum CarryError {
+    /// It could not be written.
+    #[error(transparent)]
+    Log(#[from] StartError),
+    /// Nobody knows.
+    #[error(transparent)]
+    Floor(#[from] FloorError),
 }
 
 /// Records that a release is loaded by hand (B1, B2). Blocks.
@@ -34,13 +70,7 @@ pub fn record_by_hand(
         Err(RecoverError::Locked { .. }) => return Ok(Recorded::LeftToRuntime),
         other => other?,
     };
-    let event = candidate
-        .accepted()
-        .with("artifact_ref", image.to_string())
-        .with("lock_fingerprint", candidate.lock_fingerprint())
-        .with("by", "hand");
-    let log = Log::start(recovered.writer).map_err(StartError::Thread)?;
-    log.append(Submission::new(&event, opening.now)?)?;
-    log.close()?;
+    let event = candidate.accepted(&image.to_string(), opening.now).with("by", "hand");
+    append(recovered.writer, &event, opening)?;
     Ok(Recorded::InLog)
 }

@@ -34,6 +34,8 @@ pub(super) const EVENT: &str = "ai.deployment.lifecycle";
 pub(crate) struct Course {
     /// What the last poll said.
     last: Option<Said>,
+    /// The release that the control plane was told is in force.
+    told: Option<String>,
     /// Why the desired release is not in force.
     failed: Option<(Release, ActivationError)>,
     unacknowledged: Option<Ack>,
@@ -83,6 +85,9 @@ impl Course {
             Ok(Some(release)) => {
                 record.push(about(step("polled"), release));
                 let other = in_force != Some(release.lock_fingerprint.as_str());
+                if !other {
+                    self.holds(release);
+                }
                 other.then(|| {
                     record.push(about(step("candidate_detected"), release));
                     release.clone()
@@ -95,6 +100,15 @@ impl Course {
         Next { record, candidate }
     }
 
+    /// What is desired is in force already: by an earlier process, or again after a failure (K2).
+    fn holds(&mut self, release: &Release) {
+        self.failed = None;
+        if self.told.as_ref() != Some(&release.id) {
+            self.told = Some(release.id.clone());
+            self.unacknowledged = Some(ack(release, AckState::Activated, None));
+        }
+    }
+
     /// Takes what came of an activation (the second table of the module).
     pub(crate) fn ended(
         &mut self,
@@ -104,6 +118,7 @@ impl Course {
         match result {
             Ok(()) => {
                 self.failed = None;
+                self.told = Some(release.id.clone());
                 self.unacknowledged = Some(ack(release, AckState::Activated, None));
                 Some(about(step("activated"), release))
             }
@@ -113,6 +128,7 @@ impl Course {
                     return None;
                 }
                 self.failed = failed;
+                self.told = None;
                 self.unacknowledged = Some(ack(release, AckState::Failed, Some(&error)));
                 let event = about(step(error.step), release);
                 Some(event.with("code", error.code).with("error", error.text))
@@ -222,6 +238,22 @@ mod tests {
         assert_eq!(steps(&course.ended(&wanted, refused("OTHER"))), ["verify_refused"]);
         let ack = course.unacknowledged().unwrap();
         assert_eq!((ack.state, ack.code.as_deref()), (AckState::Failed, Some("OTHER")));
+    }
+
+    #[test]
+    fn what_is_in_force_already_is_acknowledged_once_and_clears_a_failure() {
+        let mut course = Course::default();
+        let desired = || Ok(Some(release("b")));
+        course.polled(&desired(), Some("blake3:b"));
+        assert_eq!(course.unacknowledged().unwrap().state, AckState::Activated, "after a restart");
+        course.acknowledged();
+        course.polled(&desired(), Some("blake3:b"));
+        assert_eq!(course.unacknowledged(), None, "once");
+        course.ended(&release("c"), refused("OTHER"));
+        course.acknowledged();
+        course.polled(&desired(), Some("blake3:b"));
+        assert_eq!(course.failure(), None, "the other one is not desired any more");
+        assert_eq!(course.unacknowledged().unwrap().state, AckState::Activated);
     }
 
     #[test]

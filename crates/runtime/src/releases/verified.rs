@@ -24,7 +24,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use api::{health::Mode, release::Release};
 use jiff::Timestamp;
-use policy::{Bundle, Slots};
+use policy::{Bundle, Slot, Slots};
 use supply_chain::{
     Digest, Floor, Grounds, Lock, Permit, PublicKey, Reference, Rollback, Trust, Verified,
     VerifyError, Wanted, decide, gather, oci, open_place, verify,
@@ -35,8 +35,9 @@ use wal_format::Event;
 
 use super::{
     Activation, ActivationError, Activator, ActiveLock,
-    active_lock::ACTIVE_LOCK_SCHEMA,
+    active_lock::{ACTIVE_LOCK_SCHEMA, UsedPermit},
     course::about,
+    release_turn,
     remembered::{FloorError, Remembered, floor_event, with_file},
 };
 use crate::{
@@ -83,6 +84,7 @@ pub struct Candidate {
     image: Digest,
     floor: Floor,
     grounds: Grounds,
+    permit: Option<UsedPermit>,
 }
 
 impl Candidate {
@@ -107,11 +109,8 @@ impl Candidate {
     }
 
     /// The entry that has to be durable before it is loaded (V3).
-    pub(super) fn accepted(&self) -> Event {
-        floor_event("accepted", &self.floor)
-            .with("image_digest", self.image.to_string())
-            .with("release_counter", self.lock.get().content().release_counter)
-            .with("grounds", grounds_name(self.grounds))
+    pub(super) fn accepted(&self, artifact_ref: &str, now: Timestamp) -> Event {
+        accepted(&self.active_lock(artifact_ref, now))
     }
 
     /// What the node will say about itself.
@@ -127,9 +126,24 @@ impl Candidate {
             image_digest: self.image,
             policy_digest: content.policy_bundle.digest,
             activated_at: now,
+            grounds: grounds_name(self.grounds).to_owned(),
+            permit: self.permit.clone(),
             floor: self.floor.clone(),
         }
     }
+}
+
+/// The entry about a release that was accepted.
+pub(crate) fn accepted(active: &ActiveLock) -> Event {
+    let permit = active.permit.as_ref();
+    floor_event("accepted", &active.floor)
+        .with("artifact_ref", active.artifact_ref.as_str())
+        .with("lock_fingerprint", active.lock_fingerprint.to_string())
+        .with("image_digest", active.image_digest.to_string())
+        .with("release_counter", active.release_counter)
+        .with("grounds", active.grounds.as_str())
+        .with_some("permit_nonce", permit.map(|it| it.nonce.to_string()))
+        .with_some("permit_reason", permit.map(|it| it.reason.clone()))
 }
 
 /// Checks whether what a reference names may be loaded on a node (steps 2 to 5). Blocks, and changes nothing (V2).
@@ -167,37 +181,48 @@ pub fn check_release(
         let text = format!("the release names the lock {named}, but beside the image is {found}");
         return Err(failed("verify_failed", "ErrFingerprintMismatch", text));
     }
-    let (floor, grounds) = accepted(trust, node, lock.get(), (remembered, now))?;
+    let active = in_slot(remembered, slots);
+    let (floor, grounds, permit) =
+        judge(trust, node, lock.get(), (remembered.floor.as_ref(), active, now))?;
     slots
         .accepts(lock.bundle().unwrap_or_default())
         .map_err(|it| failed("load_refused", it.code(), it.to_string()))?;
-    Ok(Candidate { lock, image, floor, grounds })
+    Ok(Candidate { lock, image, floor, grounds, permit })
+}
+
+/// The lock whose policy is in the slot. The file alone does not say what is active: it may be a copy from before, or a
+/// crash may have left it behind the slot.
+fn in_slot(remembered: &Remembered, slots: &Slots) -> Option<Digest> {
+    let active = remembered.active.as_ref()?;
+    let current = slots.inspect(Slot::Current).ok()?;
+    (current.meta.digest == active.policy_digest.to_string()).then_some(active.lock_fingerprint)
 }
 
 /// Step 4. A permit is looked at only when nothing else will do.
-fn accepted(
+fn judge(
     trust: &ReleaseTrust,
     node: &str,
     lock: &Lock,
-    (remembered, now): (&Remembered, Timestamp),
-) -> Result<(Floor, Grounds), ActivationError> {
+    (floor, active, now): (Option<&Floor>, Option<Digest>, Timestamp),
+) -> Result<(Floor, Grounds, Option<UsedPermit>), ActivationError> {
     let release = supply_chain::Release::of(lock);
-    let active = remembered.active.as_ref().map(|it| it.lock_fingerprint);
-    let floor = remembered.floor.as_ref();
     let rollback = |text: String| refused(&VerifyError::Rollback { text });
-    let grounds = match (decide(release, floor, active, None), &trust.permit) {
-        (Ok(grounds), _) => grounds,
+    let (grounds, permit) = match (decide(release, floor, active, None), &trust.permit) {
+        (Ok(grounds), _) => (grounds, None),
         (Err(error @ Rollback::Lower { .. }), Some(path)) => {
             let bytes = read_whole(&OsVfs, path, supply_chain::PERMIT_LEN_MAX as u64)
                 .map_err(|it| rollback(format!("{error}: {}: {it}", path.display())))?
                 .ok_or_else(|| rollback(error.to_string()))?;
             let permit = Permit::check(&bytes, &trust.keys, node, now)
                 .map_err(|it| rollback(format!("{error}: {}: {it}", path.display())))?;
-            decide(release, floor, active, Some(&permit)).map_err(|it| rollback(it.to_string()))?
+            let grounds = decide(release, floor, active, Some(&permit))
+                .map_err(|it| rollback(it.to_string()))?;
+            let content = permit.content();
+            (grounds, Some(UsedPermit { nonce: content.nonce, reason: content.reason.clone() }))
         }
         (Err(error), _) => return Err(rollback(error.to_string())),
     };
-    Ok((Floor::after(floor, release, grounds, now), grounds))
+    Ok((Floor::after(floor, release, grounds, now), grounds, permit))
 }
 
 impl Activator for VerifiedReleases {
@@ -213,11 +238,17 @@ impl VerifiedReleases {
         }
         let slots = self.interceptor.policy.slots().cloned();
         let slots = slots.ok_or_else(|| of_reload(&ReloadError::Fixed))?;
+        let holder = format!("the runtime, pid {}", std::process::id());
+        let wal_dir = self.wal_dir.clone();
+        let turn = spawn_blocking(move || release_turn(&OsVfs, &wal_dir, &holder));
+        // Held to the end.
+        let _turn = turn.await.unwrap_or_else(|it| Err(ended(&it)))?;
         let candidate = self.checked(release, slots.clone()).await?;
         self.accept(release, &candidate).await?;
         let (wal_dir, artifact_ref) = (self.wal_dir.clone(), release.artifact_ref.clone());
         let load = spawn_blocking(move || load(&candidate, &slots, &wal_dir, &artifact_ref));
-        load.await.unwrap_or_else(|it| Err(ended(&it)))?;
+        let active = load.await.unwrap_or_else(|it| Err(ended(&it)))?;
+        self.interceptor.policy.knows(&active);
         record_reload(&self.interceptor).await.map(drop).map_err(|it| of_reload(&it))
     }
 
@@ -246,7 +277,8 @@ impl VerifiedReleases {
         release: &Release,
         candidate: &Candidate,
     ) -> Result<(), ActivationError> {
-        let event = about(candidate.accepted(), release);
+        let now = Timestamp::now();
+        let event = about(candidate.accepted(&release.artifact_ref, now), release);
         // Before the entry: see M2 of `remembered`.
         self.interceptor.raise_floor(candidate.floor.clone());
         let appended = self.interceptor.journal.append(&event).await;
@@ -264,17 +296,19 @@ pub fn load(
     slots: &Slots,
     wal_dir: &std::path::Path,
     artifact_ref: &str,
-) -> Result<(), ActivationError> {
+) -> Result<ActiveLock, ActivationError> {
     let now = Timestamp::now();
     let holder = format!("pid {} since {now:.0}", std::process::id());
     slots
         .activate(candidate.bundle(), now, &holder)
         .map_err(|it| failed("load_refused", it.code(), it.to_string()))?;
+    let active = candidate.active_lock(artifact_ref, now);
     OsVfs
         .create_dir_all(wal_dir)
         .map_err(super::ActiveLockError::Write)
-        .and_then(|()| candidate.active_lock(artifact_ref, now).write(&OsVfs, wal_dir))
-        .map_err(|it| failed("load_refused", it.code(), it.to_string()))
+        .and_then(|()| active.write(&OsVfs, wal_dir))
+        .map_err(|it| failed("load_refused", it.code(), it.to_string()))?;
+    Ok(active)
 }
 
 const fn grounds_name(grounds: Grounds) -> &'static str {

@@ -260,7 +260,7 @@ fn not_looked_at(material: &Material, trust: &Trust) -> Vec<String> {
     let said = |when: bool, text: &str| when.then(|| text.to_owned());
     [
         said(!wanted.contents, "contents of the image: not read, only its manifest"),
-        said(!wanted.lock, "lock: not required, not looked at"),
+        said(!wanted.lock, "lock: not required, not looked at; nothing says which release this image is"),
         said(!wanted.policy, "policy bundle: not required, not looked at"),
         said(
             wanted.policy && !wanted.lock,

@@ -10,9 +10,10 @@ use std::{
 
 use api::exit::Exit;
 use jiff::Timestamp;
+use policy::Slot;
 use runtime::{
     ActivationError, Candidate, Recorded, ReleaseTrust, StartError, check_release, load,
-    record_by_hand, remembered,
+    record_by_hand, release_turn, remembered,
 };
 use serde::Serialize;
 use supply_chain::{Reference, VerifyError};
@@ -65,6 +66,10 @@ pub(super) fn load_release(
     let node = args.node_id.as_deref().map_or_else(|| Ok(host_node()), checked_node)?;
     let wal_dir = args.wal_dir.clone().map_or_else(|| context.wal_dir(), Ok)?;
     let slots = slots(args.policy_dir.as_deref(), context)?;
+    let holder = format!("autonomy policy load, pid {}", std::process::id());
+    // Held to the end: whoever else activates a release decides by a floor that this one has raised.
+    let _turn =
+        release_turn(&OsVfs, &wal_dir, &holder).map_err(|error| refused(&error, image, &node))?;
     let known = remembered(&OsVfs, &wal_dir).map_err(|error| {
         Failure::of(Exit::Integrity, error.code(), &error).hint(
             "nothing was loaded: without that memory an old release could come back unnoticed",
@@ -80,8 +85,16 @@ pub(super) fn load_release(
         now,
         overrides: Overrides::default(),
         durability: Durability::Chained,
-        holder: format!("autonomy policy load, pid {} since {now:.0}", std::process::id()),
+        holder,
     };
+    // A release is rarely the first thing that is loaded, so this may be the wrong directory.
+    if known.floor.is_none() && slots.inspect(Slot::Current).is_ok() {
+        let dir = wal_dir.display();
+        writeln!(
+            io::stderr().lock(),
+            "note: no release was ever active in {dir}; is it the --wal-dir of the runtime?"
+        )?;
+    }
     let recorded = record_by_hand(&opening, &candidate, image).map_err(not_recorded)?;
     load(&candidate, &slots, &wal_dir, &image.to_string())
         .map_err(|error| refused(&error, image, &node))?;
@@ -104,7 +117,7 @@ fn refused(error: &ActivationError, image: &Reference, node: &str) -> Failure {
         "ErrUnreachable" => Exit::Unreachable,
         code if VerifyError::CODES.contains(&code) => Exit::Integrity,
         "bundle_incompatible" => Exit::Denied,
-        "slots_busy" => Exit::Busy,
+        "slots_busy" | "RELEASE_BUSY" => Exit::Busy,
         _ => Exit::Failed,
     };
     let hint = match error.code {
@@ -112,6 +125,11 @@ fn refused(error: &ActivationError, image: &Reference, node: &str) -> Failure {
         "ErrRollback" => format!(
             "nothing was loaded; it is well signed but older than what was active here; to go back on purpose the publisher makes a permit: autonomy oci pull-lock --image {image} --out LOCK; autonomy lock permit --lock LOCK --node {node} --key KEY --reason … --out permit.json; then --permit permit.json"
         ),
+        "slots_busy" | "RELEASE_BUSY" => "nothing was loaded: try again".to_owned(),
+        "ACTIVE_LOCK_NOT_WRITTEN" => {
+            "the policy is in the slot, and decisions will name no lock: make room, and run this again"
+                .to_owned()
+        }
         _ => format!(
             "nothing was loaded; see every step: autonomy verify --image {image} --require-lock --require-policy --pub FILE"
         ),

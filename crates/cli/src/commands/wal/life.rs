@@ -7,7 +7,7 @@ use std::{
 };
 
 use api::exit::Exit;
-use runtime::{CALLS_OPEN, OpenCallsOfDamaged, open_intents};
+use runtime::{CALLS_OPEN, CarryError, OpenCallsOfDamaged, StartError, carry_floor, open_intents};
 use serde::Serialize;
 use vfs::OsVfs;
 use wal_recovery::{
@@ -77,6 +77,8 @@ pub(super) fn archive(args: &WalArchive, context: Context<'_>) -> Result<Exit, F
     let ready = archive::begin(&OsVfs, opening.clone())?;
     nothing_open(&opening.dir)?;
     let archived = ready.archive(&OsVfs)?;
+    // Before anything is deleted: the log that remembers it may be among that.
+    carry_floor(&opening).map_err(not_carried)?;
     let keep = Keep { age: args.keep_age, bytes: args.keep_bytes.map(|it| it as u64) };
     let pruned = if keep == Keep::default() {
         Pruned::default()
@@ -94,6 +96,18 @@ pub(super) fn archive(args: &WalArchive, context: Context<'_>) -> Result<Exit, F
         Output::Text => tell(&result)?,
     }
     Ok(exit)
+}
+
+/// The log is archived, and the next one does not say what was active: nothing is deleted then.
+fn not_carried(error: CarryError) -> Failure {
+    let failure = match error {
+        CarryError::Floor(error) => Failure::of(Exit::Integrity, error.code(), &error),
+        CarryError::Log(StartError::Recover(error)) => error.into(),
+        CarryError::Log(error) => Failure::of(Exit::Failed, "NOT_RECORDED", &error),
+    };
+    failure.hint(
+        "the log is archived, and nothing was deleted; the next start of the runtime looks again",
+    )
 }
 
 fn result(archived: Archived, pruned: &Pruned) -> ArchiveResult {
