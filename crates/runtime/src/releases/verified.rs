@@ -3,6 +3,7 @@
 //! | step | what                                                               | when it fails, step and code               |
 //! |-----:|--------------------------------------------------------------------|--------------------------------------------|
 //! |    1 | the policy in force may be replaced at all                           | `load_refused`: `STRICT_MODE`, `POLICY_FIXED` |
+//! |      | the turn is taken: one release at a time on a node                    | `load_refused`: `RELEASE_BUSY`, `RELEASE_LOCK` |
 //! |    2 | the image, its lock and its policy are verified (`supply_chain`)     | `verify_failed`: one of `VerifyError::CODES` |
 //! |    3 | the lock is the one that the release names                           | `verify_failed`: `ErrFingerprintMismatch`     |
 //! |    4 | the lock is not older than what was active (`floor`), or permitted   | `verify_failed`: `ErrRollback`                |
@@ -15,9 +16,9 @@
 //! # Invariants
 //!
 //! * **V1** Nothing of a release is loaded that is not behind a [`Verified`] lock.
-//! * **V2** What is checked costs nothing: up to step 5 not a byte of this node has changed.
-//! * **V3** The floor is durable before anything is loaded, and a permit is used up with it: after a crash at any step
-//!   the release can be tried again, and nothing older can.
+//! * **V2** What is checked costs nothing: up to step 5 nothing of log, slots and `active-lock.json` has changed.
+//! * **V3** The floor is durable before anything is loaded, and a permit is used up with it. After a crash at any step
+//!   the release can be tried again, and nothing older can; one that took a permit needs another.
 //! * **V4** An attempt that fails leaves the policy in force as it was.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
