@@ -13,8 +13,8 @@ use crate::{
     release::Release,
     rollout::Rollout,
     store::{
-        Answer, ApplyError, BATCH_MAX, Cursor, Epoch, LIMIT_MAX, ListQuery, Page, Quiet, ReadError,
-        Request, RolloutReader, RolloutStore, RowError, Rows,
+        About, Answer, ApplyError, BATCH_MAX, Cursor, Epoch, LIMIT_MAX, ListQuery, Noted, Page,
+        Quiet, ReadError, Request, RolloutReader, RolloutStore, RowError, Rows,
         engine::{self, NotApplied},
     },
 };
@@ -24,6 +24,7 @@ use crate::{
 pub struct MemoryStore {
     tables: Tables,
     epoch: u64,
+    commits: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,8 @@ struct Tables {
     nodes: BTreeMap<NodeId, Node>,
     releases: BTreeMap<ReleaseId, Release>,
     remembered: BTreeMap<[u8; 32], Remembered>,
+    notes: BTreeMap<u64, Noted>,
+    last_note: u64,
 }
 
 impl MemoryStore {
@@ -53,6 +56,8 @@ enum Change {
     Release(Release),
     Remember([u8; 32], Remembered),
     Forget([u8; 32]),
+    Note(Noted),
+    DropNotes(u64),
 }
 
 struct Staged<'a> {
@@ -125,6 +130,18 @@ impl Rows for Staged<'_> {
         self.changes.extend(keys.into_iter().map(Change::Forget));
         Ok(())
     }
+
+    fn put_note(&mut self, text: &str, about: &About, at: Moment) -> Result<u64, RowError> {
+        let number = self.tables.last_note + 1;
+        let (text, about) = (text.to_owned(), about.clone());
+        self.changes.push(Change::Note(Noted { number, at, text, about }));
+        Ok(number)
+    }
+
+    fn drop_notes(&mut self, through: u64) -> Result<(), RowError> {
+        self.changes.push(Change::DropNotes(through));
+        Ok(())
+    }
 }
 
 impl Tables {
@@ -163,6 +180,13 @@ impl Tables {
             }
             Change::Forget(key) => {
                 self.remembered.remove(&key);
+            }
+            Change::Note(it) => {
+                self.last_note = it.number;
+                self.notes.insert(it.number, it);
+            }
+            Change::DropNotes(through) => {
+                self.notes = self.notes.split_off(&through.saturating_add(1));
             }
         }
     }
@@ -216,6 +240,7 @@ impl RolloutStore for MemoryStore {
             changes.into_iter().filter(|_| answer.is_ok()).for_each(|it| self.tables.put_down(it));
             answers.push(answer);
         }
+        self.commits += 1;
         Ok(answers)
     }
 }
@@ -223,6 +248,19 @@ impl RolloutStore for MemoryStore {
 impl RolloutReader for MemoryStore {
     fn epoch(&self) -> Result<Epoch, ReadError> {
         Ok(Epoch(self.epoch))
+    }
+
+    fn commits(&self) -> Result<u64, ReadError> {
+        Ok(self.commits)
+    }
+
+    fn store_id(&self) -> Result<String, ReadError> {
+        Ok("memory".to_owned())
+    }
+
+    fn notes(&self, after: u64, limit: u32) -> Result<Vec<Noted>, ReadError> {
+        let notes = self.tables.notes.range(after.saturating_add(1)..);
+        Ok(notes.take(limit as usize).map(|it| it.1.clone()).collect())
     }
 
     fn rollout(&self, id: &PlanId) -> Result<Option<Rollout>, ReadError> {

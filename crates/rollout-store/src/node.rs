@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     moment::Moment,
-    name::{Channel, NodeId, ReleaseId},
+    name::{Channel, NodeId, PlanId, ReleaseId},
 };
 
 /// After how many silent seconds a node is stale.
@@ -33,8 +33,10 @@ pub struct Node {
     pub channel: Channel,
     /// When it was heard of last.
     pub last_seen: Option<Moment>,
-    /// The release that it acknowledged last.
+    /// The release that it acknowledged last, when no plan came after it.
     pub release: Option<ReleaseId>,
+    /// The plan that it activated last, when no release came after it.
+    pub plan: Option<PlanId>,
     /// The lock it runs, as it says.
     pub lock_fingerprint: Option<String>,
     /// The version it runs, as it says.
@@ -101,7 +103,15 @@ pub struct Heartbeat {
 impl Node {
     /// A node that a plan names.
     pub const fn expected(id: NodeId, channel: Channel) -> Self {
-        Self { id, channel, last_seen: None, release: None, lock_fingerprint: None, version: None }
+        Self {
+            id,
+            channel,
+            last_seen: None,
+            release: None,
+            plan: None,
+            lock_fingerprint: None,
+            version: None,
+        }
     }
 
     /// The node after a heartbeat.

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     moment::Moment,
-    name::{Actor, Channel, PlanId, ReleaseId, StageId},
-    plan::Kind,
+    name::{Actor, Channel, NAME_LEN_MAX, PlanId, ReleaseId, StageId},
+    plan::{Kind, Target},
+    rollout::Rollout,
 };
 
+/// Longest generation in a name, with its point.
+const GENERATION_LEN_MAX: usize = 21;
 /// Largest sequence: every backend can hold it.
 pub const SEQUENCE_MAX: u64 = i64::MAX.unsigned_abs();
 
@@ -31,6 +34,32 @@ pub struct NewRelease {
     pub lock_fingerprint: String,
     /// The policy in it, for people.
     pub policy: Option<String>,
+}
+
+impl NewRelease {
+    /// The release that a plan becomes when it has passed every gate, under each name it may get: the name of the
+    /// plan, or one that says its generation too. Nothing for a plan that ends with a part of its channel, and for
+    /// what is no behavior: nodes poll behavior alone.
+    pub fn of_plan(rollout: &Rollout) -> Vec<Self> {
+        let plan = rollout.plan();
+        let whole = plan.stages.last().is_some_and(|it| it.target == Target::Percent(100));
+        if !whole || plan.rollout_kind != Kind::Behavior {
+            return Vec::new();
+        }
+        let id = rollout.id().as_str();
+        let short: String = id.chars().take(NAME_LEN_MAX - GENERATION_LEN_MAX).collect();
+        let names = [id.to_owned(), format!("{short}.{}", rollout.generation())];
+        let ids = names.iter().filter_map(|it| ReleaseId::new(it).ok());
+        let release = |id| Self {
+            id,
+            channel: plan.channel.clone(),
+            sequence: None,
+            artifact_ref: plan.artifact_ref.clone(),
+            lock_fingerprint: plan.target_lock_fingerprint.clone(),
+            policy: None,
+        };
+        ids.map(release).collect()
+    }
 }
 
 /// A published release.
@@ -88,7 +117,8 @@ pub fn publication(
 /// What a node is to do, as it polls it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
-    /// The latest release of its channel.
+    /// The latest release of its channel; `None` when there is none, and when the node runs a plan that is newer:
+    /// a plan that was rolled back, paused or failed activates no further node, and takes nothing back.
     pub release: Option<Release>,
     /// Live plans whose open stages target it, the newest first.
     pub rollouts: Vec<Assignment>,

@@ -223,6 +223,8 @@ fn commit(
         let (given, current) = (epoch.0, current.0);
         return Err(Undone::Batch(ApplyError::StaleEpoch { given, current }));
     }
+    let counted = "UPDATE epoch SET commits = commits + 1";
+    transaction.prepare_cached(counted)?.execute([])?;
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
         let savepoint = transaction.savepoint()?;

@@ -10,10 +10,13 @@
 //! * **B3** A batch of another epoch changes nothing: a deposed writer cannot write.
 //! * **B4** Pages are found by key, never by counting: their cost does not grow with the store.
 //! * **B5** A record that cannot be read is named and hides nobody else.
+//! * **B6** A note is stored in the transaction of its request: there is no accepted request without its
+//!   note, and no note of a refused or repeated one. Numbers of notes grow and are never used twice.
 
 mod cursor;
 pub mod engine;
 mod error;
+mod note;
 mod promoter;
 mod read;
 mod rows;
@@ -36,7 +39,8 @@ use crate::{
 };
 pub use cursor::{Cursor, CursorError};
 pub use error::{ApplyError, ReadError, WriteError};
-pub use promoter::{Pass, PassError, promote_once};
+pub use note::{About, NOTE_LEN_MAX, Note, NoteError, Noted};
+pub use promoter::{PAGE_OF_PASS, Pass, PassError, Planned, Planner, promote_once};
 pub use read::{ASSIGNMENTS_SCAN_MAX, ListQuery, Page, Quiet, RolloutReader, Unreadable};
 pub use rows::{RowError, Rows};
 
@@ -86,11 +90,13 @@ pub struct Request {
     pub write: Write,
     /// The key that it came with.
     pub idempotency: Option<Idempotency>,
+    /// What is to be told elsewhere when it was accepted (B6).
+    pub note: Option<Note>,
 }
 
 impl From<Write> for Request {
     fn from(write: Write) -> Self {
-        Self { write, idempotency: None }
+        Self { write, idempotency: None, note: None }
     }
 }
 
@@ -176,6 +182,11 @@ pub enum Write {
         /// Which release.
         release: ReleaseId,
     },
+    /// Notes up to this number were told and are not needed any more.
+    Told {
+        /// The number.
+        through: u64,
+    },
 }
 
 /// A word about a gate.
@@ -228,6 +239,8 @@ pub struct Applied {
     pub written: Written,
     /// Whether this is the answer of an earlier request with the same key.
     pub replayed: bool,
+    /// The number of its note.
+    pub note: Option<u64>,
 }
 
 /// What a request led to.
@@ -253,4 +266,6 @@ pub enum Written {
     ReleasedBefore(Box<Release>),
     /// A node was heard of.
     Seen(Box<Node>),
+    /// Notes were dropped.
+    Dropped,
 }

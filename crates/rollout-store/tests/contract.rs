@@ -10,11 +10,11 @@ mod scene;
 
 use rollout_store::{
     Act, Channel, Epoch, Idempotency, ListQuery, MemoryStore, NodeId, Phase, PlanId, Progress,
-    ReleaseId, RolloutStore, Step, Strategy, Verb, Verdict, Write, WriteError, Written,
+    ReleaseId, Request, RolloutStore, Step, Strategy, Verb, Verdict, Write, WriteError, Written,
     node::Heartbeat,
     promote_once,
     release::NewRelease,
-    store::{BATCH_MAX, GateRuling, Order},
+    store::{BATCH_MAX, GateRuling, NOTE_LEN_MAX, Note, Order},
 };
 use scene::*;
 
@@ -47,7 +47,11 @@ macro_rules! contract {
                 a_node_sees_the_plans_of_its_stages_only
                 the_fleet_is_up_stale_or_unknown
                 every_phase_explains_itself
-                a_batch_has_a_limit);
+                a_batch_has_a_limit
+                a_note_stands_with_its_change_and_with_nothing_else
+                every_committed_batch_is_counted
+                a_plan_that_passed_every_gate_becomes_the_release_of_its_channel
+                a_node_keeps_what_a_plan_gave_it_until_a_newer_release);
         }
     };
     (@each $open:expr; $($name:ident)*) => {
@@ -66,6 +70,117 @@ contract!(sqlite, {
     let home = tempfile::tempdir().unwrap();
     (rollout_store::SqliteStore::open(&home.path().join("rollouts.db")).unwrap(), home)
 });
+
+fn a_note_stands_with_its_change_and_with_nothing_else(scene: &mut Scene<'_>) {
+    let noted = |id: &str, note: &str, key: Option<&str>| Request {
+        write: create(&plan(id)).write,
+        idempotency: key.map(|it| Idempotency::new("s", it, id.as_bytes()).unwrap()),
+        note: Some(Note::new(note.to_owned()).unwrap()),
+    };
+    let refused = Request {
+        write: create(&plan("a").replace("deadbeef", "beefdead")).write,
+        ..noted("a", "refused", None)
+    };
+    let batch = [
+        noted("a", "first", Some("k")),
+        noted("a", "again", Some("k")),
+        refused,
+        noted("b", "second", None),
+        noted("b", "existing", None),
+    ];
+    let answers = scene.store.apply(scene.epoch, scene.now, &batch).unwrap();
+    let numbers: Vec<_> =
+        answers.iter().map(|it| it.as_ref().ok().and_then(|it| it.note)).collect();
+    assert_eq!(numbers, [Some(1), None, None, Some(2), Some(3)]);
+    let told: Vec<_> = scene.store.reader().notes(0, 10).unwrap();
+    let texts: Vec<_> =
+        told.iter().map(|it| (it.text.as_str(), it.about.result.as_str())).collect();
+    assert_eq!(texts, [("first", "created"), ("second", "created"), ("existing", "existing")]);
+    assert_eq!((told[0].about.phase, told[0].about.generation), (Some(Phase::Published), Some(1)));
+    assert_eq!(scene.store.reader().notes(1, 1).unwrap()[0].text, "second");
+    // Numbers are not used twice, also when every note was dropped.
+    scene.one(Write::Told { through: 3 }).unwrap();
+    assert_eq!(scene.store.reader().notes(0, 10).unwrap(), []);
+    let answers = scene.store.apply(scene.epoch, scene.now, &[noted("c", "later", None)]).unwrap();
+    assert_eq!(answers[0].as_ref().unwrap().note, Some(4));
+    assert!(Note::new("x".repeat(NOTE_LEN_MAX + 1)).is_err());
+}
+
+fn a_plan_that_passed_every_gate_becomes_the_release_of_its_channel(scene: &mut Scene<'_>) {
+    scene.beat("n1", None);
+    scene.create(&plan("p1")).unwrap();
+    scene.report("p1", "n1", Progress::Healthy).unwrap();
+    scene.promote();
+    assert_eq!(scene.get("p1").phase(), Phase::Completed);
+    let release = scene.reader().latest_release(&Channel::standard()).unwrap().unwrap();
+    assert_eq!((release.asked.id.as_str(), release.sequence), ("p1", 1));
+    assert_eq!(release.created_by.as_str(), "promoter");
+    // A plan of the same name as a release of somebody else.
+    let taken = NewRelease { id: ReleaseId::new("p2").unwrap(), ..release.asked.clone() };
+    let other = NewRelease { artifact_ref: "oci:elsewhere".to_owned(), ..taken };
+    scene.one(Write::Release { release: Box::new(other), by: actor() }).unwrap();
+    scene.create(&plan("p2")).unwrap();
+    scene.report("p2", "n1", Progress::Healthy).unwrap();
+    scene.promote();
+    let release = scene.reader().latest_release(&Channel::standard()).unwrap().unwrap();
+    assert_eq!((release.asked.id.as_str(), release.sequence), ("p2.3", 3));
+    // Part of the channel, and a stage that was skipped: no release.
+    scene.create(&staged("p3", r#"[{"id":"a","nodes":["n1"]}]"#)).unwrap();
+    scene.report("p3", "n1", Progress::Healthy).unwrap();
+    scene.promote();
+    assert_eq!(scene.get("p3").phase(), Phase::Completed);
+    scene.create(&plan("p4")).unwrap();
+    scene.report("p4", "n1", Progress::Failed).unwrap();
+    scene.recover("p4", Strategy::SkipFailed).unwrap();
+    assert_eq!(scene.get("p4").phase(), Phase::Completed);
+    let release = scene.reader().latest_release(&Channel::standard()).unwrap().unwrap();
+    assert_eq!(release.sequence, 3);
+}
+
+fn a_node_keeps_what_a_plan_gave_it_until_a_newer_release(scene: &mut Scene<'_>) {
+    let release = |id: &str| Write::Release {
+        release: Box::new(NewRelease {
+            id: ReleaseId::new(id).unwrap(),
+            channel: Channel::standard(),
+            sequence: None,
+            artifact_ref: "oci:x".to_owned(),
+            lock_fingerprint: format!("blake3:{id}"),
+            policy: None,
+        }),
+        by: actor(),
+    };
+    scene.beat("n1", None);
+    scene.beat("n2", None);
+    scene.one(release("r1")).unwrap();
+    scene.pass_seconds(1);
+    scene.create(&plan("p1")).unwrap();
+    scene.report("p1", "n1", Progress::Activated).unwrap();
+    assert_eq!(scene.reader().desired(&node("n1")).unwrap().rollouts.len(), 1);
+    scene.recover("p1", Strategy::Rollback).unwrap();
+    assert_eq!(scene.reader().desired(&node("n1")).unwrap().release, None);
+    let of = |scene: &Scene<'_>, name: &str| {
+        let release = scene.reader().desired(&node(name)).unwrap().release;
+        release.map(|it| it.asked.id.to_string())
+    };
+    assert_eq!(of(scene, "n2").as_deref(), Some("r1"), "no further node activates");
+    scene.pass_seconds(1);
+    scene.one(release("r2")).unwrap();
+    assert_eq!(of(scene, "n1").as_deref(), Some("r2"));
+    let r2 = ReleaseId::new("r2").unwrap();
+    scene.one(Write::Ack { node: node("n1"), release: r2 }).unwrap();
+    let seen = scene.reader().node(&node("n1")).unwrap().unwrap();
+    assert_eq!((seen.plan, seen.lock_fingerprint.as_deref()), (None, Some("blake3:r2")));
+}
+
+fn every_committed_batch_is_counted(scene: &mut Scene<'_>) {
+    let before = scene.store.reader().commits().unwrap();
+    scene.create(&plan("a")).unwrap();
+    scene.create(&plan("a").replace("deadbeef", "beefdead")).unwrap_err();
+    assert_eq!(scene.store.reader().commits().unwrap(), before + 2);
+    scene.store.apply(Epoch(77), scene.now, &[create(&plan("b"))]).unwrap_err();
+    assert_eq!(scene.store.reader().commits().unwrap(), before + 2);
+    assert!(!scene.store.reader().store_id().unwrap().is_empty());
+}
 
 fn a_plan_is_created_once_and_a_repeat_is_told_apart_from_a_conflict(scene: &mut Scene<'_>) {
     let Written::Created(first) = scene.create(&plan("val11-corrupt-1")).unwrap() else { panic!() };

@@ -128,7 +128,8 @@ fn requests(op: &Op) -> Vec<Request> {
             let content = format!("{id} {verb:?}");
             let key = Idempotency::new("s", &format!("k{key}"), content.as_bytes()).unwrap();
             // Two of them at once: the second one is answered by the first.
-            let request = Request { write: verb_of(*id, *verb, None), idempotency: Some(key) };
+            let request =
+                Request { write: verb_of(*id, *verb, None), idempotency: Some(key), note: None };
             return vec![request.clone(), request];
         }
         Op::Promote | Op::Clock(_) | Op::Restart | Op::Depose => return Vec::new(),

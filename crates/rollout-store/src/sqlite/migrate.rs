@@ -1,10 +1,13 @@
 //! Tables, indexes, and how an older file becomes a current one.
 //!
-//! # Layout (version 1)
+//! # Layout (version 2)
 //!
 //! | table        | column        | content                                                        |
 //! |--------------|---------------|----------------------------------------------------------------|
 //! | `epoch`      | `epoch`       | who may write                                                  |
+//! |              | `commits`     | batches that were committed, ever                              |
+//! |              | `store_id`    | random; since version 2                                        |
+//! | `notes`      | `number`, `at`, `text`, `about` | notes that may not have been told; since version 2 |
 //! | `rollouts`   | `position`    | order of creation; the key of cursors                          |
 //! |              | `id`          | unique                                                         |
 //! |              | `phase`       | name of the phase; filter                                      |
@@ -14,7 +17,7 @@
 //! |              | `body`        | the record as JSON                                             |
 //! | `counts`     | `name`, `n`   | rows by phase, and `nodes`; kept by triggers                    |
 //! | `reports`    | `plan_id`, `node_id`, … | the last word of a node about a plan                 |
-//! | `nodes`      | `id`, `channel`, `last_seen`, … | a node                                       |
+//! | `nodes`      | `id`, `channel`, `last_seen`, … | a node; `plan` since version 2               |
 //! | `releases`   | `id`, `channel`, `sequence`, `body` | a release                                |
 //! | `remembered` | `key`, `at`, `body` | answers to requests with a key                            |
 //!
@@ -28,7 +31,8 @@ use rusqlite::{Connection, Error, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"ARol");
 
 /// Each step brings a file from version `index` to `index + 1`.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
     INSERT INTO epoch VALUES (1, 0);
     CREATE TABLE rollouts (
@@ -87,7 +91,20 @@ pub(super) const MIGRATIONS: &[&str] = &["
         STRICT, WITHOUT ROWID;
     CREATE INDEX remembered_by_age ON remembered (at);
     PRAGMA application_id = 1095921516;
-"];
+",
+    "
+    ALTER TABLE epoch ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE epoch ADD COLUMN store_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE nodes ADD COLUMN plan TEXT;
+    UPDATE epoch SET store_id = lower(hex(randomblob(16)));
+    CREATE TABLE notes (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        about TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 const _: () = assert!(APPLICATION_ID == 1_095_921_516, "the number in the first migration");
 
@@ -161,8 +178,8 @@ mod tests {
     fn a_migrated_file_says_that_it_is_ours() {
         let mut conn = Connection::open_in_memory().unwrap();
         migrate(&mut conn, 0, MIGRATIONS).unwrap();
-        let current = Identity { application_id: APPLICATION_ID, version: 1, empty: false };
+        let current = Identity { application_id: APPLICATION_ID, version: 2, empty: false };
         assert_eq!(identity(&conn).unwrap(), current);
-        migrate(&mut conn, 1, MIGRATIONS).unwrap();
+        migrate(&mut conn, 2, MIGRATIONS).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use super::{
     SqliteReader,
     failure::read_error,
-    rows::{NODE, SqliteRows, decode_rollout, read_node, read_report},
+    rows::{NODE, SqliteRows, decode_rollout, read_node, read_note, read_report},
 };
 use crate::{
     evidence::Report,
@@ -19,8 +19,8 @@ use crate::{
     release::Release,
     rollout::Rollout,
     store::{
-        Cursor, Epoch, LIMIT_MAX, ListQuery, Page, Quiet, ReadError, RolloutReader, RowError,
-        Rows as _, Unreadable,
+        Cursor, Epoch, LIMIT_MAX, ListQuery, Noted, Page, Quiet, ReadError, RolloutReader,
+        RowError, Rows as _, Unreadable,
     },
 };
 
@@ -103,6 +103,23 @@ impl SqliteReader {
 impl RolloutReader for SqliteReader {
     fn epoch(&self) -> Result<Epoch, ReadError> {
         epoch(&self.conn).map_err(failed)
+    }
+
+    fn commits(&self) -> Result<u64, ReadError> {
+        self.count("SELECT commits FROM epoch", [])
+    }
+
+    fn store_id(&self) -> Result<String, ReadError> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT store_id FROM epoch").map_err(failed)?;
+        statement.query_row([], |row| row.get(0)).map_err(failed)
+    }
+
+    fn notes(&self, after: u64, limit: u32) -> Result<Vec<Noted>, ReadError> {
+        let sql = "SELECT number, at, text, about FROM notes WHERE number > ?1
+                   ORDER BY number LIMIT ?2";
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.list(sql, params![after, limit], read_note)
     }
 
     fn rollout(&self, id: &PlanId) -> Result<Option<Rollout>, ReadError> {

@@ -12,7 +12,7 @@ use crate::{
     node::Node,
     release::Release,
     rollout::Rollout,
-    store::{RowError, Rows},
+    store::{About, Noted, RowError, Rows},
 };
 
 /// The rows of a connection.
@@ -60,6 +60,7 @@ pub(super) fn read_node(row: &Row<'_>) -> rusqlite::Result<Node> {
         channel: name(row.get("channel")?)?,
         last_seen: row.get::<_, Option<i64>>("last_seen")?.map(Moment::from_unix_ms),
         release: release.map(name).transpose()?,
+        plan: row.get::<_, Option<String>>("plan")?.map(name).transpose()?,
         lock_fingerprint: row.get("lock_fingerprint")?,
         version: row.get("version")?,
     })
@@ -76,8 +77,16 @@ pub(super) fn read_report(row: &Row<'_>) -> rusqlite::Result<Report> {
     })
 }
 
+pub(super) fn read_note(row: &Row<'_>) -> rusqlite::Result<Noted> {
+    let about: String = row.get(3)?;
+    // What it led to helps a reader; the text alone is what has to be told.
+    let about = serde_json::from_str(&about).unwrap_or_default();
+    let at = Moment::from_unix_ms(row.get(1)?);
+    Ok(Noted { number: row.get::<_, i64>(0)?.unsigned_abs(), at, text: row.get(2)?, about })
+}
+
 pub(super) const NODE: &str =
-    "SELECT id, channel, last_seen, release, lock_fingerprint, version FROM nodes";
+    "SELECT id, channel, last_seen, release, plan, lock_fingerprint, version FROM nodes";
 
 impl SqliteRows<'_> {
     fn body(&self, sql: &str, key: impl rusqlite::ToSql) -> Result<Option<String>, RowError> {
@@ -150,15 +159,18 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn put_node(&mut self, node: &Node) -> Result<(), RowError> {
-        let sql = "INSERT INTO nodes VALUES (:id, :channel, :last_seen, :release, :lock, :version)
+        let sql =
+            "INSERT INTO nodes (id, channel, last_seen, release, plan, lock_fingerprint, version)
+            VALUES (:id, :channel, :last_seen, :release, :plan, :lock, :version)
             ON CONFLICT (id) DO UPDATE SET channel = :channel, last_seen = :last_seen,
-            release = :release, lock_fingerprint = :lock, version = :version";
+            release = :release, plan = :plan, lock_fingerprint = :lock, version = :version";
         let mut statement = self.0.prepare_cached(sql).map_err(failed)?;
         let row = named_params! {
             ":id": node.id.as_str(),
             ":channel": node.channel.as_str(),
             ":last_seen": node.last_seen.map(Moment::unix_ms),
             ":release": node.release.as_ref().map(ReleaseId::as_str),
+            ":plan": node.plan.as_ref().map(PlanId::as_str),
             ":lock": node.lock_fingerprint,
             ":version": node.version,
         };
@@ -197,6 +209,20 @@ impl Rows for SqliteRows<'_> {
         let mut statement = self.0.prepare_cached(sql).map_err(failed)?;
         let row = params![key.as_slice(), it.at.unix_ms(), encode(it)?];
         statement.execute(row).map(drop).map_err(failed)
+    }
+
+    fn put_note(&mut self, text: &str, about: &About, at: Moment) -> Result<u64, RowError> {
+        let sql = "INSERT INTO notes (at, text, about) VALUES (?1, ?2, ?3)";
+        let mut statement = self.0.prepare_cached(sql).map_err(failed)?;
+        let row = params![at.unix_ms(), text, encode(about)?];
+        statement.insert(row).map(i64::unsigned_abs).map_err(failed)
+    }
+
+    fn drop_notes(&mut self, through: u64) -> Result<(), RowError> {
+        let through = i64::try_from(through).unwrap_or(i64::MAX);
+        let mut statement =
+            self.0.prepare_cached("DELETE FROM notes WHERE number <= ?1").map_err(failed)?;
+        statement.execute([through]).map(drop).map_err(failed)
     }
 
     fn forget(&mut self, before: Moment, limit: u32) -> Result<(), RowError> {

@@ -151,7 +151,7 @@ fn a_newer_file_is_refused_by_name_and_left_as_it_is() {
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert_eq!(error.code(), "STORE_NEWER");
-    assert!(error.to_string().ends_with("has version 99; this program knows versions up to 1"));
+    assert!(error.to_string().ends_with("has version 99; this program knows versions up to 2"));
     assert_eq!(SqliteReader::open(&path).unwrap_err().code(), "STORE_NEWER");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -190,7 +190,7 @@ fn a_reader_sees_what_was_answered_and_cannot_write() {
     let reader = SqliteReader::open(&path).unwrap();
     assert!(matches!(
         store.apply(epoch, NOW, &[create("a")]).unwrap()[0],
-        Ok(crate::Applied { written: Written::Created(_), replayed: false })
+        Ok(crate::Applied { written: Written::Created(_), replayed: false, .. })
     ));
     assert_eq!(reader.rollouts(&all()).unwrap().total, 1);
     assert!(reader.conn.execute("DELETE FROM rollouts", []).is_err());

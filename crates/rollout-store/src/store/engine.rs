@@ -7,7 +7,7 @@
 //! * **Y2** Equal rows, request and time give an equal outcome.
 
 use super::{
-    Applied, GateRuling, Order, Request, Write, WriteError, Written,
+    About, Applied, GateRuling, Order, Request, Write, WriteError, Written,
     rows::{RowError, Rows},
 };
 use crate::{
@@ -62,19 +62,33 @@ impl From<RowError> for NotApplied {
 /// [`NotApplied`]; the backend takes back what was written.
 pub fn apply<R: Rows>(rows: &mut R, request: &Request, now: Moment) -> Result<Applied, NotApplied> {
     let Some(key) = &request.idempotency else {
-        return Ok(Applied { written: write(rows, &request.write, now)?, replayed: false });
+        let written = write(rows, &request.write, now)?;
+        let note = noted(rows, request, &written, now)?;
+        return Ok(Applied { written, replayed: false, note });
     };
     let filed_under = key.filed_under();
     match judge(key, rows.remembered(&filed_under)?, now) {
-        Judgement::Again(written) => Ok(Applied { written: *written, replayed: true }),
+        Judgement::Again(written) => Ok(Applied { written: *written, replayed: true, note: None }),
         Judgement::OtherContent => Err(WriteError::KeyReused.into()),
         Judgement::New => {
             let written = write(rows, &request.write, now)?;
             rows.forget(now.minus_seconds(REMEMBERED_SECONDS), FORGOTTEN_PER_REQUEST)?;
             rows.remember(&filed_under, &key.record(written.clone(), now))?;
-            Ok(Applied { written, replayed: false })
+            let note = noted(rows, request, &written, now)?;
+            Ok(Applied { written, replayed: false, note })
         }
     }
+}
+
+/// B6.
+fn noted<R: Rows>(
+    rows: &mut R,
+    request: &Request,
+    written: &Written,
+    now: Moment,
+) -> Result<Option<u64>, NotApplied> {
+    let Some(note) = &request.note else { return Ok(None) };
+    Ok(Some(rows.put_note(note.as_str(), &About::of(written), now)?))
 }
 
 fn write<R: Rows>(rows: &mut R, write: &Write, now: Moment) -> Result<Written, NotApplied> {
@@ -103,6 +117,10 @@ fn write<R: Rows>(rows: &mut R, write: &Write, now: Moment) -> Result<Written, N
         Write::Release { release, by } => publish(rows, release, by, now),
         Write::Heartbeat(beat) => heartbeat(rows, beat, now),
         Write::Ack { node, release } => ack(rows, node, release, now),
+        Write::Told { through } => {
+            rows.drop_notes(*through)?;
+            Ok(Written::Dropped)
+        }
     }
 }
 
@@ -280,6 +298,11 @@ fn report<R: Rows>(
     let new = || Node::expected(node.clone(), rollout.plan().channel.clone());
     let mut seen = known.unwrap_or_else(new);
     seen.last_seen = Some(now);
+    if matches!(progress, Progress::Activated | Progress::Healthy) {
+        seen.plan = Some(plan.clone());
+        seen.release = None;
+        seen.lock_fingerprint = Some(rollout.plan().target_lock_fingerprint.clone());
+    }
     rows.put_node(&seen)?;
     Ok(Written::Reported { started: acts })
 }
@@ -300,6 +323,7 @@ fn step_of<R: Rows>(
     match execute(&rollout, planned, Stamp::new(now, Actor::promoter())) {
         Ok(next) => {
             rows.update_rollout(&next)?;
+            completed(rows, &next, now)?;
             Ok(Written::Changed(Box::new(next)))
         }
         Err(NotStepped::Repeated) => Ok(Written::Unchanged(Box::new(rollout))),
@@ -339,6 +363,23 @@ fn publish<R: Rows>(
     }
 }
 
+/// A plan that passed the gates of every stage, the last of which is the whole channel, is what the channel runs
+/// from now on: without a release, nodes that come later would be given the one before it. A stage that was
+/// skipped passed no gate, so skipping publishes nothing.
+fn completed<R: Rows>(rows: &mut R, next: &Rollout, now: Moment) -> Result<(), NotApplied> {
+    if next.phase() != Phase::Completed {
+        return Ok(());
+    }
+    for new in NewRelease::of_plan(next) {
+        match publish(rows, &new, &Actor::promoter(), now) {
+            // The name is taken by another release: the next name.
+            Err(NotApplied::Refused(WriteError::ReleaseExists { .. })) => {}
+            other => return other.map(drop),
+        }
+    }
+    Ok(())
+}
+
 fn heartbeat<R: Rows>(rows: &mut R, beat: &Heartbeat, now: Moment) -> Result<Written, NotApplied> {
     for (field, text) in [("lock_fingerprint", &beat.lock_fingerprint), ("version", &beat.version)]
     {
@@ -365,6 +406,8 @@ fn ack<R: Rows>(
     let mut seen = before.unwrap_or_else(new);
     seen.last_seen = Some(now);
     seen.release = Some(release.asked.id.clone());
+    seen.plan = None;
+    seen.lock_fingerprint = Some(release.asked.lock_fingerprint.clone());
     rows.put_node(&seen)?;
     Ok(Written::Seen(Box::new(seen)))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cursor, Epoch, ReadError};
+use super::{Cursor, Epoch, Noted, ReadError};
 use crate::{
     cohort::Cohort,
     evidence::{Evidence, Report, Tally},
@@ -65,6 +65,28 @@ pub trait RolloutReader {
     ///
     /// [`ReadError`] when the store cannot be read; so for every method here.
     fn epoch(&self) -> Result<Epoch, ReadError>;
+
+    /// How many batches were committed, ever: grows with each [`super::RolloutStore::apply`] that returned
+    /// `Ok`. A store that shows fewer than were seen has lost some.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn commits(&self) -> Result<u64, ReadError>;
+
+    /// A random name that the store got when it was created: numbers of notes are unique within it.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn store_id(&self) -> Result<String, ReadError>;
+
+    /// Notes behind a number, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn notes(&self, after: u64, limit: u32) -> Result<Vec<Noted>, ReadError>;
 
     /// One plan.
     ///
@@ -238,8 +260,15 @@ pub trait RolloutReader {
     ///
     /// [`ReadError`].
     fn desired(&self, node: &NodeId) -> Result<Desired, ReadError> {
-        let channel = self.node(node)?.map_or_else(Channel::standard, |it| it.channel);
-        let release = self.latest_release(&channel)?;
+        let known = self.node(node)?;
+        let channel = known.as_ref().map_or_else(Channel::standard, |it| it.channel.clone());
+        let mut release = self.latest_release(&channel)?;
+        if let Some(plan) = known.and_then(|it| it.plan)
+            && let Some(held) = self.rollout(&plan)?
+            && release.as_ref().is_some_and(|it| it.created_at < held.created_at())
+        {
+            release = None;
+        }
         let live = self.live_of(&channel, ASSIGNMENTS_SCAN_MAX)?;
         let rollouts = live.iter().filter_map(|it| assignment(it, node)).collect();
         Ok(Desired { release, rollouts })

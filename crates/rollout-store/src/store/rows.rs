@@ -1,5 +1,6 @@
 //! What a backend offers inside a transaction: rows, and nothing that decides.
 
+use super::About;
 use crate::{
     evidence::Report,
     idempotency::Remembered,
@@ -125,4 +126,16 @@ pub trait Rows {
     ///
     /// [`RowError`].
     fn forget(&mut self, before: Moment, limit: u32) -> Result<(), RowError>;
+    /// Stores a note and returns its number.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError`].
+    fn put_note(&mut self, text: &str, about: &About, at: Moment) -> Result<u64, RowError>;
+    /// Drops notes up to a number.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError`].
+    fn drop_notes(&mut self, through: u64) -> Result<(), RowError>;
 }

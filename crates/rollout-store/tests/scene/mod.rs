@@ -69,7 +69,7 @@ impl<'s> Scene<'s> {
         write: Write,
         idempotency: Option<Idempotency>,
     ) -> Result<Applied, WriteError> {
-        let batch = [Request { write, idempotency }];
+        let batch = [Request { write, idempotency, note: None }];
         let mut answers = self.store.apply(self.epoch, self.now, &batch).unwrap();
         assert_eq!(answers.len(), 1);
         answers.remove(0)
