@@ -12,6 +12,7 @@ pub const EVENTS_LIMIT_MAX: u32 = 1_000;
 
 /// One event, as nodes report it. The control plane stores it and derives nothing from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ControlEvent {
     /// Stable id; a repeated one is counted and ignored.
     pub event_id: String,
@@ -28,6 +29,7 @@ pub struct ControlEvent {
 
 /// Body of `POST /v1/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventBatch {
     /// The events, at most [`EVENTS_PER_REQUEST_MAX`].
     pub events: Vec<ControlEvent>,
@@ -35,6 +37,7 @@ pub struct EventBatch {
 
 /// Answer of `POST /v1/events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ingested {
     /// Events in the request.
     pub received: u64,
@@ -46,6 +49,7 @@ pub struct Ingested {
 
 /// Answer of `GET /v1/events`, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventPage {
     /// The events.
     pub events: Vec<ControlEvent>,

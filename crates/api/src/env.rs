@@ -31,6 +31,20 @@ pub const STRICT_MODE: &str = "AUTONOMY_STRICT_MODE";
 pub const OPERATOR: &str = "AUTONOMY_OPERATOR";
 /// Control plane that a runtime asks for releases.
 pub const ORCHESTRATOR_URL: &str = "AUTONOMY_ORCHESTRATOR_URL";
+/// Secret that proves to the control plane who asks.
+pub const TOKEN: &str = "AUTONOMY_TOKEN";
+/// Authorities that are trusted for the control plane.
+pub const CA_FILE: &str = "AUTONOMY_CA_FILE";
+/// Certificate that is shown to the control plane.
+pub const CLIENT_CERTIFICATE: &str = "AUTONOMY_CLIENT_CERTIFICATE";
+/// Key of that certificate.
+pub const CLIENT_KEY: &str = "AUTONOMY_CLIENT_KEY";
+/// Directory of the audit trail.
+pub const AUDIT_DIR: &str = "AUTONOMY_AUDIT_DIR";
+/// Whether the control plane enforces permissions.
+pub const RBAC_ENFORCEMENT: &str = "AUTONOMY_RBAC_ENFORCEMENT";
+/// Lets everybody with an identity do everything at the control plane.
+pub const RBAC_BREAK_GLASS: &str = "AUTONOMY_RBAC_BREAK_GLASS";
 /// Address of the runtime that governs a command.
 pub const RUNTIME_URL: &str = "AUTONOMY_RUNTIME_URL";
 /// Directory of the log of `autonomy run`.
@@ -102,7 +116,35 @@ pub const ALL: &[Var] = &[
     },
     Var {
         name: ORCHESTRATOR_URL,
-        doc: "Base URL of the control plane that `autonomy runtime start` asks what the node should run.",
+        doc: "Base URL of the control plane: for its commands, and for `autonomy runtime start`, which asks it what the node should run.",
+    },
+    Var {
+        name: TOKEN,
+        doc: "Secret of `autonomy rbac token create` that proves to the control plane who asks. There is no option for it: others on this machine can see a command line.",
+    },
+    Var {
+        name: CA_FILE,
+        doc: "File with the certificate authorities (PEM) that are trusted for the control plane, instead of those of the machine.",
+    },
+    Var {
+        name: CLIENT_CERTIFICATE,
+        doc: "File with the certificate chain (PEM) that is shown to the control plane.",
+    },
+    Var {
+        name: CLIENT_KEY,
+        doc: "File with the private key (PEM) of that certificate.",
+    },
+    Var {
+        name: AUDIT_DIR,
+        doc: "Directory of the audit trail, shared by the control plane and the commands of this machine; `~/.local/state/autonomyops/audit` when not set.",
+    },
+    Var {
+        name: RBAC_ENFORCEMENT,
+        doc: "`0` lets everybody do everything at the control plane; every start says so. `1`, the default, enforces permissions.",
+    },
+    Var {
+        name: RBAC_BREAK_GLASS,
+        doc: "`1` lets everybody with an identity do everything at the control plane; each such request is audited as `auth.break_glass.used`.",
     },
     Var {
         name: RUNTIME_URL,

@@ -10,6 +10,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// An HTTP error body (RFC 9457, section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// URI reference of the page about `code`.
     #[serde(rename = "type")]

@@ -10,6 +10,7 @@ pub const TEXT_LEN_MAX: usize = 1024;
 
 /// What nodes of a channel should run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Release {
     /// Id, for example `rel-004`.
     pub id: String,
@@ -19,30 +20,64 @@ pub struct Release {
     pub artifact_ref: String,
     /// Behavioral fingerprint of the lock that describes it: `blake3:` and 64 hex digits.
     pub lock_fingerprint: String,
+    /// The plan that brings it to this node, when one does: the node then says how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_id: Option<String>,
 }
 
 /// Answer of `GET /v1/nodes/{id}/desired`. Unknown members are for later versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Desired {
     /// The release; `null` when nothing is desired of this node.
     pub release: Option<Release>,
+    /// Every live plan that targets the node, the newest first; `release` is the first of them that it can run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollouts: Vec<Assigned>,
+}
+
+/// A live plan that targets a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Assigned {
+    /// Which plan.
+    pub plan_id: String,
+    /// The first stage that targets the node.
+    pub stage_id: String,
+    /// What changes on the node.
+    pub rollout_kind: crate::plan::PlanKind,
+    /// What to load.
+    pub artifact_ref: String,
+    /// The lock fingerprint to reach.
+    pub target_lock_fingerprint: String,
 }
 
 /// What came of a release on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AckState {
+    /// It is on the node.
+    Downloaded,
+    /// It is what it claims to be.
+    Verified,
     /// It decides now.
     Activated,
+    /// It decides, and the node does well.
+    Healthy,
     /// It does not, and what was in force still is.
     Failed,
 }
 
 /// Body of `POST /v1/nodes/{id}/ack`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ack {
     /// Id of the release.
     pub release_id: String,
+    /// The plan that the release named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_id: Option<String>,
     /// Fingerprint that the release named.
     pub lock_fingerprint: String,
     /// What came of it.

@@ -206,6 +206,7 @@ mod tests {
             sequence: 4,
             artifact_ref: "registry.example/agents/arm:1.2.0".to_owned(),
             lock_fingerprint: format!("blake3:{}", "0a".repeat(32)),
+            plan_id: None,
         };
         assert_eq!(flaw(&good), None);
         let with = |change: &dyn Fn(&mut Release)| {

@@ -167,6 +167,7 @@ pub(super) fn about(event: Event, release: &Release) -> Event {
 fn ack(release: &Release, state: AckState, error: Option<&ActivationError>) -> Ack {
     Ack {
         release_id: release.id.clone(),
+        plan_id: release.plan_id.clone(),
         lock_fingerprint: release.lock_fingerprint.clone(),
         state,
         code: error.map(|it| it.code.to_owned()),
@@ -184,6 +185,7 @@ mod tests {
             sequence: 4,
             artifact_ref: "registry.example/agents/arm:1.2.0".to_owned(),
             lock_fingerprint: format!("blake3:{id}"),
+            plan_id: None,
         }
     }
 
