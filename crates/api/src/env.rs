@@ -130,10 +130,7 @@ pub const ALL: &[Var] = &[
         name: CLIENT_CERTIFICATE,
         doc: "File with the certificate chain (PEM) that is shown to the control plane.",
     },
-    Var {
-        name: CLIENT_KEY,
-        doc: "File with the private key (PEM) of that certificate.",
-    },
+    Var { name: CLIENT_KEY, doc: "File with the private key (PEM) of that certificate." },
     Var {
         name: AUDIT_DIR,
         doc: "Directory of the audit trail, shared by the control plane and the commands of this machine; `~/.local/state/autonomyops/audit` when not set.",
