@@ -53,6 +53,7 @@ pub struct AuditList {
 /// Body of `POST /v1/audit`. The actor is the caller, the time is that of the control plane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewAuditRecord {
     /// What happened.
     pub event_name: String,

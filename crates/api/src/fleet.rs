@@ -10,6 +10,7 @@ pub const STALE_SECONDS_DEFAULT: u64 = 60;
 /// Body of `POST /v1/releases`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewRelease {
     /// Unique in a control plane: 1 to 128 of `[A-Za-z0-9._-]`.
     pub id: String,
@@ -54,6 +55,7 @@ pub struct PublishedRelease {
 /// Body of `POST /v1/nodes/{id}/heartbeat`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// What it follows; what it followed before when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,6 +31,7 @@ pub struct Roles {
 /// Body of `POST /v1/rbac/roles`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewRole {
     /// Its name.
     pub name: String,
@@ -71,6 +72,7 @@ pub struct Assignments {
 /// Body of `POST /v1/rbac/assignments`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewAssignment {
     /// The role.
     pub role: String,
@@ -116,6 +118,7 @@ pub struct Tokens {
 /// Body of `POST /v1/rbac/tokens`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// Whose.
     pub subject: String,

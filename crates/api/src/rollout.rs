@@ -51,8 +51,9 @@ pub struct StageState {
     /// When it fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<String>,
-    /// Its nodes.
-    pub nodes: NodeCounts,
+    /// Its nodes; only in the answer about one plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NodeCounts>,
 }
 
 /// A plan with its life.
@@ -233,6 +234,7 @@ pub struct StageGates {
 /// Body of `publish`, `pause`, `resume`, `cancel`; may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Because {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,6 +244,7 @@ pub struct Because {
 /// Body of `POST /v1/rollouts/{id}/recover`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Recover {
     /// How.
     pub strategy: RecoverStrategy,
@@ -268,6 +271,7 @@ pub enum RecoverStrategy {
 /// Body of `POST /v1/rollouts/{id}/stages/{stage}/halt`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Halt {
     /// Why.
     pub reason: String,
@@ -276,6 +280,7 @@ pub struct Halt {
 /// Body of `POST …/gates/{gate}/approve` and `…/reject`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct RuleGate {
     /// Why.
     pub reason: String,

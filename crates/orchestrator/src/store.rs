@@ -14,6 +14,7 @@
 //! | `commit`     | one transaction for many requests, without one hurting another (O2)    |
 //! | `writer`     | the thread: queue, groups, answers after the commit (O1)               |
 //! | `checkpoint` | keeps the log of `SQLite` small                                          |
+//! | `pool`       | connections for reading, with queries that can be stopped              |
 //! | `reader`     | pages by key, never by offset (O4)                                     |
 //! | `failure`    | what an error of `SQLite` means                                          |
 //!
@@ -29,25 +30,28 @@
 mod checkpoint;
 mod commit;
 mod failure;
-mod mark;
+pub(crate) mod mark;
 pub mod names;
 mod open;
+mod pool;
 mod reader;
 mod schema;
 mod writer;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf};
 
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::config::Limits;
 pub use failure::Failure;
-pub(crate) use open::DataDir;
 pub use open::OpenError;
+pub(crate) use open::{DataDir, Paths, connect, examine_pages};
+pub(crate) use pool::{Interruptible, Pool, PoolError};
 pub(crate) use reader::PageError;
 use reader::Readers;
 pub(crate) use writer::AppendError;
+pub(crate) use writer::Watched;
 use writer::Writer;
 
 /// An event that was checked, ready to be stored.
@@ -99,7 +103,7 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) struct Store {
     writer: Writer,
-    readers: Arc<Readers>,
+    readers: Readers,
     failed: watch::Receiver<Option<Failure>>,
     _dir: DataDir,
 }
@@ -111,7 +115,7 @@ impl Store {
         let (report, failed) = watch::channel(None);
         let readers = Readers::open(&opened.paths, limits, report.clone())?;
         let writer = Writer::start(opened, limits, report)?;
-        Ok(Self { writer, readers: Arc::new(readers), failed, _dir: dir })
+        Ok(Self { writer, readers, failed, _dir: dir })
     }
 
     /// Stores the events of one request; returns after they are durable (O1).

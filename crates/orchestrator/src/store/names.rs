@@ -6,6 +6,10 @@ pub const DATABASE: &str = "orchestrator.db";
 pub const DATABASE_WAL: &str = "orchestrator.db-wal";
 /// Rollback journal; exists only when a start was interrupted while the database was created.
 pub const DATABASE_JOURNAL: &str = "orchestrator.db-journal";
+/// The database of rollouts, releases and nodes.
+pub const ROLLOUTS: &str = "rollouts.db";
+/// Evidence that a complete `rollouts.db` was here and how far it went.
+pub const ROLLOUTS_USED: &str = "rollouts.used";
 /// Advisory lock of the one process.
 pub const LOCK: &str = "orchestrator.lock";
 /// Evidence that a complete store was here and how far it went, so that its absence, or an earlier

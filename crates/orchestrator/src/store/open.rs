@@ -51,22 +51,44 @@ const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where the files are.
 #[derive(Clone, Debug)]
-pub(super) struct Paths {
+pub(crate) struct Paths {
     pub(super) dir: PathBuf,
-    pub(super) database: PathBuf,
-    pub(super) wal: PathBuf,
+    pub(crate) database: PathBuf,
+    pub(crate) wal: PathBuf,
     pub(super) journal: PathBuf,
-    pub(super) used: PathBuf,
+    pub(crate) used: PathBuf,
 }
 
 impl Paths {
+    /// Those of the events.
     fn new(dir: &Path) -> Self {
+        Self::of(dir, names::DATABASE, names::USED)
+    }
+
+    /// Those of a database of this name.
+    pub(crate) fn of(dir: &Path, database: &str, used: &str) -> Self {
         Self {
             dir: dir.to_owned(),
-            database: dir.join(names::DATABASE),
-            wal: dir.join(names::DATABASE_WAL),
-            journal: dir.join(names::DATABASE_JOURNAL),
-            used: dir.join(names::USED),
+            database: dir.join(database),
+            wal: dir.join(format!("{database}-wal")),
+            journal: dir.join(format!("{database}-journal")),
+            used: dir.join(used),
+        }
+    }
+
+    /// Applies the boot table; whether the database has to be created. Changes nothing.
+    pub(crate) fn must_be_created(&self) -> Result<bool, OpenError> {
+        match decide(look(self)?) {
+            Decision::Create => Ok(true),
+            Decision::Examine => check_magic(self).map(|()| false),
+            Decision::NotAFile => Err(OpenError::NotAFile { path: self.database.clone() }),
+            Decision::Missing(evidence) => {
+                let evidence = match evidence {
+                    Evidence::Log => self.wal.clone(),
+                    Evidence::Used => self.used.clone(),
+                };
+                Err(OpenError::Missing { path: self.database.clone(), evidence })
+            }
         }
     }
 }
@@ -74,7 +96,7 @@ impl Paths {
 /// A data directory that no other process of ours uses while this value lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     _lock: Lock,
 }
 
@@ -107,19 +129,10 @@ pub(super) struct Opened {
 pub(super) fn open(dir: &DataDir, limits: &Limits) -> Result<Opened, OpenError> {
     let paths = Paths::new(&dir.path);
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    match decide(look(&paths)?) {
-        Decision::Create => flags |= OpenFlags::SQLITE_OPEN_CREATE,
-        Decision::Examine => check_magic(&paths)?,
-        Decision::NotAFile => return Err(OpenError::NotAFile { path: paths.database }),
-        Decision::Missing(evidence) => {
-            let evidence = match evidence {
-                Evidence::Log => paths.wal,
-                Evidence::Used => paths.used,
-            };
-            return Err(OpenError::Missing { path: paths.database, evidence });
-        }
+    if paths.must_be_created()? {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
-    let floor = mark::read(&paths.used)?;
+    let floor = mark::read(mark::EVENTS, &paths.used)?;
     let mut conn = connect(&paths, flags, limits)?;
     let version = examine(&conn, &paths, limits.check_timeout)?;
     let last = check_floor(&conn, &paths, floor)?;
@@ -206,7 +219,11 @@ fn check_magic(paths: &Paths) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn connect(paths: &Paths, flags: OpenFlags, limits: &Limits) -> Result<Connection, OpenError> {
+pub(crate) fn connect(
+    paths: &Paths,
+    flags: OpenFlags,
+    limits: &Limits,
+) -> Result<Connection, OpenError> {
     let failed = |error| OpenError::sqlite(&paths.database, error);
     let conn = Connection::open_with_flags(&paths.database, flags).map_err(failed)?;
     conn.busy_timeout(limits.busy_timeout).map_err(failed)?;
@@ -231,9 +248,18 @@ fn examine(conn: &Connection, paths: &Paths, check_timeout: Duration) -> Result<
     if found.version > supported {
         return Err(OpenError::Newer { path, found: found.version, supported });
     }
+    examine_pages(conn, &path, check_timeout).map(|()| found.version)
+}
+
+/// Looks for damage for at most `check_timeout`. Changes nothing.
+pub(crate) fn examine_pages(
+    conn: &Connection,
+    path: &Path,
+    check_timeout: Duration,
+) -> Result<(), OpenError> {
     match quick_check(conn, check_timeout) {
-        Ok(None) => Ok(found.version),
-        Ok(Some(finding)) => Err(OpenError::Corrupt { path, finding }),
+        Ok(None) => Ok(()),
+        Ok(Some(finding)) => Err(OpenError::Corrupt { path: path.to_owned(), finding }),
         Err(error) if classify(&error) == Class::Interrupted => {
             tracing::warn!(
                 path = %path.display(),
@@ -241,9 +267,9 @@ fn examine(conn: &Connection, paths: &Paths, check_timeout: Duration) -> Result<
                 integrity = "unknown",
                 "the store is too large to be checked at the start",
             );
-            Ok(found.version)
+            Ok(())
         }
-        Err(error) => Err(OpenError::sqlite(&path, error)),
+        Err(error) => Err(OpenError::sqlite(path, error)),
     }
 }
 
@@ -316,7 +342,8 @@ fn prepare(
         .open(&log, OpenMode::ReadWrite)
         .and_then(|it| it.sync_data())
         .map_err(|source| unusable(&log, source))?;
-    let mark = Mark::leave(&paths.used, last).map_err(|source| unusable(&paths.used, source))?;
+    let mark = Mark::leave(mark::EVENTS, &paths.used, last)
+        .map_err(|source| unusable(&paths.used, source))?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(|error| OpenError::sqlite(&paths.database, error))?;
     Ok(mark)

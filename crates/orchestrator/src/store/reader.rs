@@ -4,34 +4,23 @@
 //! by offset, and the rows are copied out before anything is sent, so a slow client holds no
 //! snapshot. A query that takes too long is interrupted.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use rusqlite::{Connection, InterruptHandle, OpenFlags, ToSql};
+use rusqlite::{Connection, OpenFlags, ToSql};
 use thiserror::Error;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task,
-    time::timeout,
-};
+use tokio::sync::watch;
 
 use super::{
     Failure, OpenError, Page, PageQuery,
     failure::{Class, classify},
     open::Paths,
+    pool::{Pool, PoolError},
     schema::EVENTS_PER_BLOCK,
 };
 use crate::config::Limits;
 
 /// Connections for reading.
 const READERS: usize = 4;
-/// Distance of attempts to stop a query: one can fall between its look and its beginning.
-const STOP_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a page was not read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -56,59 +45,12 @@ pub(crate) enum PageError {
     },
 }
 
-/// The connections that are not in use.
+/// The connections.
 #[derive(Debug)]
 pub(super) struct Readers {
-    idle: Mutex<Vec<Connection>>,
-    slots: Arc<Semaphore>,
-    query_timeout: Duration,
+    pool: Arc<Pool<Connection>>,
     page_len_max: usize,
     report: watch::Sender<Option<Failure>>,
-}
-
-/// A connection that goes back where it came from, whoever drops it.
-struct Lease {
-    conn: Option<Connection>,
-    home: Arc<Readers>,
-    _slot: OwnedSemaphorePermit,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            self.home.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
-        }
-    }
-}
-
-/// Stops a query from outside: when its time is up, or when the one who asked goes away.
-#[derive(Clone)]
-struct Stop {
-    asked: Arc<AtomicBool>,
-    handle: Arc<InterruptHandle>,
-}
-
-impl Stop {
-    fn now(&self) {
-        // An interrupt has no effect on a query that did not begin; that one looks here first.
-        self.asked.store(true, Ordering::Release);
-        self.handle.interrupt();
-    }
-
-    fn asked(&self) -> bool {
-        self.asked.load(Ordering::Acquire)
-    }
-}
-
-/// Stops the query unless it was waited for.
-struct StopOnDrop(Option<Stop>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        if let Some(stop) = &self.0 {
-            stop.now();
-        }
-    }
 }
 
 impl Readers {
@@ -125,53 +67,22 @@ impl Readers {
                 .map_err(|error| OpenError::sqlite(&paths.database, error))?;
             idle.push(conn);
         }
-        Ok(Self {
-            idle: Mutex::new(idle),
-            slots: Arc::new(Semaphore::new(READERS)),
-            query_timeout: limits.query_timeout,
-            page_len_max: limits.page_len_max,
-            report,
-        })
+        let pool = Arc::new(Pool::new(idle, limits.query_timeout));
+        Ok(Self { pool, page_len_max: limits.page_len_max, report })
     }
 
-    pub(super) async fn page(self: &Arc<Self>, query: PageQuery) -> Result<Page, PageError> {
-        let (lease, stop) = self.lease().await?;
+    pub(super) async fn page(&self, query: PageQuery) -> Result<Page, PageError> {
         let page_len_max = self.page_len_max;
-        let mut guard = StopOnDrop(Some(stop.clone()));
-        // The lease comes back with the result, so that while the guard lives the connection runs
-        // this query and no other.
-        let inner = stop.clone();
-        let mut work = task::spawn_blocking(move || {
-            let page = match &lease.conn {
-                Some(conn) if !inner.asked() => Some(read(conn, &query, page_len_max)),
-                _ => None,
-            };
-            (page, lease)
-        });
-        let mut left = self.query_timeout;
-        let finished = loop {
-            match timeout(left, &mut work).await {
-                Ok(finished) => break finished,
-                Err(_) => stop.now(),
-            }
-            left = STOP_AGAIN;
-        };
-        guard.0 = None;
-        match finished {
-            Ok((Some(page), _lease)) => page.map_err(|error| self.refuse(&error)),
-            Ok((None, _lease)) => Err(PageError::TimedOut { limit: self.query_timeout }),
-            Err(_) => Err(PageError::Stopped),
+        let found = self.pool.run(move |conn| read(conn, &query, page_len_max)).await;
+        match found {
+            Ok(page) => page.map_err(|error| self.refuse(&error)),
+            Err(PoolError::TimedOut) => Err(self.timed_out()),
+            Err(PoolError::Stopped) => Err(PageError::Stopped),
         }
     }
 
-    async fn lease(self: &Arc<Self>) -> Result<(Lease, Stop), PageError> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
-        let Ok(slot) = slot else { return Err(PageError::Stopped) };
-        let conn = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let Some(conn) = conn else { return Err(PageError::Stopped) };
-        let handle = Arc::new(conn.get_interrupt_handle());
-        let stop = Stop { asked: Arc::new(AtomicBool::new(false)), handle };
-        Ok((Lease { conn: Some(conn), home: Arc::clone(self), _slot: slot }, stop))
+    fn timed_out(&self) -> PageError {
+        PageError::TimedOut { limit: self.pool.query_timeout() }
     }
 
     /// Damage stops the service; everything else is an answer.
@@ -182,7 +93,7 @@ impl Readers {
         }
         match classify(error) {
             Class::Busy => PageError::Busy,
-            Class::Interrupted => PageError::TimedOut { limit: self.query_timeout },
+            Class::Interrupted => self.timed_out(),
             Class::Full | Class::Corrupt | Class::Io | Class::Other => {
                 PageError::Failed { detail: error.to_string() }
             }
@@ -191,8 +102,7 @@ impl Readers {
 
     /// Refuses what comes and closes the connections that are not in use.
     pub(super) fn close(&self) {
-        self.slots.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.pool.close();
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     path::Path,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -92,7 +92,7 @@ async fn a_request_that_does_not_fit_hurts_no_other_and_space_brings_the_store_b
         }
     }
     assert_eq!(store.page(all(100)).await.unwrap().bodies.len(), 9);
-    let floor = || mark::read(&dir.path().join(names::USED)).unwrap();
+    let floor = || mark::read(mark::EVENTS, &dir.path().join(names::USED)).unwrap();
     assert_eq!(floor(), Some(9));
 
     // Alone it is refused as well, and what is known needs no space.
@@ -233,7 +233,7 @@ async fn a_store_whose_file_was_removed_takes_nothing_more() {
 async fn the_floor_is_the_last_event_at_every_answer() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), &limits()).unwrap();
-    let floor = || mark::read(&dir.path().join(names::USED)).unwrap();
+    let floor = || mark::read(mark::EVENTS, &dir.path().join(names::USED)).unwrap();
     assert_eq!(floor(), Some(0));
     // Many to a block and past it, so that the id of a block is never taken for that of an event.
     for n in 1..=30_u64 {

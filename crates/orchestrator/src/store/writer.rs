@@ -83,11 +83,11 @@ struct Append {
 
 /// Files whose disappearance would make a commit worthless.
 #[derive(Debug)]
-pub(super) struct Watched(Vec<(PathBuf, FileId)>);
+pub(crate) struct Watched(Vec<(PathBuf, FileId)>);
 
 impl Watched {
     /// Remembers which files stand at `paths` now.
-    pub(super) fn new(paths: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
+    pub(crate) fn new(paths: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
         let look = |path: PathBuf| match OsVfs.stat(&path)? {
             Some(stat) => Ok((path, stat.id)),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -96,7 +96,7 @@ impl Watched {
     }
 
     /// Returns the first path where the file does not stand any more.
-    fn moved(&self) -> Option<&PathBuf> {
+    pub(crate) fn moved(&self) -> Option<&PathBuf> {
         let stands = |path, id| matches!(OsVfs.stat(path), Ok(Some(stat)) if stat.id == id);
         self.0.iter().find(|(path, id)| !stands(path, *id)).map(|(path, _)| path)
     }

@@ -1,0 +1,177 @@
+//! The audit trail as the writer keeps it: what was noted in the store is told there, once and in order.
+//!
+//! # Invariants
+//!
+//! * **G1** Notes are told in the order of their numbers, each once. Which was told last stands in the trail itself:
+//!   in the newest record that names this store.
+//! * **G2** After a failed append it is unknown what the trail holds. It is opened again and looked at before
+//!   anything more is told.
+
+use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
+
+use audit::{AppendError, NewRecord, QueryError, Settings, Source, Trail};
+use jiff::Timestamp;
+use rollout_store::{ReadError, RolloutReader, store::Noted};
+use thiserror::Error;
+use vfs::Vfs;
+
+use super::draft::Draft;
+
+/// Field with the number of a note.
+const NOTE: &str = "note";
+/// Field with the store of a note.
+const STORE: &str = "store";
+/// Notes that are told with one append: at their longest they fit into one.
+const NOTES_AT_ONCE: u32 = 256;
+
+/// Why something is not on record.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The trail could not be opened.
+    #[error(transparent)]
+    Open(#[from] audit::OpenError),
+    /// The trail could not be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The trail could not be read.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The notes could not be read.
+    #[error(transparent)]
+    Notes(#[from] ReadError),
+}
+
+impl LedgerError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Open(it) => it.code(),
+            Self::Append(it) => it.code(),
+            Self::Query(it) => it.code(),
+            Self::Notes(it) => it.code(),
+        }
+    }
+}
+
+fn settings() -> Settings {
+    let holder = format!("autonomy-orchestrator pid {}", std::process::id());
+    Settings::new(Source::Orchestrator, &holder)
+}
+
+/// The open trail.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    store_id: String,
+    /// `None` after a failure (G2).
+    trail: Option<Trail>,
+    /// Every note up to this number is in the trail.
+    told: u64,
+}
+
+impl Ledger {
+    /// Opens or creates the trail.
+    pub(super) fn open(
+        vfs: Arc<dyn Vfs>,
+        dir: &std::path::Path,
+        store_id: String,
+    ) -> Result<Self, LedgerError> {
+        let trail = Trail::open(Arc::clone(&vfs), dir, settings())?;
+        Ok(Self { vfs, dir: dir.to_owned(), store_id, trail: Some(trail), told: 0 })
+    }
+
+    /// Whether what was told last is known.
+    pub(super) const fn is_sound(&self) -> bool {
+        self.trail.is_some()
+    }
+
+    /// The number up to which notes were told.
+    pub(super) const fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Tells what the store has noted and the trail does not hold (G1, G2).
+    pub(super) fn catch_up(&mut self, notes: &dyn RolloutReader) -> Result<(), LedgerError> {
+        if self.trail.is_none() {
+            let trail = Trail::open(Arc::clone(&self.vfs), &self.dir, settings())?;
+            self.trail = Some(trail);
+        }
+        let caught_up = self.tell_all(notes);
+        if caught_up.is_err() {
+            self.trail = None;
+        }
+        caught_up
+    }
+
+    fn tell_all(&mut self, notes: &dyn RolloutReader) -> Result<(), LedgerError> {
+        let mut waiting = notes.notes(0, NOTES_AT_ONCE)?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.told = self.told.max(self.last_told()?);
+        loop {
+            let told = self.told;
+            waiting.retain(|it| it.number > told);
+            if waiting.is_empty() {
+                waiting = notes.notes(self.told, NOTES_AT_ONCE)?;
+                if waiting.is_empty() {
+                    return Ok(());
+                }
+            }
+            let records: Vec<_> = waiting.iter().map(|it| self.record_of(it)).collect();
+            self.append(&records, waiting.last().map(|it| it.number))?;
+        }
+    }
+
+    /// The number in the newest record of this store; 0 when there is none.
+    fn last_told(&self) -> Result<u64, LedgerError> {
+        let mut found = 0;
+        audit::newest(&*self.vfs, &self.dir, |record| {
+            let field = |name| record.event.fields.get(name);
+            let ours = field(STORE).and_then(|it| it.as_str()) == Some(self.store_id.as_str());
+            match field(NOTE).and_then(serde_json::Value::as_u64).filter(|_| ours) {
+                Some(number) => {
+                    found = number;
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn record_of(&self, note: &Noted) -> NewRecord {
+        let draft = Draft::from_note(&note.text).unwrap_or_else(|error| {
+            // What cannot be read is told all the same: as it is.
+            let category = (audit::Category::System, "tell");
+            Draft::new("system.note.unreadable", category, ("note", &note.number.to_string()), "orchestrator")
+                .with("error", error.to_string())
+                .with("text", note.text.as_str())
+        });
+        self.numbered(draft, note.number).accepted(&note.about, note.at)
+    }
+
+    /// Adds what [`Self::last_told`] looks for.
+    pub(super) fn numbered(&self, draft: Draft, note: u64) -> Draft {
+        draft.with(STORE, self.store_id.as_str()).with(NOTE, note)
+    }
+
+    /// Appends records; `told` is the number of the last note among them.
+    pub(super) fn append(
+        &mut self,
+        records: &[NewRecord],
+        told: Option<u64>,
+    ) -> Result<(), LedgerError> {
+        let Some(trail) = &mut self.trail else { return Err(AppendError::Poisoned.into()) };
+        for records in records.chunks(NOTES_AT_ONCE as usize) {
+            if let Err(error) = trail.append(records, Timestamp::now()) {
+                self.trail = None;
+                return Err(error.into());
+            }
+        }
+        self.told = self.told.max(told.unwrap_or(0));
+        Ok(())
+    }
+}
