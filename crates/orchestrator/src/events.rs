@@ -6,6 +6,7 @@
 //! | `query`   | parameters → filters                                             |
 //! | `cursor`  | where a page ended, as an opaque text                            |
 //! | `rfc3339` | timestamps as a sortable number                                  |
+//! | `stream`  | events as they are stored                                        |
 //!
 //! Events go out as the JSON text that came in: numbers, their precision and the order of fields
 //! are those of the node.
@@ -14,6 +15,7 @@ mod cursor;
 mod intake;
 mod query;
 mod rfc3339;
+pub(crate) mod stream;
 
 use api::control::Ingested;
 use axum::{

@@ -45,6 +45,7 @@ use crate::{
 pub(crate) use boot::RolloutsError;
 pub(crate) use draft::Draft;
 pub(crate) use ledger::LedgerError;
+pub(crate) use promoter::ask as step;
 pub(crate) use writer::{Ask, AskError, Clock};
 use writer::Writer;
 
@@ -81,7 +82,7 @@ pub(crate) struct Rollouts {
     readers: Arc<Pool<SqliteReader>>,
     promoter: promoter::Promoter,
     failed: watch::Receiver<Option<Failure>>,
-    commits: watch::Receiver<u64>,
+    version: watch::Receiver<u64>,
     leads: Leads,
 }
 
@@ -98,7 +99,7 @@ impl Rollouts {
         let opened = boot::open(&opening)?;
         let (report, failed) = watch::channel(None);
         let leads = Leads { epoch: opened.epoch.0, since: opened.acquired_at };
-        let (count, commits) = watch::channel(opened.commits);
+        let (count, version) = watch::channel(0);
         let readers = boot::readers(&opened.paths)?;
         let of_promoter = boot::reader(&opened.paths)?;
         let clock = Arc::clone(&opening.clock);
@@ -110,7 +111,7 @@ impl Rollouts {
             opening.limits.promote_interval,
         )?;
         let readers = Arc::new(Pool::new(readers, opening.limits.query_timeout));
-        Ok(Self { writer, readers, promoter, failed, commits, leads })
+        Ok(Self { writer, readers, promoter, failed, version, leads })
     }
 
     /// Asks for a change; returns after it is durable and on record (W1, W2).
@@ -142,9 +143,10 @@ impl Rollouts {
         }
     }
 
-    /// How many batches were committed: what was read at one number is current while the number stands.
-    pub(crate) fn commits(&self) -> u64 {
-        *self.commits.borrow()
+    /// Raised by every change of a plan or release: what was read of them at one number is current while the
+    /// number stands.
+    pub(crate) fn version(&self) -> u64 {
+        *self.version.borrow()
     }
 
     /// Since when this process writes.

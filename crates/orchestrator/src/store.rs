@@ -90,11 +90,32 @@ pub(crate) struct PageQuery {
     pub(crate) limit: u32,
 }
 
+/// Which events behind a position, how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TailQuery {
+    pub(crate) node_id: Option<String>,
+    pub(crate) event_type: Option<String>,
+    /// Only events inserted after the one with this id.
+    pub(crate) after: i64,
+    pub(crate) limit: u32,
+}
+
+/// Events, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Position and JSON of each.
+    pub(crate) events: Vec<(i64, String)>,
+    /// Everything that fits up to this position has been read.
+    pub(crate) seen: i64,
+}
+
 /// Events, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Page {
     /// JSON of each event.
     pub(crate) bodies: Vec<String>,
+    /// The position of each event.
+    pub(crate) ids: Vec<i64>,
     /// The `before` of the next page; `None` when nothing follows.
     pub(crate) next: Option<i64>,
 }
@@ -105,17 +126,18 @@ pub(crate) struct Store {
     writer: Writer,
     readers: Readers,
     failed: watch::Receiver<Option<Failure>>,
-    _dir: DataDir,
+    stored: watch::Receiver<i64>,
 }
 
 impl Store {
     /// Opens or creates the store in `dir`. Blocks.
-    pub(crate) fn open(dir: DataDir, limits: &Limits) -> Result<Self, OpenError> {
-        let opened = open::open(&dir, limits)?;
+    pub(crate) fn open(dir: &DataDir, limits: &Limits) -> Result<Self, OpenError> {
+        let opened = open::open(dir, limits)?;
         let (report, failed) = watch::channel(None);
         let readers = Readers::open(&opened.paths, limits, report.clone())?;
-        let writer = Writer::start(opened, limits, report)?;
-        Ok(Self { writer, readers, failed, _dir: dir })
+        let (last, stored) = watch::channel(opened.last);
+        let writer = Writer::start(opened, limits, (report, last))?;
+        Ok(Self { writer, readers, failed, stored })
     }
 
     /// Stores the events of one request; returns after they are durable (O1).
@@ -126,6 +148,16 @@ impl Store {
     /// Reads one page.
     pub(crate) async fn page(&self, query: PageQuery) -> Result<Page, PageError> {
         self.readers.page(query).await
+    }
+
+    /// Reads what came behind a position.
+    pub(crate) async fn tail(&self, query: TailQuery) -> Result<Tail, PageError> {
+        self.readers.tail(query).await
+    }
+
+    /// The position of the last event that is stored, as it moves.
+    pub(crate) fn stored(&self) -> watch::Receiver<i64> {
+        self.stored.clone()
     }
 
     /// Waits until the store cannot be trusted any more, and says why.

@@ -41,7 +41,7 @@ pub use cursor::{Cursor, CursorError};
 pub use error::{ApplyError, ReadError, WriteError};
 pub use note::{About, NOTE_LEN_MAX, Note, NoteError, Noted};
 pub use promoter::{PAGE_OF_PASS, Pass, PassError, Planned, Planner, promote_once};
-pub use read::{ASSIGNMENTS_SCAN_MAX, ListQuery, Page, Quiet, RolloutReader, Unreadable};
+pub use read::{ASSIGNMENTS_SCAN_MAX, ListQuery, Offer, Page, Quiet, RolloutReader, Unreadable};
 pub use rows::{RowError, Rows};
 
 /// Entries of a page when nobody says.

@@ -88,7 +88,6 @@ pub(super) struct Opened {
     pub(super) store: SqliteStore,
     pub(super) epoch: Epoch,
     pub(super) acquired_at: Moment,
-    pub(super) commits: u64,
     pub(super) mark: Mark,
     pub(super) watched: Watched,
     pub(super) ledger: Ledger,
@@ -116,7 +115,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, RolloutsError> {
     let mut ledger = Ledger::open(opening.vfs.clone(), &opening.audit_dir, store_id)
         .map_err(audit_failed)?;
     ledger.catch_up(store.reader()).map_err(audit_failed)?;
-    Ok(Opened { paths, store, epoch, acquired_at, commits, mark, watched, ledger })
+    Ok(Opened { paths, store, epoch, acquired_at, mark, watched, ledger })
 }
 
 fn write_failed(paths: &Paths, source: ApplyError) -> RolloutsError {

@@ -145,7 +145,7 @@ impl Work {
 }
 
 /// A step, with what it puts on record.
-fn ask(step: &PlannedStep) -> Ask {
+pub(crate) fn ask(step: &PlannedStep) -> Ask {
     let (event, action) = match step.step {
         Step::Promote { .. } => ("rollout.stage.promoted", "promote"),
         Step::Fail { .. } => ("rollout.plan.failed", "fail"),

@@ -18,7 +18,7 @@ use std::{
 use audit::NewRecord;
 use rollout_store::{
     Applied, ApplyError, Epoch, Idempotency, Moment, Request, RolloutStore as _, SqliteStore, Write,
-    WriteError,
+    WriteError, Written,
     store::{About, Answer, Note},
 };
 use thiserror::Error;
@@ -125,7 +125,7 @@ impl Writer {
         opened: Opened,
         limits: &Limits,
         clock: Clock,
-        (report, commits): (watch::Sender<Option<Failure>>, watch::Sender<u64>),
+        (report, version): (watch::Sender<Option<Failure>>, watch::Sender<u64>),
     ) -> Result<Self, RolloutsError> {
         let queue_len_max = limits.queue_len_max.max(limits.requests_max);
         let (jobs, queue) = sync_channel(queue_len_max);
@@ -142,7 +142,7 @@ impl Writer {
             last: acquired_at,
             queue,
             report,
-            commits,
+            version,
             block,
         };
         let thread = thread::Builder::new()
@@ -206,7 +206,7 @@ struct Work {
     last: Moment,
     queue: Receiver<Job>,
     report: watch::Sender<Option<Failure>>,
-    commits: watch::Sender<u64>,
+    version: watch::Sender<u64>,
     block: watch::Sender<Option<String>>,
 }
 
@@ -361,7 +361,6 @@ impl Work {
             return Err(AskError::Stopped);
         }
         let raised = commits.map_err(|error| error.to_string()).and_then(|commits| {
-            self.commits.send_replace(commits);
             let number = i64::try_from(commits).unwrap_or(i64::MAX);
             self.mark.raise(number).map_err(|error| error.to_string())
         });
@@ -369,6 +368,9 @@ impl Work {
             // An answer without its floor is one whose loss the next start would not see.
             self.fail(Failure::Io { detail: format!("{}: {detail}", self.mark.path().display()) });
             return Err(AskError::Stopped);
+        }
+        if answers.iter().flatten().any(|it| changes_plans(&it.written)) {
+            self.version.send_modify(|it| *it += 1);
         }
         if answers.len() > asked.len() {
             answers.truncate(asked.len());
@@ -417,6 +419,19 @@ impl Work {
         self.store = None;
         tracing::error!(error = %failure, "rollouts stopped");
         self.report.send_replace(Some(failure));
+    }
+}
+
+/// Whether what nodes are to do may be another afterwards.
+const fn changes_plans(written: &Written) -> bool {
+    match written {
+        Written::Created(_) | Written::Changed(_) | Written::Released(_) => true,
+        Written::Reported { started } => *started,
+        Written::Existing(_)
+        | Written::Unchanged(_)
+        | Written::ReleasedBefore(_)
+        | Written::Seen(_)
+        | Written::Dropped => false,
     }
 }
 

@@ -123,6 +123,8 @@ pub(super) struct Opened {
     pub(super) conn: Connection,
     pub(super) watched: Watched,
     pub(super) mark: Mark,
+    /// The last event.
+    pub(super) last: i64,
 }
 
 /// Opens the database of `dir` by the boot table.
@@ -139,7 +141,7 @@ pub(super) fn open(dir: &DataDir, limits: &Limits) -> Result<Opened, OpenError> 
     let mark = prepare(&mut conn, &paths, version, last)?;
     let watched = Watched::new([paths.database.clone(), log_of(&conn, &paths), paths.used.clone()])
         .map_err(|source| unusable(&paths.database, source))?;
-    Ok(Opened { paths, conn, watched, mark })
+    Ok(Opened { paths, conn, watched, mark, last })
 }
 
 /// Where `SQLite` writes its log: beside the file, which is elsewhere when the name is a link.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::{
-    Failure, OpenError, Page, PageQuery,
+    Failure, OpenError, Page, PageQuery, Tail, TailQuery,
     failure::{Class, classify},
     open::Paths,
     pool::{Pool, PoolError},
@@ -81,6 +81,16 @@ impl Readers {
         }
     }
 
+    pub(super) async fn tail(&self, query: TailQuery) -> Result<Tail, PageError> {
+        let page_len_max = self.page_len_max;
+        let found = self.pool.run(move |conn| read_tail(conn, &query, page_len_max)).await;
+        match found {
+            Ok(tail) => tail.map_err(|error| self.refuse(&error)),
+            Err(PoolError::TimedOut) => Err(self.timed_out()),
+            Err(PoolError::Stopped) => Err(PageError::Stopped),
+        }
+    }
+
     fn timed_out(&self) -> PageError {
         PageError::TimedOut { limit: self.pool.query_timeout() }
     }
@@ -131,7 +141,9 @@ fn read(
             page.next = last;
             break;
         }
-        last = Some(row.get(0)?);
+        let id = row.get(0)?;
+        last = Some(id);
+        page.ids.push(id);
         let body: String = row.get(1)?;
         len += body.len();
         page.bodies.push(body);
@@ -139,10 +151,41 @@ fn read(
     Ok(page)
 }
 
-/// Returns the statement for this combination of filters. The index is named, so that no
-/// statistics can ever choose a plan that reads the whole table.
-fn sql(query: &PageQuery) -> String {
-    let (index, by_key) = match (&query.node_id, &query.event_type) {
+fn read_tail(
+    conn: &Connection,
+    query: &TailQuery,
+    len_max: usize,
+) -> Result<Tail, rusqlite::Error> {
+    let (index, by_key) = index_of(query.node_id.as_ref(), query.event_type.as_ref());
+    let sql = format!(
+        "SELECT e.id, e.body FROM events AS e {index}
+         WHERE e.id > :after {by_key} ORDER BY e.id LIMIT :limit"
+    );
+    let mut params: Vec<(&str, &dyn ToSql)> =
+        vec![(":after", &query.after), (":limit", &query.limit)];
+    let optional = [(":node_id", query.node_id.as_ref()), (":event_type", query.event_type.as_ref())];
+    for (name, value) in &optional {
+        params.extend(value.map(|it| (*name, it as &dyn ToSql)));
+    }
+    let mut statement = conn.prepare(&sql)?;
+    let mut rows = statement.query(params.as_slice())?;
+    let mut tail = Tail { events: Vec::new(), seen: query.after };
+    let mut len = 0;
+    while let Some(row) = rows.next()? {
+        let (id, body): (i64, String) = (row.get(0)?, row.get(1)?);
+        len += body.len();
+        tail.seen = id;
+        tail.events.push((id, body));
+        if len >= len_max {
+            break;
+        }
+    }
+    Ok(tail)
+}
+
+/// The index for these filters, and the condition that uses it.
+fn index_of(node_id: Option<&String>, event_type: Option<&String>) -> (&'static str, &'static str) {
+    match (node_id, event_type) {
         (None, None) => ("NOT INDEXED", ""),
         (Some(_), None) => ("INDEXED BY events_by_node", "AND e.node_id = :node_id"),
         (None, Some(_)) => ("INDEXED BY events_by_type", "AND e.event_type = :event_type"),
@@ -150,7 +193,13 @@ fn sql(query: &PageQuery) -> String {
             "INDEXED BY events_by_node_and_type",
             "AND e.node_id = :node_id AND e.event_type = :event_type",
         ),
-    };
+    }
+}
+
+/// Returns the statement for this combination of filters. The index is named, so that no
+/// statistics can ever choose a plan that reads the whole table.
+fn sql(query: &PageQuery) -> String {
+    let (index, by_key) = index_of(query.node_id.as_ref(), query.event_type.as_ref());
     if query.since_ns.is_none() {
         return format!(
             "SELECT e.id, e.body FROM events AS e {index}

@@ -19,7 +19,7 @@ fn limits() -> Limits {
 }
 
 fn open(dir: &Path, limits: &Limits) -> Result<Store, OpenError> {
-    Store::open(DataDir::take(dir)?, limits)
+    Store::open(&DataDir::take(dir)?, limits)
 }
 
 fn event(number: u64, filler: usize) -> NewEvent {

@@ -114,12 +114,12 @@ impl Writer {
     pub(super) fn start(
         opened: Opened,
         limits: &Limits,
-        report: watch::Sender<Option<Failure>>,
+        (report, stored): (watch::Sender<Option<Failure>>, watch::Sender<i64>),
     ) -> Result<Self, OpenError> {
         let (jobs, queue) = sync_channel(limits.queue_len_max);
         let checkpoints = Checkpoints::new(limits.busy_timeout);
         let Opened { conn, watched, mark, .. } = opened;
-        let work = Work { conn, watched, mark, checkpoints, queue, report, failed: false };
+        let work = Work { conn, watched, mark, checkpoints, queue, report, stored, failed: false };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work.run())
@@ -162,6 +162,7 @@ struct Work {
     checkpoints: Checkpoints,
     queue: Receiver<Job>,
     report: watch::Sender<Option<Failure>>,
+    stored: watch::Sender<i64>,
     failed: bool,
 }
 
@@ -244,6 +245,9 @@ impl Work {
             // An answer without its floor is one whose loss the next start would not see.
             self.fail_mark(&error);
             return refuse(group);
+        }
+        if let Some(last) = last {
+            self.stored.send_replace(last);
         }
         if let Some(failure) = outcomes.iter().find_map(|it| Failure::of(it.as_ref().err()?)) {
             self.fail(failure);

@@ -254,6 +254,38 @@ pub trait RolloutReader {
         Ok(StuckList { plans, more })
     }
 
+    /// What the nodes of a channel are offered, before anybody asks who they are.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn offer(&self, channel: &Channel) -> Result<Offer, ReadError> {
+        let release = self.latest_release(channel)?;
+        Ok(Offer { release, live: self.live_of(channel, ASSIGNMENTS_SCAN_MAX)? })
+    }
+
+    /// What a node is to do; `known` is what the store knows of it, `offer` that of its channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn desired_of(
+        &self,
+        node: &NodeId,
+        known: Option<&Node>,
+        offer: &Offer,
+    ) -> Result<Desired, ReadError> {
+        let mut release = offer.release.clone();
+        if let Some(plan) = known.and_then(|it| it.plan.as_ref())
+            && let Some(held) = self.rollout(plan)?
+            && release.as_ref().is_some_and(|it| it.created_at < held.created_at())
+        {
+            release = None;
+        }
+        let rollouts = offer.live.iter().filter_map(|it| assignment(it, node)).collect();
+        Ok(Desired { release, rollouts })
+    }
+
     /// What a node is to do. A node that is not known follows the standard channel.
     ///
     /// # Errors
@@ -262,17 +294,17 @@ pub trait RolloutReader {
     fn desired(&self, node: &NodeId) -> Result<Desired, ReadError> {
         let known = self.node(node)?;
         let channel = known.as_ref().map_or_else(Channel::standard, |it| it.channel.clone());
-        let mut release = self.latest_release(&channel)?;
-        if let Some(plan) = known.and_then(|it| it.plan)
-            && let Some(held) = self.rollout(&plan)?
-            && release.as_ref().is_some_and(|it| it.created_at < held.created_at())
-        {
-            release = None;
-        }
-        let live = self.live_of(&channel, ASSIGNMENTS_SCAN_MAX)?;
-        let rollouts = live.iter().filter_map(|it| assignment(it, node)).collect();
-        Ok(Desired { release, rollouts })
+        self.desired_of(node, known.as_ref(), &self.offer(&channel)?)
     }
+}
+
+/// What the nodes of a channel are offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Its latest release.
+    pub release: Option<Release>,
+    /// Its live plans, the newest first.
+    pub live: Vec<Rollout>,
 }
 
 /// The first stage up to the current one that targets the node.
