@@ -33,7 +33,7 @@ pub use lock::{Lock, LockError};
 pub use mem::{CrashPolicy, MemVfs};
 pub use os::OsVfs;
 pub use port::{File, FileId, OpenMode, Stat, Vfs, write_all_at};
-pub use replace::{TEMP_SUFFIX, read_whole, replace, replace_with};
+pub use replace::{TEMP_SUFFIX, read_whole, replace, replace_private, replace_with};
 pub use sector::{SECTOR_LEN, SectorFile};
 
 /// The example of the README is a test.

@@ -236,9 +236,9 @@ impl Vfs for MemVfs {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let found = state.find(path)?;
-        let creates = matches!(mode, OpenMode::Create | OpenMode::Truncate);
+        let creates = mode == OpenMode::Create || mode.empties();
         let number = match found {
-            Some(number) if mode != OpenMode::Truncate => number,
+            Some(number) if !mode.empties() => number,
             None if !creates => return Err(io::ErrorKind::NotFound.into()),
             _ => {
                 let fault = state.step(Op::Create(path.to_owned()))?;

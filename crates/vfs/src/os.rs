@@ -2,12 +2,15 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
 };
 
 use crate::{File, FileId, Lock, LockError, OpenMode, Stat, Vfs};
+
+/// Mode of a file that is for its owner alone.
+const PRIVATE: u32 = 0o600;
 
 /// The real file system (Unix).
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,12 +31,19 @@ impl Vfs for OsVfs {
             OpenMode::Read | OpenMode::ReadWrite => {}
             OpenMode::Create => _ = options.create(true).truncate(false),
             OpenMode::Truncate => _ = options.create(true).truncate(true),
+            OpenMode::TruncatePrivate => {
+                options.create(true).truncate(true).mode(PRIVATE);
+            }
         }
         // What is emptied is a file of ours, never what a link beside it points to.
-        let links = if mode == OpenMode::Truncate { NO_LINK } else { 0 };
+        let links = if mode.empties() { NO_LINK } else { 0 };
         let file = options.custom_flags(NEVER_WAIT | links).open(path)?;
         let metadata = file.metadata()?;
         check_kind(&metadata)?;
+        if mode == OpenMode::TruncatePrivate {
+            // What a crash left here may have been made by another mode.
+            file.set_permissions(fs::Permissions::from_mode(PRIVATE))?;
+        }
         Ok(Arc::new(OsFile { file, id: stat(&metadata).id }))
     }
 

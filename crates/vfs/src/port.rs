@@ -23,6 +23,15 @@ pub enum OpenMode {
     Create,
     /// For reading and writing; emptied when it exists, created when it does not.
     Truncate,
+    /// As [`Self::Truncate`], and nobody but the owner may read or write it, whatever it was before.
+    TruncatePrivate,
+}
+
+impl OpenMode {
+    /// Whether what is in the file goes.
+    pub(crate) const fn empties(self) -> bool {
+        matches!(self, Self::Truncate | Self::TruncatePrivate)
+    }
 }
 
 /// Which file it is, whatever its name: device and inode.

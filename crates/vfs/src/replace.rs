@@ -5,6 +5,7 @@
 //!   file with [`TEMP_SUFFIX`] is left beside it, which the next call overwrites.
 //! * **P3** After an error before the rename that file is removed, as far as the file system lets us:
 //!   a full disk is not left fuller.
+//! * **P4** Nobody but the owner can open what [`replace_private`] writes, at no time and under no name.
 
 use std::{io, path::Path};
 
@@ -33,10 +34,28 @@ pub fn replace_with(
     path: &Path,
     write: impl FnOnce(&dyn File) -> io::Result<()>,
 ) -> io::Result<()> {
+    replace_as(vfs, path, OpenMode::Truncate, write)
+}
+
+/// Does what [`replace`] does for a file that is its owner's alone (P4).
+///
+/// # Errors
+///
+/// The first error of any step. Before the rename the old content is untouched.
+pub fn replace_private(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_as(vfs, path, OpenMode::TruncatePrivate, |file| write_all_at(file, bytes, 0))
+}
+
+fn replace_as(
+    vfs: &dyn Vfs,
+    path: &Path,
+    mode: OpenMode,
+    write: impl FnOnce(&dyn File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut temp = path.as_os_str().to_owned();
     temp.push(TEMP_SUFFIX);
     let temp = Path::new(&temp);
-    let file = vfs.open(temp, OpenMode::Truncate)?;
+    let file = vfs.open(temp, mode)?;
     let written = write(&*file).and_then(|()| file.sync_data());
     drop(file);
     if let Err(error) = written.and_then(|()| vfs.rename(temp, path)) {
@@ -86,6 +105,22 @@ mod tests {
         assert!(replace(&OsVfs, &path, b"new").is_err());
         assert!(OsVfs.lock(&dir.path().join("it.lock"), "somebody").is_err());
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_private_file_is_its_owners_alone_whatever_lay_there_before() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        for left in ["x", "x.tmp"] {
+            let left = dir.path().join(left);
+            std::fs::write(&left, "left by somebody").unwrap();
+            std::fs::set_permissions(&left, std::fs::Permissions::from_mode(0o666)).unwrap();
+        }
+        replace_private(&OsVfs, &path, b"secret").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(std::fs::read(&path).unwrap(), b"secret");
     }
 
     #[test]
