@@ -22,6 +22,10 @@ pub const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8888));
 /// The default data directory, below the cache directory of the user.
 pub const DATA_DIR_NAME: &str = "autonomyops/orchestrator";
+/// The directory of the audit trail, below the state directory of the user.
+pub const AUDIT_DIR_NAME: &str = "autonomyops/audit";
+/// The directory of the audit trail in the data directory, where the user has no state directory.
+const AUDIT_DIR_BESIDE: &str = "audit";
 /// Smallest body limit that can be asked for: one event with its four fields fits.
 const BODY_LEN_MAX_MIN: usize = 4 << 10;
 /// Largest body limit that can be asked for. A body is held in memory.
@@ -38,6 +42,27 @@ pub struct Config {
     pub limits: Limits,
     /// What the operator asked for about the log of the service's own life, for this start.
     pub overrides: Overrides,
+    /// Directory of the audit trail, shared with the commands of this machine.
+    pub audit_dir: PathBuf,
+    /// Whether permissions are enforced.
+    pub enforcement: bool,
+    /// Whether everybody with an identity may do everything.
+    pub break_glass: bool,
+    /// Certificate and key; plain HTTP without.
+    pub tls: Option<TlsFiles>,
+    /// Address of the metrics, when they have one of their own.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// Files (PEM) of a service that speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authorities of client certificates; every client must then show one.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// Bounds on what clients, the disk and other processes can make the service do.
@@ -71,6 +96,12 @@ pub struct Limits {
     pub check_timeout: Duration,
     /// Time for requests in work after the service was told to stop.
     pub shutdown_grace: Duration,
+    /// Event streams at once; the next one is answered with 503.
+    pub streams_max: usize,
+    /// Distance of passes of the promoter.
+    pub promote_interval: Duration,
+    /// Whether a plan whose artifact looks wrong is refused instead of accepted with warnings.
+    pub strict_artifacts: bool,
 }
 
 impl Limits {
@@ -90,6 +121,9 @@ impl Limits {
         query_timeout: Duration::from_secs(10),
         check_timeout: Duration::from_secs(2),
         shutdown_grace: Duration::from_secs(10),
+        streams_max: 64,
+        promote_interval: Duration::from_secs(1),
+        strict_artifacts: false,
     };
 }
 
@@ -135,7 +169,22 @@ impl Config {
             legacy_upgrade: switch(lookup, env::WAL_LEGACY_UPGRADE)?,
             operator_reset: switch(lookup, env::WAL_OPERATOR_RESET)?,
         };
-        Ok(Self { listen: LISTEN_DEFAULT, data_dir, limits: Limits::STANDARD, overrides })
+        let audit_dir = lookup(env::AUDIT_DIR)
+            .filter(|it| !it.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| state_home(lookup).map(|it| it.join(AUDIT_DIR_NAME)))
+            .unwrap_or_else(|| data_dir.join(AUDIT_DIR_BESIDE));
+        Ok(Self {
+            listen: LISTEN_DEFAULT,
+            data_dir,
+            limits: Limits::STANDARD,
+            overrides,
+            audit_dir,
+            enforcement: switch_or(lookup, env::RBAC_ENFORCEMENT, true)?,
+            break_glass: switch(lookup, env::RBAC_BREAK_GLASS)?,
+            tls: None,
+            metrics_listen: None,
+        })
     }
 }
 
@@ -149,6 +198,27 @@ fn switch(
         Some("1") => Ok(true),
         _ => Err(ConfigError::BadSwitch { name }),
     }
+}
+
+/// Reads a switch that has a value when nobody says.
+fn switch_or(
+    lookup: &dyn Fn(&str) -> Option<OsString>,
+    name: &'static str,
+    default: bool,
+) -> Result<bool, ConfigError> {
+    match lookup(name).unwrap_or_default().to_str() {
+        Some("") => Ok(default),
+        Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        _ => Err(ConfigError::BadSwitch { name }),
+    }
+}
+
+/// As [`cache_home`].
+fn state_home(lookup: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| lookup(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    absolute(env::XDG_STATE_HOME)
+        .or_else(|| absolute(env::HOME).map(|it| it.join(Path::new(".local/state"))))
 }
 
 /// The XDG specification says that a relative base directory is to be ignored.

@@ -44,20 +44,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the routes that ask it come next")
-)]
 mod auth;
 mod config;
 mod events;
 mod lifecycle;
+mod presence;
+mod rollouts;
+mod routes;
 mod server;
 pub mod shutdown;
 mod store;
+mod wanted;
 
 pub use config::{
-    ByteLenError, Config, ConfigError, DATA_DIR_NAME, LISTEN_DEFAULT, Limits, parse_byte_len,
+    AUDIT_DIR_NAME, ByteLenError, Config, ConfigError, DATA_DIR_NAME, LISTEN_DEFAULT, Limits, TlsFiles,
+    parse_byte_len,
 };
 pub use server::{ServeError, run, serve};
 pub use store::{Failure, OpenError, names};

@@ -1,19 +1,24 @@
-//! The HTTP service: routes, start, stop.
+//! The HTTP service: start, stop, bounds on what is in work.
 //!
 //! | module        | what it holds                                                     |
 //! |---------------|-------------------------------------------------------------------|
+//! | `app`         | what every handler can reach                                      |
+//! | `opened`      | everything that is open while the service runs                    |
 //! | `refusal`     | every error answer: status, code, text                            |
 //! | `error`       | why the service did not start or ended early                      |
 //!
 //! # Order
 //!
-//! Start: lock of the data directory, store, lifecycle log, listener, log line `orchestrator listening`. Stop: listener, requests in
-//! work, store. The service ends by itself when the store cannot be trusted (O5).
+//! Start: lock of the data directory, lifecycle log, stores, audit trail, roles, listener, log line
+//! `orchestrator listening`. Stop: listener, streams, requests in work, promoter, stores, lifecycle log. The service
+//! ends by itself when a store cannot be trusted (O5).
 
+mod app;
 mod error;
+mod opened;
 mod refusal;
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -21,27 +26,22 @@ use axum::{
     http::{Method, Uri},
     middleware::{self, Next},
     response::Response,
-    routing::get,
 };
-use serde_json::json;
-use tokio::{net::TcpListener, sync::Semaphore, task, time::timeout};
+use tokio::{
+    net::TcpListener,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 use crate::{
-    config::{Config, Limits},
-    events,
-    lifecycle::Lifecycle,
-    store::{DataDir, Store},
+    config::Config,
+    presence::FLUSH_INTERVAL,
+    routes::{gate, metrics, table},
 };
+pub(crate) use app::{App, Parts, wall_clock};
 pub use error::ServeError;
+use opened::{Opened, close, open};
 pub(crate) use refusal::{Refusal, json_response};
-
-/// What every handler can reach.
-#[derive(Clone, Debug)]
-pub(crate) struct App {
-    pub(crate) store: Arc<Store>,
-    pub(crate) limits: Arc<Limits>,
-    slots: Arc<Semaphore>,
-}
 
 /// Opens the store, listens on `config.listen`, and serves until `shutdown` ends.
 ///
@@ -53,10 +53,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let opened = open(&config).await?;
-    let bound = TcpListener::bind(config.listen).await;
-    let served = match bound {
-        Ok(listener) => serve_store(&config, &opened.store, listener, shutdown).await,
-        Err(source) => Err(ServeError::Bind { addr: config.listen, source }),
+    let served = match bind(config.listen).await {
+        Ok(listener) => serve_app(&config, &opened, listener, shutdown).await,
+        Err(error) => Err(error),
     };
     close(opened, served).await
 }
@@ -72,85 +71,99 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let opened = open(&config).await?;
-    let served = serve_store(&config, &opened.store, listener, shutdown).await;
+    let served = serve_app(&config, &opened, listener, shutdown).await;
     close(opened, served).await
 }
 
-/// What is open while the service runs.
-struct Opened {
-    store: Arc<Store>,
-    lifecycle: Lifecycle,
+async fn bind(addr: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(addr).await.map_err(|source| ServeError::Bind { addr, source })
 }
 
-async fn open(config: &Config) -> Result<Opened, ServeError> {
-    let config = config.clone();
-    let work = move || -> Result<Opened, ServeError> {
-        let dir = DataDir::take(&config.data_dir)?;
-        Lifecycle::examine(&config.data_dir, config.overrides)?;
-        let store = Store::open(dir, &config.limits)?;
-        let lifecycle = Lifecycle::open(&config.data_dir, config.overrides);
-        let begun = lifecycle.map_err(ServeError::from).and_then(|it| {
-            it.started()?;
-            Ok(it)
-        });
-        match begun {
-            Ok(lifecycle) => Ok(Opened { store: Arc::new(store), lifecycle }),
-            Err(error) => {
-                // The refusal is what the operator must see; the store is sound either way.
-                store.close().ok();
-                Err(error)
-            }
-        }
-    };
-    let opened = task::spawn_blocking(work).await;
-    opened.map_err(|error| ServeError::Task { reason: error.to_string() })?
-}
-
-async fn close(opened: Opened, served: Result<(), ServeError>) -> Result<(), ServeError> {
-    let work = move || (opened.store.close(), opened.lifecycle.close());
-    let closed = task::spawn_blocking(work).await;
-    let (store, lifecycle) =
-        closed.map_err(|error| ServeError::Task { reason: error.to_string() })?;
-    served?;
-    store.map_err(|error| ServeError::Close { reason: error.to_string() })?;
-    lifecycle?;
-    tracing::info!("orchestrator stopped");
-    Ok(())
-}
-
-async fn serve_store(
+async fn serve_app(
     config: &Config,
-    store: &Arc<Store>,
+    opened: &Opened,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let addr = listener.local_addr().map_err(|source| ServeError::Listener { source })?;
-    let app = App {
-        store: Arc::clone(store),
-        limits: Arc::new(config.limits.clone()),
-        slots: Arc::new(Semaphore::new(config.limits.requests_max)),
-    };
-    tracing::info!(%addr, dir = %config.data_dir.display(), "orchestrator listening");
+    let address = |it: &TcpListener| it.local_addr().map_err(|source| ServeError::Listener { source });
+    let addr = address(&listener)?;
+    let app = &opened.app;
+    let metrics = metrics_service(config, app).await?;
+    gate::announce(app);
+    let presence = keep_presence(app.clone());
+    let tls = opened.tls.is_some();
+    tracing::info!(%addr, tls, dir = %config.data_dir.display(), "orchestrator listening");
     let mut failure = None;
     let stop = async {
         tokio::select! {
             () = shutdown => {}
-            reason = store.failed() => failure = Some(reason),
+            reason = app.store.failed() => failure = Some(reason),
+            reason = app.rollouts.failed() => failure = Some(reason),
         }
+        // Streams have no end of their own.
+        opened.stop.send_replace(true);
     };
-    connections::serve(listener, router(app), &config.limits.bounds(), stop).await;
+    let answers = router(app, config.metrics_listen.is_none());
+    let bounds = config.limits.bounds();
+    match &opened.tls {
+        Some(tls) => connections::serve_tls(listener, Arc::clone(tls), answers, &bounds, stop).await,
+        None => connections::serve(listener, answers, &bounds, stop).await,
+    }
+    presence.abort();
+    app.presence.flush(&app.rollouts).await;
+    if let Some(metrics) = metrics {
+        // It ends with the same word.
+        _ = metrics.await;
+    }
     failure.map_or(Ok(()), |failure| Err(ServeError::Store { failure }))
 }
 
-fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/events", get(events::list).post(events::ingest))
-        .route_layer(middleware::from_fn_with_state(app.clone(), admit))
-        // Not behind the bound on requests: a busy service is a healthy one.
-        .route("/v1/health", get(health))
+/// Serves the metrics alone, where the operator wants them.
+async fn metrics_service(
+    config: &Config,
+    app: &App,
+) -> Result<Option<JoinHandle<()>>, ServeError> {
+    let Some(addr) = config.metrics_listen else { return Ok(None) };
+    let listener = bind(addr).await?;
+    let addr = listener.local_addr().map_err(|source| ServeError::Listener { source })?;
+    tracing::info!(%addr, "metrics listening");
+    let rows = table::routes().into_iter().filter(|it| it.path == "/metrics");
+    let answers = finished(table::guarded(app, rows), app);
+    let (bounds, mut stopping) = (config.limits.bounds(), app.stopping.clone());
+    let stop = async move {
+        // A sender that is gone is an end, too.
+        _ = stopping.wait_for(|it| *it).await;
+    };
+    Ok(Some(tokio::spawn(async move {
+        connections::serve(listener, answers, &bounds, stop).await;
+    })))
+}
+
+fn keep_presence(app: App) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = interval(FLUSH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            app.presence.flush(&app.rollouts).await;
+        }
+    })
+}
+
+pub(crate) fn router(app: &App, with_metrics: bool) -> Router {
+    let rows = table::routes().into_iter().filter(|it| with_metrics || it.path != "/metrics");
+    let (unbounded, bounded): (Vec<_>, Vec<_>) = rows.partition(|it| it.unbounded);
+    let bounded = table::guarded(app, bounded)
+        .route_layer(middleware::from_fn_with_state(app.clone(), admit));
+    finished(bounded.merge(table::guarded(app, unbounded)), app)
+}
+
+fn finished(routes: Router<App>, app: &App) -> Router {
+    routes
+        .route_layer(middleware::from_fn_with_state(app.clone(), metrics::measure))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(app)
+        .with_state(app.clone())
 }
 
 /// Bounds how many requests are in work, and for how long.
@@ -163,10 +176,6 @@ async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<R
     };
     let limit = app.limits.request_timeout;
     timeout(limit, next.run(request)).await.map_err(|_| Refusal::RequestTimeout { limit })
-}
-
-async fn health() -> Result<Response, Refusal> {
-    json_response(&json!({ "status": "ok" }))
 }
 
 async fn not_found(uri: Uri) -> Refusal {

@@ -187,6 +187,12 @@ pub(crate) enum CloseError {
     /// The last checkpoint failed; the next start does it.
     #[error("the last checkpoint failed: {0}")]
     Checkpoint(rusqlite::Error),
+    /// The rollouts could not be closed in order.
+    #[error("the rollouts: {reason}")]
+    Rollouts {
+        /// Why.
+        reason: String,
+    },
     /// The floor for the next start could not be synced.
     #[error("cannot sync {}: {source}", .path.display())]
     Mark {

@@ -3,7 +3,7 @@
 //! # Table
 //!
 //! The first column is what the route needs. `on` is enforcement, `holds` whether the roles of the caller
-//! have the permission, or the caller is the node. `any` is written as `–`.
+//! have the permission, or the caller is the node, or an identity is all that is needed. `any` is written as `–`.
 //!
 //! | row | need              | caller      | on  | holds | further                     | decision                        |
 //! |-----|-------------------|-------------|-----|-------|-----------------------------|---------------------------------|
@@ -88,6 +88,8 @@ pub(crate) struct Caller<'a> {
 pub(crate) enum Need<'a> {
     /// Nothing: it says no more than that the service runs.
     Nothing,
+    /// To be somebody.
+    Identity,
     /// A permission.
     Permission(Permission),
     /// To be this node.
@@ -258,6 +260,7 @@ fn of_somebody(
     }
     match need {
         Need::Nothing => Ok(allow(actor, Because::Open)),
+        Need::Identity => Ok(allow(actor, Because::Permission)),
         Need::Permission(permission) | Need::BootstrapOr(permission) => {
             if access.permits(subject, permission) {
                 Ok(allow(actor, Because::Permission))

@@ -7,11 +7,12 @@
 //! * **G2** After a failed append it is unknown what the trail holds. It is opened again and looked at before
 //!   anything more is told.
 
-use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
-use audit::{AppendError, NewRecord, QueryError, Settings, Source, Trail};
+use audit::{AppendError, Filter, NewRecord, QueryError, Settings, Source, Trail};
 use jiff::Timestamp;
 use rollout_store::{ReadError, RolloutReader, store::Noted};
+use serde_json::Value;
 use thiserror::Error;
 use vfs::Vfs;
 
@@ -127,19 +128,16 @@ impl Ledger {
 
     /// The number in the newest record of this store; 0 when there is none.
     fn last_told(&self) -> Result<u64, LedgerError> {
-        let mut found = 0;
-        audit::newest(&*self.vfs, &self.dir, |record| {
+        let filter = Filter { source: Some(Source::Orchestrator), ..Filter::default() };
+        for record in audit::newest(&self.vfs, &self.dir, &filter)? {
+            let record = record?;
             let field = |name| record.event.fields.get(name);
             let ours = field(STORE).and_then(|it| it.as_str()) == Some(self.store_id.as_str());
-            match field(NOTE).and_then(serde_json::Value::as_u64).filter(|_| ours) {
-                Some(number) => {
-                    found = number;
-                    ControlFlow::Break(())
-                }
-                None => ControlFlow::Continue(()),
+            if let Some(number) = field(NOTE).and_then(Value::as_u64).filter(|_| ours) {
+                return Ok(number);
             }
-        })?;
-        Ok(found)
+        }
+        Ok(0)
     }
 
     fn record_of(&self, note: &Noted) -> NewRecord {

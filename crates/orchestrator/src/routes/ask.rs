@@ -253,3 +253,29 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
         || (essence.starts_with("application/") && essence.ends_with("+json"));
     if json { Ok(()) } else { Err(Refusal::UnsupportedMediaType(found.map(Into::into))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_is_taken() {
+        let table = [
+            (Some("application/json"), true),
+            (Some("Application/JSON; charset=utf-8"), true),
+            (Some("application/cloudevents+json"), true),
+            (Some("text/plain"), false),
+            (Some("application/x-www-form-urlencoded"), false),
+            (Some("text/x+json"), false),
+            (Some(""), false),
+            (None, false),
+        ];
+        for (content_type, want) in table {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = content_type {
+                headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
+            }
+            assert_eq!(require_json(&headers).is_ok(), want, "{content_type:?}");
+        }
+    }
+}

@@ -97,6 +97,9 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     let ask = Ask { write, idempotency: change.idempotency, draft: Some(draft) };
     let applied = app.rollouts.ask(ask).await?;
     let new = matches!(applied.written, Written::Created(_));
+    if new {
+        app.measures.plans_created.inc();
+    }
     let (rollout, replayed) = changed(applied)?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     answer(&rollout, status, replayed)

@@ -1,6 +1,6 @@
 //! Why the service did not start or ended early: code, next step, exit code.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use api::exit::Exit;
 use serde_json::json;
@@ -8,7 +8,9 @@ use thiserror::Error;
 use wal_recovery::{AppendError, RecoverError, codes};
 
 use crate::{
+    auth::file::FileError,
     config::ConfigError,
+    rollouts::RolloutsError,
     store::{Failure, OpenError},
 };
 
@@ -59,6 +61,26 @@ pub enum ServeError {
     Store {
         /// Why.
         failure: Failure,
+    },
+    /// The rollouts are not served.
+    #[error(transparent)]
+    Rollouts(#[from] RolloutsError),
+    /// The roles cannot be read.
+    #[error(transparent)]
+    Access(#[from] FileError),
+    /// A file for TLS cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Certificate and key cannot be used.
+    #[error("TLS: {source}")]
+    Tls {
+        /// What is wrong.
+        source: tls::MaterialError,
     },
     /// The store could not be closed in order.
     #[error("the store was not closed in order: {reason}; every answered request is durable")]
@@ -164,6 +186,10 @@ impl ServeError {
                 Exit::Failed,
                 "check the disk (dmesg, smartctl), then start again; answered events are kept",
             ),
+            Self::Rollouts(error) => of_rollouts(error),
+            Self::Access(error) => (error.code(), Exit::Integrity, error.hint()),
+            Self::TlsFile { .. } => ("TLS_FILE", Exit::Usage, HINT_TLS),
+            Self::Tls { .. } => ("TLS_MATERIAL", Exit::Usage, HINT_TLS),
             Self::Close { .. } => {
                 ("STORE_CLOSE", Exit::Failed, "start again; the next start finishes it")
             }
@@ -174,6 +200,42 @@ impl ServeError {
 
 const HINT_ROLLED_BACK: &str = "restore orchestrator.db, orchestrator.db-wal and orchestrator.used together from a backup; or remove orchestrator.used to accept the loss";
 const HINT_MARK_CORRUPT: &str = "restore orchestrator.used together with orchestrator.db from a backup; or remove orchestrator.used to take the database as it is";
+
+const HINT_TLS: &str = "check the files of --tls-cert-file, --tls-key-file and --tls-ca-file: PEM, readable, and the key that of the certificate";
+const HINT_ROLLOUTS: &str = "restore rollouts.db, rollouts.db-wal and rollouts.used together from a backup; or remove rollouts.used to accept the loss";
+
+fn of_rollouts(error: &RolloutsError) -> (&'static str, Exit, &'static str) {
+    match error {
+        RolloutsError::Open(error) => of_open(error),
+        RolloutsError::Store(error) => {
+            let (exit, hint) = match error.code() {
+                "STORE_NEWER" => (Exit::Failed, "start the newer version of autonomy-orchestrator"),
+                "STORE_FOREIGN" => (Exit::Integrity, "choose another directory with --data-dir"),
+                _ => (Exit::Failed, "check owner, mode and free space of the data directory, then start again"),
+            };
+            (error.code(), exit, hint)
+        }
+        RolloutsError::Read { source, .. } => (
+            source.code(),
+            Exit::Integrity,
+            "keep a copy of the data directory and restore rollouts.db from a backup",
+        ),
+        RolloutsError::Write { source, .. } => (
+            source.code(),
+            Exit::Failed,
+            "check the disk and its free space, then start again; answered requests are kept",
+        ),
+        RolloutsError::RolledBack { .. } => ("STORE_ROLLED_BACK", Exit::Integrity, HINT_ROLLOUTS),
+        RolloutsError::Audit { source, .. } => {
+            let exit = if source.code() == "AUDIT_CORRUPT" { Exit::Integrity } else { Exit::Failed };
+            let hint = "run `autonomy audit verify`; AUTONOMY_AUDIT_DIR names another directory";
+            (source.code(), exit, hint)
+        }
+        RolloutsError::Thread { .. } => {
+            ("PROCESS", Exit::Failed, "check the limits of the process (ulimit -a)")
+        }
+    }
+}
 
 fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
     match error {

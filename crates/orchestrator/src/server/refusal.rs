@@ -8,16 +8,28 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use connections::BodyError;
+use rollout_store::{ApplyError, PlanError, ReadError, WriteError};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
+    auth::{
+        access::{AccessError, Kind},
+        decide::{Class, Denied},
+        file::FileError,
+        identity::OperatorInvalid,
+        slow::Wait,
+    },
     events::IntakeError,
+    rollouts::{AskError, QueryError},
+    routes::ask::AskedWrong,
     store::{AppendError, PageError},
 };
 
 /// What `Retry-After` says: the writer commits many times a second.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// How to come back with a credential.
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// Why a request is not answered with 2xx.
 #[derive(Debug, Error)]
@@ -34,7 +46,7 @@ pub(crate) enum Refusal {
     BodyTimeout { limit: Duration },
     #[error("the body ended early: {reason}")]
     BodyIncomplete { reason: String },
-    #[error("the body is longer than {limit} bytes; send fewer events in one request")]
+    #[error("the body is longer than {limit} bytes; send less in one request")]
     BodyTooLarge { limit: usize },
     #[error("content type {}; send application/json", .0.as_ref().map_or("missing".to_owned(), |it| format!("`{it}`")))]
     UnsupportedMediaType(Option<String>),
@@ -50,6 +62,40 @@ pub(crate) enum Refusal {
     Page(#[from] PageError),
     #[error("{0}")]
     Internal(String),
+    #[error("{0}")]
+    Asked(#[from] AskedWrong),
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    #[error("{0}")]
+    Rollout(#[from] AskError),
+    #[error("{0}")]
+    Query(#[from] QueryError),
+    #[error("{0}")]
+    Denied(#[from] Denied),
+    #[error("{0}")]
+    Wait(#[from] Wait),
+    #[error("{0}")]
+    Operator(#[from] OperatorInvalid),
+    #[error("{0}")]
+    Access(#[from] AccessError),
+    #[error("the roles could not be stored: {0}")]
+    AccessFile(#[from] FileError),
+    #[error("{0}")]
+    Trail(audit::QueryError),
+    #[error("no token of this name")]
+    NoToken,
+    #[error("the channel `{channel}` has no release")]
+    NoRelease { channel: String },
+    #[error("this control plane has its store alone: nobody else can lead")]
+    Standalone,
+    #[error("the service is being stopped")]
+    Stopping,
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        Self::Rollout(AskError::Refused(error))
+    }
 }
 
 /// A body that was not read within its bounds.
@@ -101,8 +147,127 @@ impl Refusal {
             Self::Append(error) => of_append(error),
             Self::Page(error) => of_page(error),
             Self::Internal(_) => internal(),
+            Self::Asked(error) => {
+                (StatusCode::BAD_REQUEST, error.code(), "The request is not valid")
+            }
+            Self::Plan(error) => of_plan(error),
+            Self::Rollout(error) => of_ask(error),
+            Self::Query(error) => of_query(error),
+            Self::Denied(denied) => match denied.class() {
+                Class::Unauthenticated => {
+                    (StatusCode::UNAUTHORIZED, denied.code(), "Nobody is known to ask")
+                }
+                Class::Forbidden => (StatusCode::FORBIDDEN, denied.code(), "Not allowed"),
+            },
+            Self::Wait(wait) => {
+                (StatusCode::TOO_MANY_REQUESTS, wait.code(), "Too many failed credentials")
+            }
+            Self::Operator(error) => {
+                (StatusCode::BAD_REQUEST, error.code(), "The request is not valid")
+            }
+            Self::Access(error) => of_access(error),
+            Self::AccessFile(error) => {
+                (StatusCode::SERVICE_UNAVAILABLE, error.code(), "The roles could not be stored")
+            }
+            Self::Trail(error) => {
+                (StatusCode::SERVICE_UNAVAILABLE, error.code(), "The audit trail cannot be read")
+            }
+            Self::NoToken => (StatusCode::NOT_FOUND, "TOKEN_NOT_FOUND", "Not found"),
+            Self::NoRelease { .. } => (StatusCode::NOT_FOUND, "RELEASE_UNKNOWN", "Not found"),
+            Self::Standalone => (StatusCode::CONFLICT, "HA_STANDALONE", "Nobody else can lead"),
+            Self::Stopping => stopped(),
         }
     }
+
+    /// What `Retry-After` says, where it says something.
+    fn retry_after(&self, status: StatusCode) -> Option<HeaderValue> {
+        match self {
+            Self::Wait(wait) => HeaderValue::from_str(&wait.seconds().to_string()).ok(),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER),
+            _ => None,
+        }
+    }
+}
+
+type Row = (StatusCode, &'static str, &'static str);
+
+const fn of_plan(error: &PlanError) -> Row {
+    let status = match error {
+        PlanError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        PlanError::Artifact { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    (status, error.code(), "The plan is not valid")
+}
+
+fn of_ask(error: &AskError) -> Row {
+    match error {
+        AskError::Refused(error) => of_write(error),
+        AskError::Batch(error) => of_batch(error),
+        AskError::Overloaded { .. } => overloaded(),
+        AskError::Stopped => stopped(),
+        AskError::NotOnRecord { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "AUDIT_UNAVAILABLE",
+            "What is asked for cannot be put on record",
+        ),
+    }
+}
+
+fn of_batch(error: &ApplyError) -> Row {
+    match error {
+        ApplyError::StaleEpoch { .. } => (StatusCode::CONFLICT, error.code(), "Somebody else leads"),
+        ApplyError::Busy => busy(),
+        ApplyError::Full { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, error.code(), "The disk is full")
+        }
+        _ => stopped(),
+    }
+}
+
+fn of_write(error: &WriteError) -> Row {
+    let (status, title) = match error {
+        WriteError::NotFound { .. }
+        | WriteError::StageUnknown { .. }
+        | WriteError::GateUnknown { .. }
+        | WriteError::ReleaseUnknown { .. } => (StatusCode::NOT_FOUND, "Not found"),
+        WriteError::Generation { .. } => {
+            (StatusCode::PRECONDITION_FAILED, "The plan has changed")
+        }
+        WriteError::Expiry { .. } | WriteError::ReasonMissing | WriteError::TooLong { .. } => {
+            (StatusCode::BAD_REQUEST, "The request is not valid")
+        }
+        WriteError::FleetFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "No room"),
+        WriteError::Unreadable { .. } | WriteError::Database { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "The store could not be used")
+        }
+        _ => (StatusCode::CONFLICT, "Not as things are"),
+    };
+    (status, error.code(), title)
+}
+
+fn of_query(error: &QueryError) -> Row {
+    match error {
+        QueryError::Read(ReadError::Busy) => busy(),
+        QueryError::Read(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, error.code(), "The store could not be read")
+        }
+        QueryError::TimedOut { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "QUERY_TIMEOUT", "The query took too long")
+        }
+        QueryError::Stopped => stopped(),
+    }
+}
+
+const fn of_access(error: &AccessError) -> Row {
+    let (status, title) = match error.kind() {
+        Kind::Invalid => (StatusCode::BAD_REQUEST, "The request is not valid"),
+        Kind::Forbidden => (StatusCode::FORBIDDEN, "Not allowed"),
+        Kind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
+        Kind::Conflict => (StatusCode::CONFLICT, "Not as things are"),
+        Kind::Full => (StatusCode::INSUFFICIENT_STORAGE, "No room"),
+    };
+    (status, error.code(), title)
 }
 
 const fn overloaded() -> (StatusCode, &'static str, &'static str) {
@@ -161,8 +326,11 @@ impl IntoResponse for Refusal {
         // Strings and numbers always serialize; if they did not, the status is still told.
         let mut response = to_json(&problem, PROBLEM_JSON).unwrap_or_default();
         *response.status_mut() = status;
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        if let Some(value) = self.retry_after(status) {
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
         }
         response
     }

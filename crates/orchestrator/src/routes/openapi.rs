@@ -1,0 +1,103 @@
+//! The OpenAPI document: made from the handlers and the wire types, so that it cannot say anything else.
+
+use std::sync::LazyLock;
+
+use api::problem::{PROBLEM_JSON, Problem};
+use axum::response::Response;
+use utoipa::{
+    Modify, OpenApi, PartialSchema as _, ToSchema,
+    openapi::{
+        OpenApi as Document, Ref, RefOr,
+        content::ContentBuilder,
+        path::{HttpMethod, Operation, ParameterBuilder, ParameterIn},
+        response::ResponseBuilder,
+        schema::{ObjectBuilder, Type},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use super::{audit, fleet, gates, ha, metrics, nodes, rbac, rollouts};
+use crate::{
+    events,
+    server::{Refusal, json_response},
+};
+
+/// The scheme of bearer tokens.
+const BEARER: &str = "bearer";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "autonomy control plane", description = "Rollouts, releases, nodes, events, roles, audit."),
+    paths(
+        ha::health, ha::read_ready, ha::write_ready, events::ingest, events::list, events::stream::stream,
+        rollouts::create, rollouts::list, rollouts::stuck, rollouts::show, rollouts::explain,
+        rollouts::publish, rollouts::pause, rollouts::resume, rollouts::cancel, rollouts::recover, rollouts::halt,
+        gates::list, gates::approve, gates::reject, fleet::publish, fleet::latest, nodes::desired, nodes::ack,
+        nodes::heartbeat, fleet::list, fleet::summary, ha::status, ha::resign, audit::query, audit::append,
+        rbac::whoami, rbac::roles, rbac::create_role, rbac::delete_role, rbac::assignments, rbac::assign,
+        rbac::unassign, rbac::tokens, rbac::create_token, rbac::revoke_token, metrics::show, show,
+    ),
+    modifiers(&Everywhere),
+)]
+struct Described;
+
+/// What holds for every route.
+struct Everywhere;
+
+impl Modify for Everywhere {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        components.schemas.insert(Problem::name().into_owned(), Problem::schema());
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name())));
+        let refused = ResponseBuilder::new()
+            .description("Refused: a problem (RFC 9457) with a stable code.")
+            .content(PROBLEM_JSON, problem.build())
+            .build();
+        for item in document.paths.paths.values_mut() {
+            for (method, operation) in [
+                (HttpMethod::Get, &mut item.get),
+                (HttpMethod::Post, &mut item.post),
+                (HttpMethod::Delete, &mut item.delete),
+            ] {
+                if let Some(operation) = operation {
+                    complete(operation, &method, &refused);
+                }
+            }
+        }
+    }
+}
+
+fn complete(
+    operation: &mut Operation,
+    method: &HttpMethod,
+    refused: &utoipa::openapi::response::Response,
+) {
+    let default = RefOr::T(refused.clone());
+    operation.responses.responses.insert("default".to_owned(), default);
+    operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+    if matches!(method, HttpMethod::Post | HttpMethod::Delete) {
+        let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build();
+        let key = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .description(Some("A request that is sent again with its key is done once."))
+            .schema(Some(text))
+            .build();
+        operation.parameters.get_or_insert_default().push(key);
+    }
+}
+
+static DOCUMENT: LazyLock<Document> = LazyLock::new(Described::openapi);
+
+/// The document.
+pub(crate) fn document() -> &'static Document {
+    &DOCUMENT
+}
+
+/// Show this document.
+#[utoipa::path(get, path = "/openapi.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1")))]
+pub(crate) async fn show() -> Result<Response, Refusal> {
+    json_response(document())
+}
