@@ -2,15 +2,19 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::Path,
     sync::Arc,
 };
 
 use crate::{File, FileId, Lock, LockError, OpenMode, Stat, Vfs};
 
-/// Mode of a file that is for its owner alone.
-const PRIVATE: u32 = 0o600;
+/// Mode of a file that is its owner's alone.
+const PRIVATE_FILE: u32 = 0o600;
+/// Mode of a directory that is its owner's alone.
+const PRIVATE_DIR: u32 = 0o700;
 
 /// The real file system (Unix).
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,17 +36,19 @@ impl Vfs for OsVfs {
             OpenMode::Create => _ = options.create(true).truncate(false),
             OpenMode::Truncate => _ = options.create(true).truncate(true),
             OpenMode::TruncatePrivate => {
-                options.create(true).truncate(true).mode(PRIVATE);
+                options.create(true).truncate(true).mode(PRIVATE_FILE);
             }
+            OpenMode::CreatePrivate => _ = options.create(true).truncate(false).mode(PRIVATE_FILE),
         }
-        // What is emptied is a file of ours, never what a link beside it points to.
-        let links = if mode.empties() { NO_LINK } else { 0 };
+        // What is emptied or kept from others is a file of ours, never what a link beside it points to.
+        let own = mode.empties() || mode == OpenMode::CreatePrivate;
+        let links = if own { NO_LINK } else { 0 };
         let file = options.custom_flags(NEVER_WAIT | links).open(path)?;
         let metadata = file.metadata()?;
         check_kind(&metadata)?;
         if mode == OpenMode::TruncatePrivate {
             // What a crash left here may have been made by another mode.
-            file.set_permissions(fs::Permissions::from_mode(PRIVATE))?;
+            file.set_permissions(fs::Permissions::from_mode(PRIVATE_FILE))?;
         }
         Ok(Arc::new(OsFile { file, id: stat(&metadata).id }))
     }
@@ -57,6 +63,21 @@ impl Vfs for OsVfs {
             }
         }
         Ok(())
+    }
+
+    fn create_private_dir(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => self.create_dir_all(parent)?,
+            _ => {}
+        }
+        match fs::DirBuilder::new().mode(PRIVATE_DIR).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent),
+                _ => self.sync_dir(Path::new(".")),
+            },
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -229,6 +250,20 @@ mod tests {
         assert_eq!(stat, file.stat().unwrap());
         OsVfs.remove(&sub.join("y")).unwrap();
         assert_eq!(OsVfs.stat(&sub.join("y")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_created_for_its_owner_alone_is_not_open_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("a/b");
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        for _ in 0..2 {
+            OsVfs.create_private_dir(&private).unwrap();
+            OsVfs.open(&private.join("x"), OpenMode::CreatePrivate).unwrap();
+            assert_eq!((mode(&private), mode(&private.join("x"))), (0o700, 0o600));
+        }
+        let taken = OsVfs.create_private_dir(&private.join("x")).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]
