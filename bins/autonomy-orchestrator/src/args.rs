@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
-use orchestrator::{LISTEN_DEFAULT, parse_byte_len};
+use orchestrator::{Config, LISTEN_DEFAULT, TlsFiles, parse_byte_len};
 
-/// The control plane: takes events of nodes, keeps them, answers queries over HTTP.
+/// The control plane: rollouts, releases, nodes, events, roles and the audit trail over HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "autonomy-orchestrator", version)]
 pub(crate) struct Args {
@@ -35,9 +35,45 @@ pub(crate) struct Serve {
     /// Longest request body, in bytes or with KiB or MiB.
     #[arg(long, value_name = "BYTES", default_value = "8MiB", value_parser = parse_byte_len)]
     pub(crate) max_body: usize,
+    /// Directory of the audit trail; `AUTONOMY_AUDIT_DIR`, or below the state directory of the user, when not given.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+    /// Address of `/metrics` alone; on the address above, for this machine or with a token, when not given.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Certificate chain (PEM) of the service; plain HTTP when not given.
+    #[arg(long, value_name = "FILE", requires = "tls_key_file")]
+    pub(crate) tls_cert_file: Option<PathBuf>,
+    /// Private key (PEM) of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub(crate) tls_key_file: Option<PathBuf>,
+    /// Authorities (PEM) of client certificates; every client must then show one.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub(crate) tls_ca_file: Option<PathBuf>,
+    /// Refuse plans whose artifact looks wrong, instead of accepting them with warnings.
+    #[arg(long)]
+    pub(crate) strict_artifacts: bool,
     /// How log lines on stderr look [default: text on a terminal, json otherwise].
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<logging::Format>,
+}
+
+impl Serve {
+    /// Puts what was given on the command line in the place of what the environment says.
+    pub(crate) fn settle(self, config: &mut Config) {
+        config.listen = self.listen;
+        config.limits.body_len_max = self.max_body;
+        config.limits.strict_artifacts = self.strict_artifacts;
+        config.metrics_listen = self.metrics_listen;
+        if let Some(dir) = self.audit_dir {
+            config.audit_dir = dir;
+        }
+        config.tls = self.tls_cert_file.zip(self.tls_key_file).map(|(certificate, key)| TlsFiles {
+            certificate,
+            key,
+            client_authorities: self.tls_ca_file,
+        });
+    }
 }
 
 #[cfg(test)]

@@ -45,9 +45,8 @@ fn serve(args: Serve, format: Format) -> Result<(), ServeError> {
     logging::init(format, filter.as_deref().unwrap_or(logging::FILTER_DEFAULT))
         .map_err(|error| ServeError::LogFilter { reason: error.to_string() })?;
 
-    let mut config = Config::from_lookup(args.data_dir, &|name| env::var_os(name))?;
-    config.listen = args.listen;
-    config.limits.body_len_max = args.max_body;
+    let mut config = Config::from_lookup(args.data_dir.clone(), &|name| env::var_os(name))?;
+    args.settle(&mut config);
     let runtime = tokio::runtime::Runtime::new().map_err(process)?;
     runtime.block_on(async {
         // Before anything slow, so that a signal during the start is not lost.

@@ -29,12 +29,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task;
 
+use crate::routes::ask::require_json;
 use crate::{
     config::Limits,
     server::{App, Refusal, json_response},
     store::{NewEvent, Page},
 };
-use crate::routes::ask::require_json;
 use cursor::Cursor;
 pub(crate) use intake::IntakeError;
 

@@ -33,7 +33,8 @@
 //! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
 //! # runtime.block_on(async {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//! let config = Config::from_lookup(Some(dir.clone()), &|_| None)?;
+//! let audit_dir = dir.join("audit");
+//! let config = Config { audit_dir, ..Config::from_lookup(Some(dir.clone()), &|_| None)? };
 //! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
 //! let service = tokio::spawn(serve(config, listener, async move { _ = stopped.await }));
 //! stop.send(()).expect("the service waits for it");
@@ -56,9 +57,11 @@ pub mod shutdown;
 mod store;
 mod wanted;
 
+pub use auth::file::FileError;
 pub use config::{
-    AUDIT_DIR_NAME, ByteLenError, Config, ConfigError, DATA_DIR_NAME, LISTEN_DEFAULT, Limits, TlsFiles,
-    parse_byte_len,
+    AUDIT_DIR_NAME, ByteLenError, Config, ConfigError, DATA_DIR_NAME, LISTEN_DEFAULT, Limits,
+    TlsFiles, parse_byte_len,
 };
+pub use rollouts::{LedgerError, RolloutsError};
 pub use server::{ServeError, run, serve};
 pub use store::{Failure, OpenError, names};

@@ -42,12 +42,12 @@ use crate::{
     config::Limits,
     store::{CloseError, DataDir, Failure, Interruptible, Pool, PoolError},
 };
-pub(crate) use boot::RolloutsError;
+pub use boot::RolloutsError;
 pub(crate) use draft::Draft;
-pub(crate) use ledger::LedgerError;
+pub use ledger::LedgerError;
 pub(crate) use promoter::ask as step;
-pub(crate) use writer::{Ask, AskError, Clock};
 use writer::Writer;
+pub(crate) use writer::{Ask, AskError, Clock};
 
 impl Interruptible for SqliteReader {
     fn stopper(&self) -> rusqlite::InterruptHandle {

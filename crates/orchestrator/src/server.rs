@@ -85,7 +85,8 @@ async fn serve_app(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let address = |it: &TcpListener| it.local_addr().map_err(|source| ServeError::Listener { source });
+    let address =
+        |it: &TcpListener| it.local_addr().map_err(|source| ServeError::Listener { source });
     let addr = address(&listener)?;
     let app = &opened.app;
     let metrics = metrics_service(config, app).await?;
@@ -106,7 +107,9 @@ async fn serve_app(
     let answers = router(app, config.metrics_listen.is_none());
     let bounds = config.limits.bounds();
     match &opened.tls {
-        Some(tls) => connections::serve_tls(listener, Arc::clone(tls), answers, &bounds, stop).await,
+        Some(tls) => {
+            connections::serve_tls(listener, Arc::clone(tls), answers, &bounds, stop).await
+        }
         None => connections::serve(listener, answers, &bounds, stop).await,
     }
     presence.abort();
@@ -119,10 +122,7 @@ async fn serve_app(
 }
 
 /// Serves the metrics alone, where the operator wants them.
-async fn metrics_service(
-    config: &Config,
-    app: &App,
-) -> Result<Option<JoinHandle<()>>, ServeError> {
+async fn metrics_service(config: &Config, app: &App) -> Result<Option<JoinHandle<()>>, ServeError> {
     let Some(addr) = config.metrics_listen else { return Ok(None) };
     let listener = bind(addr).await?;
     let addr = listener.local_addr().map_err(|source| ServeError::Listener { source })?;

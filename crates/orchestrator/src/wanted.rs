@@ -7,11 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rollout_store::{
-    Channel, NodeId, ReadError, RolloutReader,
-    release::Desired,
-    store::Offer,
-};
+use rollout_store::{Channel, NodeId, ReadError, RolloutReader, release::Desired, store::Offer};
 
 use crate::rollouts::{QueryError, Rollouts};
 
@@ -32,7 +28,11 @@ struct Known {
 
 impl Wanted {
     /// What a node is to do.
-    pub(crate) async fn of(&self, rollouts: &Rollouts, node: &NodeId) -> Result<Desired, QueryError> {
+    pub(crate) async fn of(
+        &self,
+        rollouts: &Rollouts,
+        node: &NodeId,
+    ) -> Result<Desired, QueryError> {
         // Before anything is read: a change in between makes what is read count as older than it is.
         let version = rollouts.version();
         let (known, node) = (Arc::clone(&self.known), node.clone());

@@ -14,7 +14,7 @@ use std::{
 use api::exit::Exit;
 use orchestrator::{Config, Limits, OpenError, ServeError, names, run};
 use rusqlite::Connection;
-use support::{DEADLINE, Service, batch, event, numbers, within};
+use support::{config, DEADLINE, Service, batch, event, numbers, within};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -406,8 +406,7 @@ async fn a_port_in_use_is_named_and_the_store_is_closed_again() {
     let temp = tempfile::tempdir().unwrap();
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = holder.local_addr().unwrap();
-    let config =
-        Config { listen, ..Config::from_lookup(Some(temp.path().to_owned()), &|_| None).unwrap() };
+    let config = Config { listen, ..config(temp.path()) };
     let error = within(run(config, std::future::pending())).await.unwrap_err();
     assert_eq!((error.code(), error.exit()), ("ADDRESS_IN_USE", Exit::Failed));
     assert!(error.to_string().starts_with(&format!("cannot listen on {listen}: ")), "{error}");

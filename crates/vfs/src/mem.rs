@@ -236,8 +236,7 @@ impl Vfs for MemVfs {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let found = state.find(path)?;
-        let creates =
-            matches!(mode, OpenMode::Create | OpenMode::CreatePrivate) || mode.empties();
+        let creates = matches!(mode, OpenMode::Create | OpenMode::CreatePrivate) || mode.empties();
         let number = match found {
             Some(number) if !mode.empties() => number,
             None if !creates => return Err(io::ErrorKind::NotFound.into()),

@@ -3,7 +3,8 @@
 use std::{
     fs, io,
     os::unix::fs::{
-        DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+        DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _,
+        PermissionsExt as _,
     },
     path::Path,
     sync::Arc,

@@ -177,17 +177,52 @@ fn shape(error: &serde_json::Error) -> String {
 
 /// Why the state is not read or written.
 #[derive(Debug, Error)]
-pub(crate) enum FileError {
+#[non_exhaustive]
+pub enum FileError {
+    /// It is not what was written.
     #[error("{path} is damaged: {finding}")]
-    Corrupt { path: PathBuf, finding: String },
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        finding: String,
+    },
+    /// A newer program wrote it.
     #[error("{path} has version {found}, newer than {supported}")]
-    Newer { path: PathBuf, found: u32, supported: u32 },
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: u32,
+        /// What is known.
+        supported: u32,
+    },
+    /// It was here and is gone.
     #[error("{path} is gone; {evidence} says that it was here")]
-    Missing { path: PathBuf, evidence: PathBuf },
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The file that says so.
+        evidence: PathBuf,
+    },
+    /// Changes that were answered are not in it.
     #[error("{path} has seen {found} changes and there were {used}: it is an older copy")]
-    RolledBack { path: PathBuf, found: u64, used: u64 },
+    RolledBack {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: u64,
+        /// What there were.
+        used: u64,
+    },
+    /// The operating system refused something.
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
 }
 
 impl FileError {

@@ -24,7 +24,10 @@ use std::{
 use axum::{
     extract::State,
     http::{HeaderMap, Uri},
-    response::{IntoResponse as _, Response, sse::{Event, KeepAlive, Sse}},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
 };
 use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, watch};

@@ -112,8 +112,8 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, RolloutsError> {
     let watched = Watched::new(watched).map_err(unusable)?;
     let dir = opening.audit_dir.clone();
     let audit_failed = |source| RolloutsError::Audit { dir: dir.clone(), source };
-    let mut ledger = Ledger::open(opening.vfs.clone(), &opening.audit_dir, store_id)
-        .map_err(audit_failed)?;
+    let mut ledger =
+        Ledger::open(opening.vfs.clone(), &opening.audit_dir, store_id).map_err(audit_failed)?;
     ledger.catch_up(store.reader()).map_err(audit_failed)?;
     Ok(Opened { paths, store, epoch, acquired_at, mark, watched, ledger })
 }

@@ -92,8 +92,14 @@ impl Draft {
             Ok(()) => written,
             Err(error) => {
                 let about = (Category::System, "tell");
-                NewRecord::new("system.record.unfit", about, outcome, written.source, written.timestamp)
-                    .with("error", error.to_string())
+                NewRecord::new(
+                    "system.record.unfit",
+                    about,
+                    outcome,
+                    written.source,
+                    written.timestamp,
+                )
+                .with("error", error.to_string())
             }
         }
     }
@@ -101,11 +107,17 @@ impl Draft {
     fn written(self, outcome: Outcome, at: Moment) -> NewRecord {
         let category = self.category.parse().unwrap_or(Category::System);
         // Times that no calendar has are those of a clock that was never set.
-        let at = jiff::Timestamp::from_millisecond(at.unix_ms()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let mut record =
-            NewRecord::new(&self.event, (category, &self.action), outcome, Source::Orchestrator, at)
-                .by(&self.actor)
-                .on(&self.resource_type, &self.resource);
+        let at =
+            jiff::Timestamp::from_millisecond(at.unix_ms()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let mut record = NewRecord::new(
+            &self.event,
+            (category, &self.action),
+            outcome,
+            Source::Orchestrator,
+            at,
+        )
+        .by(&self.actor)
+        .on(&self.resource_type, &self.resource);
         record.fields = self.fields;
         record
     }

@@ -144,9 +144,14 @@ impl Ledger {
         let draft = Draft::from_note(&note.text).unwrap_or_else(|error| {
             // What cannot be read is told all the same: as it is.
             let category = (audit::Category::System, "tell");
-            Draft::new("system.note.unreadable", category, ("note", &note.number.to_string()), "orchestrator")
-                .with("error", error.to_string())
-                .with("text", note.text.as_str())
+            Draft::new(
+                "system.note.unreadable",
+                category,
+                ("note", &note.number.to_string()),
+                "orchestrator",
+            )
+            .with("error", error.to_string())
+            .with("text", note.text.as_str())
         });
         self.numbered(draft, note.number).accepted(&note.about, note.at)
     }

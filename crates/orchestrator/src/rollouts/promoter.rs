@@ -19,8 +19,7 @@ use std::{
 
 use audit::Category;
 use rollout_store::{
-    Actor, PlanId, PlannedStep, ReadError, SqliteReader, Step, Write,
-    store::Planner,
+    Actor, PlanId, PlannedStep, ReadError, SqliteReader, Step, Write, store::Planner,
 };
 
 use super::{
@@ -114,9 +113,8 @@ impl Work {
                 let begun: Vec<_> =
                     steps.iter().map(|it| (it, self.writer.begin(ask(it)))).collect();
                 for (step, begun) in begun {
-                    let answer = begun.and_then(|it| {
-                        it.blocking_recv().unwrap_or(Err(AskError::Stopped))
-                    });
+                    let answer =
+                        begun.and_then(|it| it.blocking_recv().unwrap_or(Err(AskError::Stopped)));
                     if let Err(error) = answer {
                         self.refused(step, &error, &mut poisoned);
                     }
@@ -133,7 +131,12 @@ impl Work {
     }
 
     /// A plan that has changed in between is planned anew; anything else is said.
-    fn refused(&self, step: &PlannedStep, error: &AskError, poisoned: &mut BTreeMap<PlanId, String>) {
+    fn refused(
+        &self,
+        step: &PlannedStep,
+        error: &AskError,
+        poisoned: &mut BTreeMap<PlanId, String>,
+    ) {
         match error {
             AskError::Refused(rollout_store::WriteError::StaleStep { .. }) => {}
             AskError::Refused(error) => {

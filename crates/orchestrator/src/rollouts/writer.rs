@@ -17,8 +17,8 @@ use std::{
 
 use audit::NewRecord;
 use rollout_store::{
-    Applied, ApplyError, Epoch, Idempotency, Moment, Request, RolloutStore as _, SqliteStore, Write,
-    WriteError, Written,
+    Applied, ApplyError, Epoch, Idempotency, Moment, Request, RolloutStore as _, SqliteStore,
+    Write, WriteError, Written,
     store::{About, Answer, Note},
 };
 use thiserror::Error;
@@ -304,7 +304,11 @@ impl Work {
     fn append(&mut self, records: &[NewRecord], told: Option<u64>) -> Result<(), AskError> {
         self.ledger.append(records, told).map_err(|error| {
             let detail = error.to_string();
-            tracing::error!(code = error.code(), error = detail, "the audit trail cannot be written");
+            tracing::error!(
+                code = error.code(),
+                error = detail,
+                "the audit trail cannot be written"
+            );
             self.block.send_replace(Some(detail.clone()));
             AskError::NotOnRecord { detail }
         })

@@ -102,9 +102,7 @@ impl Params {
     /// A whole number; digits that do not fit are a large one.
     pub(crate) fn number(&self, name: &'static str) -> Result<Option<u64>, AskedWrong> {
         let digits = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
-        self.read(name, "a whole number", |it| {
-            digits(it).then(|| it.parse().unwrap_or(u64::MAX))
-        })
+        self.read(name, "a whole number", |it| digits(it).then(|| it.parse().unwrap_or(u64::MAX)))
     }
 
     /// How many entries: at least 1, and more than `max` counts as `max`.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use api::{
-    fleet::{Fleet, FleetSummary, NewRelease as WireNewRelease, PublishedRelease, STALE_SECONDS_DEFAULT},
+    fleet::{
+        Fleet, FleetSummary, NewRelease as WireNewRelease, PublishedRelease, STALE_SECONDS_DEFAULT,
+    },
     rollout::{LIMIT_DEFAULT, LIMIT_MAX},
 };
 use audit::Category;
@@ -35,9 +37,8 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     let params = Params::of(&uri, &["stale_threshold_seconds", "limit", "cursor"])?;
     let stale = params.number("stale_threshold_seconds")?.unwrap_or(STALE_SECONDS_DEFAULT);
     let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-    let after = params.read("cursor", "a cursor that this service gave out", |it| {
-        NodeId::new(it).ok()
-    })?;
+    let after =
+        params.read("cursor", "a cursor that this service gave out", |it| NodeId::new(it).ok())?;
     let read = move |reader: &rollout_store::SqliteReader| {
         let nodes = reader.fleet(after.as_ref(), limit)?;
         let mut releases = BTreeMap::new();
@@ -133,7 +134,8 @@ fn asked(wire: WireNewRelease) -> Result<NewRelease, AskedWrong> {
     let wrong = |field: &str, why: &dyn std::fmt::Display| AskedWrong::Body {
         reason: format!("{field}: {why}"),
     };
-    let texts = [("artifact_ref", &wire.artifact_ref), ("lock_fingerprint", &wire.lock_fingerprint)];
+    let texts =
+        [("artifact_ref", &wire.artifact_ref), ("lock_fingerprint", &wire.lock_fingerprint)];
     for (field, text) in texts {
         if text.is_empty() || text.contains(char::is_control) {
             return Err(wrong(field, &"empty, or with control characters"));

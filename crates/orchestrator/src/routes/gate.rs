@@ -38,6 +38,10 @@ use crate::{
 
 /// Refusals that are written at once.
 const DENIALS_BURST: u32 = 50;
+/// Characters of a path in the trail.
+const PATH_LEN_MAX: usize = 512;
+/// Characters of a method in the trail.
+const METHOD_LEN_MAX: usize = 16;
 /// Time after which one more refusal is written.
 const DENIAL_EVERY: Duration = Duration::from_millis(200);
 
@@ -76,7 +80,8 @@ impl Denials {
     fn take(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = state.filled_at.elapsed();
-        let filled = u32::try_from(passed.as_millis() / DENIAL_EVERY.as_millis()).unwrap_or(u32::MAX);
+        let filled =
+            u32::try_from(passed.as_millis() / DENIAL_EVERY.as_millis()).unwrap_or(u32::MAX);
         if filled > 0 {
             state.left = state.left.saturating_add(filled).min(DENIALS_BURST);
             state.filled_at = Instant::now();
@@ -112,9 +117,10 @@ pub(crate) async fn pass(
     let caller = Caller { identity: &identity, claimed: claimed.as_deref(), loopback };
     let node = params.iter().find(|it| it.0 == "id").map(|it| it.1.to_owned());
     let decided = ask(&app, &access, caller, needs, node.as_deref().unwrap_or_default());
+    let asked = Wanted::of(&request);
     match decided {
         Ok(allowed) => {
-            loudly(&app, &allowed, &request).await?;
+            loudly(&app, &allowed, asked).await?;
             let how = match (&identity, allowed.because()) {
                 (Identity::Token(_), _) => "token",
                 (Identity::Certificate(_), _) => "certificate",
@@ -128,7 +134,7 @@ pub(crate) async fn pass(
             Ok(next.run(request).await)
         }
         Err(denied) => {
-            refused(&app, &denied, &request).await;
+            refused(&app, &denied, asked).await;
             Err(denied.into())
         }
     }
@@ -159,30 +165,43 @@ fn ask(
 }
 
 /// What is asked for, for the trail. The path has no secrets; the query is left out.
-fn draft(event: Event, actor: &str, request: &Request) -> Draft {
-    let path: String = request.uri().path().chars().filter(|it| !it.is_control()).take(512).collect();
-    let path = if path.is_empty() { "/".to_owned() } else { path };
-    let method = request.method().as_str();
-    Draft::new(event.as_str(), (Category::Auth, "access"), ("route", &path), actor)
-        .with("method", method.get(..16.min(method.len())).unwrap_or_default())
+struct Wanted {
+    method: String,
+    path: String,
+}
+
+impl Wanted {
+    fn of(request: &Request) -> Self {
+        let path = request.uri().path().chars().filter(|it| !it.is_control());
+        let path: String = path.take(PATH_LEN_MAX).collect();
+        let method = request.method().as_str().chars().take(METHOD_LEN_MAX).collect();
+        Self { method, path: if path.is_empty() { "/".to_owned() } else { path } }
+    }
+
+    fn draft(self, event: Event, actor: &str) -> Draft {
+        let resource = ("route", self.path.as_str());
+        Draft::new(event.as_str(), (Category::Auth, "access"), resource, actor)
+            .with("method", self.method)
+    }
 }
 
 /// Q2.
-async fn loudly(app: &App, allowed: &Allowed, request: &Request) -> Result<(), Refusal> {
+async fn loudly(app: &App, allowed: &Allowed, wanted: Wanted) -> Result<(), Refusal> {
     let Some(event) = allowed.event() else { return Ok(()) };
-    let path = request.uri().path();
-    tracing::warn!(event = event.as_str(), actor = allowed.actor(), path, "allowed without a role");
-    let record = draft(event, allowed.actor(), request).record(Outcome::Success, app.now());
+    let (actor, path) = (allowed.actor(), wanted.path.as_str());
+    tracing::warn!(event = event.as_str(), actor, path, "allowed without a role");
+    let record = wanted.draft(event, actor).record(Outcome::Success, app.now());
     app.rollouts.record(vec![record]).await?;
     Ok(())
 }
 
 /// Q3.
-async fn refused(app: &App, denied: &Denied, request: &Request) {
-    let path = request.uri().path();
-    tracing::debug!(actor = denied.actor(), code = denied.code(), path, "access denied");
+async fn refused(app: &App, denied: &Denied, wanted: Wanted) {
+    let (actor, path) = (denied.actor(), wanted.path.as_str());
+    tracing::debug!(actor, code = denied.code(), path, "access denied");
     let Some(skipped) = app.access.denials().take() else { return };
-    let record = draft(denied.event(), denied.actor(), request)
+    let record = wanted
+        .draft(denied.event(), denied.actor())
         .with("code", denied.code())
         .with_some("not_written_before", Some(skipped).filter(|it| *it > 0))
         .record(Outcome::Denied, app.now());

@@ -52,7 +52,8 @@ pub(crate) async fn list(
     let spec = rollout.plan().stages.get(index).ok_or_else(unknown)?;
     let state = rollout.stages().get(index).ok_or_else(unknown)?;
     let all = all_passed(&reports);
-    let is_manual = |id: &GateId| spec.gates.iter().any(|it| it.id == *id && it.rule == GateRule::Manual);
+    let is_manual =
+        |id: &GateId| spec.gates.iter().any(|it| it.id == *id && it.rule == GateRule::Manual);
     let mut manual = reports.iter().filter(|it| is_manual(&it.id)).peekable();
     let manual_approved =
         manual.peek().is_some() && manual.all(|it| it.outcome == rollout_store::Outcome::Pass);
@@ -173,9 +174,14 @@ fn message(
     promoted: bool,
 ) -> String {
     match verdict {
-        Verdict::Rejected => format!("gate {gate} of stage {stage} rejected; the plan is {}", rollout.phase()),
+        Verdict::Rejected => {
+            format!("gate {gate} of stage {stage} rejected; the plan is {}", rollout.phase())
+        }
         Verdict::Approved if promoted => {
-            format!("gate {gate} approved and stage {stage} promoted; the plan is {}", rollout.phase())
+            format!(
+                "gate {gate} approved and stage {stage} promoted; the plan is {}",
+                rollout.phase()
+            )
         }
         Verdict::Approved => {
             format!("gate {gate} of stage {stage} approved; the stage waits for its other gates")

@@ -154,7 +154,8 @@ pub(crate) async fn heartbeat(
     let node = node_id(&id)?;
     let change = Change::read(&app, request, BODY_LEN_MAX).await?;
     let said: WireHeartbeat = change.optional()?;
-    let unfit = |error: rollout_store::NameError| AskedWrong::Body { reason: format!("channel: {error}") };
+    let unfit =
+        |error: rollout_store::NameError| AskedWrong::Body { reason: format!("channel: {error}") };
     let channel = said.channel.as_deref().map(Channel::new).transpose().map_err(unfit)?;
     let WireHeartbeat { lock_fingerprint, version, .. } = said;
     let write = Write::Heartbeat(Heartbeat { node, channel, lock_fingerprint, version });

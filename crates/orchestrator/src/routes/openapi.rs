@@ -85,7 +85,7 @@ fn complete(
             .description(Some("A request that is sent again with its key is done once."))
             .schema(Some(text))
             .build();
-        operation.parameters.get_or_insert_default().push(key);
+        operation.parameters.get_or_insert_default().push(RefOr::T(key));
     }
 }
 

@@ -14,8 +14,8 @@ use std::{
 };
 
 use api::rbac::{
-    Assignment as WireAssignment, Assignments, CreatedToken, NewAssignment, NewRole, NewToken, Role as WireRole,
-    Roles, Token as WireToken, Tokens, WhoAmI,
+    Assignment as WireAssignment, Assignments, CreatedToken, NewAssignment, NewRole, NewToken,
+    Role as WireRole, Roles, Token as WireToken, Tokens, WhoAmI,
 };
 use audit::{Category, Outcome};
 use axum::{
@@ -258,7 +258,8 @@ pub(crate) async fn assign(State(app): State<App>, request: Request) -> Result<R
     let change = Change::Assign { role: role.clone(), subject: subject.clone(), reason };
     let (access, effect) = app.access.change(&app, change, &by, draft).await?;
     let made = access.assignments().get(&subject).and_then(|it| it.get(&role));
-    let made = made.ok_or_else(|| Refusal::Internal("an assignment that is not there".to_owned()))?;
+    let made =
+        made.ok_or_else(|| Refusal::Internal("an assignment that is not there".to_owned()))?;
     created(&assignment(&subject, &role, made), effect)
 }
 

@@ -1,8 +1,9 @@
 //! Plans: create, list, look at, and what operators do about them.
 
 use api::rollout::{
-    Because, Explanation, Halt, LIMIT_DEFAULT, LIMIT_MAX, Recover, RecoverStrategy, Rollout as WireRollout,
-    RolloutList, STUCK_THRESHOLD_SECONDS_DEFAULT, StuckList, UnreadableRollout,
+    Because, Explanation, Halt, LIMIT_DEFAULT, LIMIT_MAX, Recover, RecoverStrategy,
+    Rollout as WireRollout, RolloutList, STUCK_THRESHOLD_SECONDS_DEFAULT, StuckList,
+    UnreadableRollout,
 };
 use audit::Category;
 use axum::{
@@ -11,11 +12,8 @@ use axum::{
     response::Response,
 };
 use rollout_store::{
-    Applied, Cursor, ListQuery, Phase, PlanId, PlanRequest, Rollout, RolloutReader as _, Strategy, Strictness,
-    Verb, Write, Written,
-    plan::PLAN_LEN_MAX,
-    store::Order,
-    stuck::STUCK_MAX,
+    Applied, Cursor, ListQuery, Phase, PlanId, PlanRequest, Rollout, RolloutReader as _, Strategy,
+    Strictness, Verb, Write, Written, plan::PLAN_LEN_MAX, store::Order, stuck::STUCK_MAX,
 };
 
 use super::{
@@ -67,9 +65,10 @@ pub(crate) fn stamped(
 pub(crate) fn changed(applied: Applied) -> Result<(Box<Rollout>, bool), Refusal> {
     let Applied { written, replayed, .. } = applied;
     match written {
-        Written::Created(it) | Written::Existing(it) | Written::Changed(it) | Written::Unchanged(it) => {
-            Ok((it, replayed))
-        }
+        Written::Created(it)
+        | Written::Existing(it)
+        | Written::Changed(it)
+        | Written::Unchanged(it) => Ok((it, replayed)),
         other => Err(Refusal::Internal(format!("not the result of a plan: {other:?}"))),
     }
 }
@@ -116,14 +115,15 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     let phase = |text: &str| Phase::NAMES.into_iter().find(|it| *it == text);
     let query = ListQuery {
         phase: params.read("phase", "a phase", phase)?,
-        after: params.read("cursor", "a cursor that this service gave out", |it| it.parse().ok())?,
+        after: params
+            .read("cursor", "a cursor that this service gave out", |it| it.parse().ok())?,
         limit: params.limit(LIMIT_DEFAULT, LIMIT_MAX)?,
     };
     let page = app.rollouts.read(move |reader| reader.rollouts(&query)).await?;
-    let unreadable = page.unreadable.into_iter().map(|it| UnreadableRollout {
-        plan_id: it.plan_id.to_string(),
-        why: it.why,
-    });
+    let unreadable = page
+        .unreadable
+        .into_iter()
+        .map(|it| UnreadableRollout { plan_id: it.plan_id.to_string(), why: it.why });
     json_response(&RolloutList {
         count: page.rollouts.len() as u64,
         rollouts: page.rollouts.iter().map(|it| view::rollout(it, None)).collect(),

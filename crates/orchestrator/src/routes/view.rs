@@ -5,8 +5,8 @@ use api::{
     plan::{GateKind, GateSpec, Metadata, Plan as WirePlan, PlanKind, StageSpec},
     release::Assigned,
     rollout::{
-        Explanation as WireExplanation, Gate as WireGate, GateRuling as WireRuling, NodeCounts, PlanWarning,
-        Rollout as WireRollout, StageState, StuckPlan as WireStuck,
+        Explanation as WireExplanation, Gate as WireGate, GateRuling as WireRuling, NodeCounts,
+        PlanWarning, Rollout as WireRollout, StageState, StuckPlan as WireStuck,
     },
 };
 use rollout_store::{
@@ -90,12 +90,14 @@ pub(crate) fn rollout(it: &Rollout, tallies: Option<&[Tally]>) -> WireRollout {
         })
     };
     let specs = it.plan().stages.iter();
-    let stage = |(index, (spec, state)): (usize, (&Stage, &rollout_store::rollout::StageState))| StageState {
-        id: spec.id.to_string(),
-        phase: state.phase.name().to_owned(),
-        entered_at: moment(state.entered_at),
-        deadline_at: moment(state.deadline_at),
-        nodes: counts(index),
+    let stage = |(index, (spec, state)): (usize, (&Stage, &rollout_store::rollout::StageState))| {
+        StageState {
+            id: spec.id.to_string(),
+            phase: state.phase.name().to_owned(),
+            entered_at: moment(state.entered_at),
+            deadline_at: moment(state.deadline_at),
+            nodes: counts(index),
+        }
     };
     let warning = |it: &rollout_store::Warning| PlanWarning {
         code: it.code.clone(),

@@ -211,7 +211,10 @@ fn of_rollouts(error: &RolloutsError) -> (&'static str, Exit, &'static str) {
             let (exit, hint) = match error.code() {
                 "STORE_NEWER" => (Exit::Failed, "start the newer version of autonomy-orchestrator"),
                 "STORE_FOREIGN" => (Exit::Integrity, "choose another directory with --data-dir"),
-                _ => (Exit::Failed, "check owner, mode and free space of the data directory, then start again"),
+                _ => (
+                    Exit::Failed,
+                    "check owner, mode and free space of the data directory, then start again",
+                ),
             };
             (error.code(), exit, hint)
         }
@@ -227,7 +230,8 @@ fn of_rollouts(error: &RolloutsError) -> (&'static str, Exit, &'static str) {
         ),
         RolloutsError::RolledBack { .. } => ("STORE_ROLLED_BACK", Exit::Integrity, HINT_ROLLOUTS),
         RolloutsError::Audit { source, .. } => {
-            let exit = if source.code() == "AUDIT_CORRUPT" { Exit::Integrity } else { Exit::Failed };
+            let exit =
+                if source.code() == "AUDIT_CORRUPT" { Exit::Integrity } else { Exit::Failed };
             let hint = "run `autonomy audit verify`; AUTONOMY_AUDIT_DIR names another directory";
             (source.code(), exit, hint)
         }

@@ -31,7 +31,7 @@ pub(super) async fn open(config: &Config) -> Result<Opened, ServeError> {
 }
 
 /// Everything that can refuse the start comes before the start is recorded.
-fn open_all(config: &Config) -> Result<Opened, ServeError> {
+pub(super) fn open_all(config: &Config) -> Result<Opened, ServeError> {
     let tls = config.tls.as_ref().map(server_config).transpose()?;
     let dir = DataDir::take(&config.data_dir)?;
     Lifecycle::examine(&config.data_dir, config.overrides)?;
@@ -53,8 +53,7 @@ fn open_rest(
     store: &Arc<Store>,
 ) -> Result<(App, watch::Sender<bool>, Lifecycle), ServeError> {
     let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
-    let switches =
-        Switches { enforcement: config.enforcement, break_glass: config.break_glass };
+    let switches = Switches { enforcement: config.enforcement, break_glass: config.break_glass };
     let access = Keeper::open(Arc::clone(&vfs), config.data_dir.clone(), switches)?;
     let clock = wall_clock();
     let opening = Opening {
@@ -113,7 +112,8 @@ pub(super) async fn close(
     let (rollouts, store, lifecycle) =
         closed.map_err(|error| ServeError::Task { reason: error.to_string() })?;
     served?;
-    let not_in_order = |error: crate::store::CloseError| ServeError::Close { reason: error.to_string() };
+    let not_in_order =
+        |error: crate::store::CloseError| ServeError::Close { reason: error.to_string() };
     rollouts.map_err(not_in_order)?;
     store.map_err(not_in_order)?;
     lifecycle?;

@@ -193,7 +193,7 @@ type Row = (StatusCode, &'static str, &'static str);
 
 const fn of_plan(error: &PlanError) -> Row {
     let status = match error {
-        PlanError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        PlanError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PlanError::Artifact { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_REQUEST,
     };
@@ -216,7 +216,9 @@ fn of_ask(error: &AskError) -> Row {
 
 fn of_batch(error: &ApplyError) -> Row {
     match error {
-        ApplyError::StaleEpoch { .. } => (StatusCode::CONFLICT, error.code(), "Somebody else leads"),
+        ApplyError::StaleEpoch { .. } => {
+            (StatusCode::CONFLICT, error.code(), "Somebody else leads")
+        }
         ApplyError::Busy => busy(),
         ApplyError::Full { .. } => {
             (StatusCode::INSUFFICIENT_STORAGE, error.code(), "The disk is full")
@@ -231,9 +233,7 @@ fn of_write(error: &WriteError) -> Row {
         | WriteError::StageUnknown { .. }
         | WriteError::GateUnknown { .. }
         | WriteError::ReleaseUnknown { .. } => (StatusCode::NOT_FOUND, "Not found"),
-        WriteError::Generation { .. } => {
-            (StatusCode::PRECONDITION_FAILED, "The plan has changed")
-        }
+        WriteError::Generation { .. } => (StatusCode::PRECONDITION_FAILED, "The plan has changed"),
         WriteError::Expiry { .. } | WriteError::ReasonMissing | WriteError::TooLong { .. } => {
             (StatusCode::BAD_REQUEST, "The request is not valid")
         }

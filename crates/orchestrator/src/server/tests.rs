@@ -7,14 +7,15 @@ use axum::{
 use http_body_util::BodyExt as _;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::config::Limits;
 
 fn app(dir: &Path, limits: Limits) -> App {
-    let store = Arc::new(Store::open(DataDir::take(dir).unwrap(), &limits).unwrap());
-    let slots = Arc::new(Semaphore::new(limits.requests_max));
-    App { store, limits: Arc::new(limits), slots }
+    let config = Config::from_lookup(Some(dir.to_owned()), &|_| None).unwrap();
+    let audit_dir = dir.join("audit");
+    opened::open_all(&Config { limits, audit_dir, enforcement: false, ..config }).unwrap().app
 }
 
 async fn post(app: &App, event_id: &str, filler: usize) -> (StatusCode, Value) {
@@ -29,7 +30,7 @@ async fn post(app: &App, event_id: &str, filler: usize) -> (StatusCode, Value) {
         .header("content-type", "application/json")
         .body(Body::from(body.to_string()))
         .unwrap();
-    let response = TowerToHyperService::new(router(app.clone())).call(request).await.unwrap();
+    let response = TowerToHyperService::new(router(app, true)).call(request).await.unwrap();
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap())

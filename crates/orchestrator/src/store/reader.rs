@@ -163,7 +163,8 @@ fn read_tail(
     );
     let mut params: Vec<(&str, &dyn ToSql)> =
         vec![(":after", &query.after), (":limit", &query.limit)];
-    let optional = [(":node_id", query.node_id.as_ref()), (":event_type", query.event_type.as_ref())];
+    let optional =
+        [(":node_id", query.node_id.as_ref()), (":event_type", query.event_type.as_ref())];
     for (name, value) in &optional {
         params.extend(value.map(|it| (*name, it as &dyn ToSql)));
     }

@@ -249,7 +249,7 @@ async fn nothing_is_answered_when_the_floor_cannot_be_raised() {
     let mut opened = open::open(&held, &limits()).unwrap();
     opened.mark = mark::Mark::unwritable(&dir.path().join(names::USED));
     let (report, failed) = watch::channel(None);
-    let writer = Writer::start(opened, &limits(), report).unwrap();
+    let writer = Writer::start(opened, &limits(), (report, watch::channel(0).0)).unwrap();
     for number in 0..2 {
         assert_eq!(writer.append(vec![event(number, 1)]).await, Err(AppendError::Stopped));
     }
@@ -386,6 +386,7 @@ proptest! {
                 let want = Page {
                     next: found.last().filter(|_| more).map(|it| *it.1),
                     bodies: found.iter().map(|it| it.0.body.clone()).collect(),
+                    ids: found.iter().map(|it| *it.1).collect(),
                 };
                 prop_assert_eq!(store.page(query.clone()).await.unwrap(), want, "{:?}", query);
             }

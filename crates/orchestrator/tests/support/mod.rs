@@ -37,6 +37,13 @@ pub(crate) fn within<T>(work: impl Future<Output = T>) -> impl Future<Output = T
     }
 }
 
+/// Settings of a service that lets everybody do everything, and keeps its audit trail beside its data.
+pub(crate) fn config(dir: &Path) -> Config {
+    let audit_dir = dir.join("audit");
+    let config = Config::from_lookup(Some(dir.to_owned()), &|_| None).unwrap();
+    Config { audit_dir, enforcement: false, ..config }
+}
+
 pub(crate) struct Service {
     pub(crate) addr: SocketAddr,
     pub(crate) dir: PathBuf,
@@ -61,8 +68,7 @@ impl Service {
     pub(crate) async fn start_in(dir: &Path, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let overrides = wal_recovery::Overrides::default();
-        let config = Config { listen: addr, data_dir: dir.to_owned(), limits, overrides };
+        let config = Config { listen: addr, limits, ..config(dir) };
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(serve(config, listener, async {
             // A dropped sender stops the service as well.

@@ -135,7 +135,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// Gives an error of `SQLite` the name under which it is refused.
-    pub(in crate::store) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+    pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match classify(&source) {
             Class::Busy => Self::Busy { path },
