@@ -1,4 +1,7 @@
 //! Accepting connections, bounds on slow clients, ending in order.
+//!
+//! A connection is driven by its own task from its first byte: a handshake that takes its time holds one
+//! of the slots and nobody else.
 
 use std::{
     convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
@@ -12,17 +15,20 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
+use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
-use crate::stalled::Stalled;
+use crate::{handshake::Handshake, peer::Peer, stalled::Stalled};
 
 /// Longest head of a request, in bytes.
 const HEAD_LEN_MAX: usize = 64 << 10;
@@ -34,7 +40,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Bounds {
     /// Connections at once; more wait in the backlog of the listener.
     pub connections: usize,
-    /// Time for the head of a request, and for the next request on an open connection.
+    /// Time for the head of a request, and for the next request on an open connection. Under TLS also,
+    /// once more, for the handshake, unless that is longer than a handshake may take.
     pub head_timeout: Duration,
     /// Time that a client may take without reading any of its answer.
     pub write_timeout: Duration,
@@ -52,7 +59,7 @@ impl Bounds {
     };
 }
 
-/// Answers requests.
+/// Answers requests. Each carries a [`Peer`] among its extensions (H5).
 pub trait Answers: Clone + Send + 'static {
     /// Answers a request of `peer`.
     fn answer(
@@ -62,7 +69,7 @@ pub trait Answers: Clone + Send + 'static {
     ) -> impl Future<Output = Response> + Send;
 }
 
-/// Its routes see the peer as [`ConnectInfo`].
+/// Its routes see the peer as [`ConnectInfo`], too.
 impl Answers for Router {
     fn answer(
         self,
@@ -87,36 +94,51 @@ pub async fn serve(
     bounds: &Bounds,
     stop: impl Future<Output = ()>,
 ) {
+    run(listener, None, answers, bounds, stop).await;
+}
+
+/// Does what [`serve`] does over TLS: `config` says what is shown and who is let in.
+pub async fn serve_tls(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    answers: impl Answers,
+    bounds: &Bounds,
+    stop: impl Future<Output = ()>,
+) {
+    run(listener, Some(TlsAcceptor::from(config)), answers, bounds, stop).await;
+}
+
+async fn run(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    answers: impl Answers,
+    bounds: &Bounds,
+    stop: impl Future<Output = ()>,
+) {
     let slots = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(bounds.head_timeout)
-        .max_buf_size(HEAD_LEN_MAX);
+    let (stopping, stopped) = watch::channel(());
+    let handshake = tls.map(|tls| Handshake::new(tls, bounds.head_timeout, stopped));
     let mut running = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let ((stream, peer), slot) = tokio::select! {
+        let ((stream, addr), slot) = tokio::select! {
             biased;
             () = &mut stop => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let io = TokioIo::new(Stalled::new(stream, bounds.write_timeout));
-        let answers = answers.clone();
-        let service = service_fn(move |request| {
-            let answer = answers.clone().answer(peer, request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let connection = graceful.watch(http.serve_connection(io, service));
+        let stream = Stalled::new(stream, bounds.write_timeout);
+        let http = Http::new(bounds, answers.clone(), graceful.watcher());
+        let handshake = handshake.clone();
         running.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended early");
-            }
+            http.meet(stream, addr, handshake).await;
             drop(slot);
         });
         while running.try_join_next().is_some() {}
     }
     drop(listener);
+    // Ends the handshakes: after them nothing would be begun (H2).
+    drop(stopping);
     let finished = async {
         graceful.shutdown().await;
         while running.join_next().await.is_some() {}
@@ -124,6 +146,54 @@ pub async fn serve(
     if timeout(bounds.grace, finished).await.is_err() {
         tracing::warn!(connections = running.len(), "cutting off connections that did not end");
         running.shutdown().await;
+    }
+}
+
+/// One connection above its transport.
+struct Http<A> {
+    builder: http1::Builder,
+    answers: A,
+    watcher: Watcher,
+}
+
+impl<A: Answers> Http<A> {
+    fn new(bounds: &Bounds, answers: A, watcher: Watcher) -> Self {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(bounds.head_timeout)
+            .max_buf_size(HEAD_LEN_MAX);
+        Self { builder, answers, watcher }
+    }
+
+    /// Shakes hands where that is asked for, then answers.
+    async fn meet<S>(self, stream: S, addr: SocketAddr, handshake: Option<Handshake>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(handshake) = handshake else {
+            return self.drive(stream, Peer { addr, certificate: None }).await;
+        };
+        if let Some((stream, certificate)) = handshake.accept(stream).await {
+            self.drive(stream, Peer { addr, certificate }).await;
+        }
+    }
+
+    /// Answers the requests of a connection until it ends.
+    async fn drive<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { builder, answers, watcher } = self;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            let answer = answers.clone().answer(peer.addr, request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "connection ended early");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! The one TLS configuration for outgoing connections: rustls with the ring provider and the trust
-//! store of the machine, or what the operator names instead.
+//! The one TLS configuration: rustls with the ring provider. Outgoing connections trust the store of the
+//! machine, or what the operator names instead; servers show and let in what he names.
 //!
 //! | module     | what it holds                                                         |
 //! |------------|-----------------------------------------------------------------------|
 //! | `machine`  | [`client_config`]: trust as the machine has it                          |
 //! | `named`    | [`Material`]: authorities and a client certificate from PEM text        |
+//! | `server`   | [`Server`]: what a server shows and whom it lets in, from PEM text      |
 //!
 //! # Invariants
 //!
@@ -13,12 +14,17 @@
 //!   through.
 //! * **T2** Whoever names authorities trusts these and no others.
 //! * **T3** Text that was named and holds nothing usable is an error, never "nothing named".
+//! * **T4** A server that names authorities lets in who shows a certificate of theirs that is valid now,
+//!   and nobody else. There is no "optional".
+//! * **T5** Such a server resumes no session: every connection shows its certificate anew.
 
 mod machine;
 mod named;
+mod server;
 
 pub use machine::{Trust, client_config};
 pub use named::{Material, MaterialError, Part};
+pub use server::Server;
 
 /// The example of the README is a test.
 #[cfg(doctest)]

@@ -39,7 +39,7 @@ impl Material {
         let builder = builder().map_err(MaterialError::Config)?;
         let builder = match &self.authorities {
             None => builder.with_platform_verifier().map_err(MaterialError::Config)?,
-            Some(pem) => builder.with_root_certificates(roots(pem)?),
+            Some(pem) => builder.with_root_certificates(roots(pem, Part::Authorities)?),
         };
         match &self.client {
             None => Ok(builder.with_no_client_auth()),
@@ -55,18 +55,20 @@ impl Material {
     }
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, MaterialError> {
+/// Reads the authorities of a text; at least one (T3).
+pub(crate) fn roots(pem: &[u8], part: Part) -> Result<RootCertStore, MaterialError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem, Part::Authorities)? {
-        roots
-            .add(certificate)
-            .map_err(|error| MaterialError::unusable(Part::Authorities, &error))?;
+    for certificate in certificates(pem, part)? {
+        roots.add(certificate).map_err(|error| MaterialError::unusable(part, &error))?;
     }
     Ok(roots)
 }
 
 /// Reads every certificate of a text; at least one (T3).
-fn certificates(pem: &[u8], part: Part) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+pub(crate) fn certificates(
+    pem: &[u8],
+    part: Part,
+) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let read = read.map_err(|error| MaterialError::unusable(part, &error))?;
     if read.is_empty() {
@@ -84,6 +86,12 @@ pub enum Part {
     ClientCertificate,
     /// The key of that certificate.
     ClientKey,
+    /// The certificates of the authorities whose clients a server lets in.
+    ClientAuthorities,
+    /// The certificate that a server shows.
+    ServerCertificate,
+    /// The key of that certificate.
+    ServerKey,
 }
 
 impl std::fmt::Display for Part {
@@ -92,6 +100,9 @@ impl std::fmt::Display for Part {
             Self::Authorities => "certificate authorities",
             Self::ClientCertificate => "client certificate",
             Self::ClientKey => "client key",
+            Self::ClientAuthorities => "certificate authorities of clients",
+            Self::ServerCertificate => "server certificate",
+            Self::ServerKey => "server key",
         })
     }
 }
@@ -107,13 +118,13 @@ pub enum MaterialError {
         /// What is wrong with it.
         why: String,
     },
-    /// The trust store of the machine cannot be used.
+    /// The trust store of the machine cannot be used, or the cryptography that everything needs.
     #[error("no TLS on this machine: {0}")]
     Config(#[source] Error),
 }
 
 impl MaterialError {
-    fn unusable(part: Part, why: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn unusable(part: Part, why: &dyn std::fmt::Display) -> Self {
         Self::Unusable { part, why: why.to_string() }
     }
 }
