@@ -59,8 +59,9 @@ async fn who_shows_no_good_certificate_gets_no_answer_and_harms_nobody() {
     for shows in [None, Some(rogue.issue(|_| {})), Some(expired)] {
         // In TLS 1.3 the client believes that it is in until it reads.
         let mut stream = ours.connect(service.addr, shows).await;
+        // What it then sees is an alert, or a reset in its place.
         let answer = ask(&mut stream, whole).await;
-        assert!(answer.as_ref().is_err_and(|it| it.to_string().contains("alert")), "{answer:?}");
+        assert!(!answer.as_ref().is_ok_and(|it| it.contains("HTTP")), "{answer:?}");
     }
     let mut stream = ours.connect(service.addr, Some(clients.issue(|_| {}))).await;
     body(&ask(&mut stream, whole).await.unwrap());
@@ -148,8 +149,8 @@ async fn requests_in_work_finish_and_handshakes_do_not_delay_the_end() {
     let answer = tokio::spawn(async move { ask(&mut working, whole).await });
     asked.notified().await;
     let served = service.stop();
-    let ended = read(&mut silent, |_| false).await;
-    assert!(ended.is_ok_and(|it| it.is_empty()), "H2");
+    let ended = timeout(DEADLINE / 5, read(&mut silent, |_| false)).await;
+    assert!(ended.is_ok_and(|it| it.is_ok_and(|it| it.is_empty())), "H2");
     go.notify_one();
     assert_eq!(body(&answer.await.unwrap().unwrap()), "late", "H2");
     // `PATIENT` would let each of them live for as long as the deadline.

@@ -8,7 +8,9 @@
 //! | `token`      | bearer tokens: how they look and what is kept of them                        |
 //! | `access`     | roles, assignments and tokens as one document, and how it is changed         |
 //! | `identity`   | who a caller is, from the headers and the certificate                        |
+//! | `certificate`| the subject that a client certificate names                                  |
 //! | `slow`       | the brake on whoever tries credentials                                       |
+//! | `switches`   | what the environment of the server says about enforcement                    |
 //! | `decide`     | the table: who may do what                                                   |
 //! | `event`      | names of the events in the audit trail                                       |
 //! | `file`       | the document on the disk                                                     |
@@ -18,6 +20,7 @@
 //! `Access::apply`, the event, `file::save`, and only then the new state counts.
 
 pub(crate) mod access;
+pub(crate) mod certificate;
 pub(crate) mod decide;
 pub(crate) mod event;
 pub(crate) mod file;
@@ -26,4 +29,5 @@ pub(crate) mod permission;
 pub(crate) mod role;
 pub(crate) mod slow;
 pub(crate) mod subject;
+pub(crate) mod switches;
 pub(crate) mod token;

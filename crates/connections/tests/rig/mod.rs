@@ -38,8 +38,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// Short enough that a test waits for it.
 pub(crate) const BOUNDS: Bounds = Bounds {
     connections: 8,
-    head_timeout: Duration::from_millis(300),
-    write_timeout: Duration::from_millis(300),
+    head_timeout: Duration::from_secs(1),
+    write_timeout: Duration::from_secs(1),
     grace: DEADLINE,
 };
 

@@ -39,16 +39,8 @@ use super::{
     identity::Invalid,
     permission::Permission,
     subject::{ANONYMOUS, BOOTSTRAP, Subject, may_act_for},
+    switches::Switches,
 };
-
-/// What the environment of the server says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Switches {
-    /// Whether roles count.
-    pub(crate) enforcement: bool,
-    /// Whether an identity is enough.
-    pub(crate) break_glass: bool,
-}
 
 /// Who the caller was found to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,7 @@
 //!
 //! # Invariants
 //!
-//! * **Y1** A credential is one whole header of one form, and a certificate names one subject in one place:
-//!   nothing is guessed from half of one or from two.
+//! * **Y1** A credential is one whole header of one form: nothing is guessed from half of one or from two.
 //! * **Y2** A token says more than the certificate of the connection, which may belong to the machine that
 //!   it comes through. Certificates are verified by the TLS side; what is read here is only the name.
 //! * **Y3** A caller is on this machine when the connection is, and nothing in the request says that
@@ -22,13 +21,13 @@ use std::{fmt, net::IpAddr, time::Duration};
 use axum::http::{HeaderMap, HeaderName, header};
 use jiff::Timestamp;
 use thiserror::Error;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 use super::{
     access::{Access, TokenState},
+    certificate,
     decide::Identity,
     slow::{Brake, Wait},
-    subject::{Subject, is_reserved},
+    subject::is_reserved,
     token::Presented,
 };
 
@@ -36,10 +35,6 @@ use super::{
 pub(crate) const OPERATOR_HEADER: HeaderName = HeaderName::from_static("x-autonomy-operator");
 /// Longest name of an operator in bytes.
 pub(crate) const OPERATOR_LEN_MAX: usize = 128;
-/// Longest certificate that is read, in bytes.
-const CERTIFICATE_LEN_MAX: usize = 64 << 10;
-/// Scheme of the URI in a certificate that names a subject.
-const URI_SCHEME: &str = "autonomy:";
 /// What a proxy adds, and what a browser does: the connection is not all there is to know.
 const FROM_ELSEWHERE: [&str; 7] = [
     "forwarded",
@@ -112,42 +107,11 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Presented>, Invalid> {
 }
 
 fn of_certificate(der: Option<&[u8]>) -> Identity {
-    match der.map(certificate_subject) {
+    match der.map(certificate::subject) {
         None => Identity::Anonymous,
         Some(Some(subject)) => Identity::Certificate(subject),
         Some(None) => Identity::Invalid(Invalid::Certificate),
     }
-}
-
-/// Reads the one subject that a certificate names: a URI `autonomy:<subject>` among its alternative
-/// names, else the common name (Y1).
-pub(crate) fn certificate_subject(der: &[u8]) -> Option<Subject> {
-    if der.len() > CERTIFICATE_LEN_MAX {
-        return None;
-    }
-    let (rest, certificate) = X509Certificate::from_der(der).ok()?;
-    if !rest.is_empty() {
-        return None;
-    }
-    // An extension that stands there twice or cannot be read is an error, never "none".
-    let alternatives = certificate.subject_alternative_name().ok()?;
-    let names = alternatives.iter().flat_map(|it| &it.value.general_names);
-    let mut uris = names.filter_map(|it| match it {
-        GeneralName::URI(uri) => subject_in(uri),
-        _ => None,
-    });
-    if let Some(subject) = uris.next() {
-        return if uris.next().is_none() { Subject::new(subject).ok() } else { None };
-    }
-    let mut common = certificate.subject().iter_common_name();
-    let (name, more) = (common.next()?, common.next());
-    if more.is_some() { None } else { Subject::new(name.as_str().ok()?).ok() }
-}
-
-/// The scheme of a URI has no case.
-fn subject_in(uri: &str) -> Option<&str> {
-    let (scheme, subject) = uri.split_at_checked(URI_SCHEME.len())?;
-    scheme.eq_ignore_ascii_case(URI_SCHEME).then_some(subject)
 }
 
 /// Reads the name that the caller gives himself. It proves nothing.

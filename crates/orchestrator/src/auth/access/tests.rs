@@ -5,8 +5,9 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::auth::{
-    decide::{Allowed, Caller, Identity, Need, Switches, decide},
+    decide::{Allowed, Caller, Identity, Need, decide},
     event::Event,
+    switches::Switches,
     token::{Minted, SECRET_BYTES, mint},
 };
 

@@ -3,7 +3,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use vfs::{CrashPolicy, FaultPlan, MemVfs, OpenMode, OsVfs, Vfs as _, write_all_at};
 
 use super::*;
-use crate::auth::access::tests::{anybody, assign, change, token};
+use crate::auth::{
+    access::{
+        Change,
+        tests::{anybody, assign, change, create_role, minted, token},
+    },
+    permission::Permission,
+};
 
 /// The state after each of so many changes.
 fn states(count: usize) -> Vec<Access> {
@@ -13,6 +19,8 @@ fn states(count: usize) -> Vec<Access> {
         token(1, "ada", Some(3600)),
         assign("operator", "bob"),
         token(2, "node:robot-7", None),
+        create_role("night", &[Permission::FleetRead, Permission::RolloutWrite]),
+        Change::RevokeToken { id: minted(2).id, force: false },
     ];
     for it in &changes[..count] {
         let mut next = states.last().unwrap().clone();
@@ -77,6 +85,16 @@ fn every_row_of_the_boot_table_is_decided_as_written() {
     }
 }
 
+/// Written once by version 1 and never again.
+const GOLDEN: &[u8] = include_bytes!("golden/access-1.json");
+
+#[test]
+fn what_version_1_wrote_is_read_and_written_in_the_same_bytes() {
+    let access = decode(GOLDEN, Path::new(ACCESS)).unwrap();
+    assert_eq!(access, states(6)[6]);
+    assert_eq!(encode(&access).unwrap(), GOLDEN);
+}
+
 #[test]
 fn what_is_no_state_is_never_taken_for_an_empty_one() {
     let disk = disk();
@@ -101,7 +119,7 @@ fn what_is_no_state_is_never_taken_for_an_empty_one() {
 
 #[test]
 fn one_changed_byte_anywhere_is_refused() {
-    let access = states(4).pop().unwrap();
+    let access = states(6).pop().unwrap();
     let good = encode(&access).unwrap();
     let path = Path::new(ACCESS);
     assert_eq!(decode(&good, path).unwrap(), access);
@@ -146,14 +164,14 @@ fn a_sound_text_about_an_impossible_state_is_refused() {
 #[test]
 fn the_files_are_their_owners_alone_and_show_no_token() {
     let dir = tempfile::tempdir().unwrap();
-    save(&OsVfs, dir.path(), &states(4)[4]).unwrap();
+    save(&OsVfs, dir.path(), &states(6)[6]).unwrap();
     for name in [ACCESS, ACCESS_USED] {
         let path = dir.path().join(name);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode, 0o600, "{name}");
         assert!(!std::fs::read_to_string(&path).unwrap().contains("aut_"), "K1");
     }
-    assert_eq!(open(&OsVfs, dir.path()).unwrap(), states(4)[4]);
+    assert_eq!(open(&OsVfs, dir.path()).unwrap(), states(6)[6]);
 }
 
 #[test]

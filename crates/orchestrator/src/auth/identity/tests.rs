@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 
 use super::*;
 use crate::auth::{
     access::Change,
     access::tests::{anybody, bootstrap, change, minted, now, subject, token},
+    certificate::tests::certificate,
     slow::FREE_FAILURES,
 };
 
@@ -22,18 +22,6 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 
 fn at(seconds: u64) -> Now {
     Now { wall: now(), since_start: Duration::from_secs(seconds) }
-}
-
-fn certificate(names: &[&str], uris: &[&str]) -> Vec<u8> {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name = DistinguishedName::new();
-    for name in names {
-        params.distinguished_name.push(DnType::CommonName, *name);
-    }
-    for uri in uris {
-        params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
-    }
-    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
 }
 
 /// Ada has a live token (1), Bob a revoked one (2), Eve one that is over (3).
@@ -103,46 +91,6 @@ fn a_credential_is_one_whole_header() {
     let mut bytes = HeaderMap::new();
     bytes.insert("authorization", HeaderValue::from_bytes(b"Bearer \xff").unwrap());
     assert_eq!(who(&bytes, None), Identity::Invalid(Invalid::Header));
-}
-
-#[test]
-fn a_certificate_names_one_subject_in_one_place() {
-    #[track_caller]
-    fn check(names: &[&str], uris: &[&str], want: Option<&str>) {
-        let found = certificate_subject(&certificate(names, uris));
-        assert_eq!(found.as_ref().map(Subject::as_str), want, "Y1");
-    }
-    check(&["ada"], &[], Some("ada"));
-    check(&["ada"], &["autonomy:node:robot-7"], Some("node:robot-7"));
-    check(&[], &["autonomy:bob", "https://example.com/x"], Some("bob"));
-    check(&["ada"], &["https://example.com/x"], Some("ada"));
-    check(&[], &["AUTONOMY:bob"], Some("bob"));
-    check(&["ada"], &["autonomy:bob", "autonomy:eve"], None);
-    check(&["ada"], &["autonomy:bob", "autonomy:bob"], None);
-    check(&["ada"], &["autonomy:"], None);
-    check(&["ada"], &["autonomy:not%20a%20subject"], None);
-    check(&["ada"], &["autonomy:bootstrap"], None);
-    check(&["ada lovelace"], &[], None);
-    check(&["anonymous"], &[], None);
-    check(&["ada\0"], &[], None);
-    check(&[], &[], None);
-    let mut longer = certificate(&["ada"], &[]);
-    longer.push(0);
-    assert_eq!(certificate_subject(&longer), None);
-    assert_eq!(certificate_subject(&vec![0x30; CERTIFICATE_LEN_MAX + 1]), None);
-}
-
-#[test]
-fn no_certificate_with_a_changed_byte_makes_the_reader_fail_otherwise() {
-    let der = certificate(&["ada"], &["autonomy:bob"]);
-    for at in 0..der.len() {
-        for value in [0x00, 0x7f, 0x80, 0xff] {
-            let mut changed = der.clone();
-            changed[at] = value;
-            certificate_subject(&changed);
-        }
-        assert_eq!(certificate_subject(&der[..at]), None, "half of one (Y1)");
-    }
 }
 
 #[test]
