@@ -17,6 +17,8 @@ use connections::Bounds;
 use thiserror::Error;
 use wal_recovery::Overrides;
 
+use crate::auth::switches::Switches;
+
 /// Where the service listens when nobody says.
 pub const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8888));
@@ -169,6 +171,10 @@ impl Config {
             legacy_upgrade: switch(lookup, env::WAL_LEGACY_UPGRADE)?,
             operator_reset: switch(lookup, env::WAL_OPERATOR_RESET)?,
         };
+        let (enforcement, break_glass) =
+            (lookup(env::RBAC_ENFORCEMENT), lookup(env::RBAC_BREAK_GLASS));
+        let switches = Switches::parse(enforcement.as_deref(), break_glass.as_deref())
+            .map_err(|error| ConfigError::BadSwitch { name: error.name() })?;
         let audit_dir = lookup(env::AUDIT_DIR)
             .filter(|it| !it.is_empty())
             .map(PathBuf::from)
@@ -180,8 +186,8 @@ impl Config {
             limits: Limits::STANDARD,
             overrides,
             audit_dir,
-            enforcement: switch_or(lookup, env::RBAC_ENFORCEMENT, true)?,
-            break_glass: switch(lookup, env::RBAC_BREAK_GLASS)?,
+            enforcement: switches.enforcement,
+            break_glass: switches.break_glass,
             tls: None,
             metrics_listen: None,
         })
@@ -196,20 +202,6 @@ fn switch(
     match lookup(name).unwrap_or_default().to_str() {
         Some("" | "0") => Ok(false),
         Some("1") => Ok(true),
-        _ => Err(ConfigError::BadSwitch { name }),
-    }
-}
-
-/// Reads a switch that has a value when nobody says.
-fn switch_or(
-    lookup: &dyn Fn(&str) -> Option<OsString>,
-    name: &'static str,
-    default: bool,
-) -> Result<bool, ConfigError> {
-    match lookup(name).unwrap_or_default().to_str() {
-        Some("") => Ok(default),
-        Some("0" | "false") => Ok(false),
-        Some("1" | "true") => Ok(true),
         _ => Err(ConfigError::BadSwitch { name }),
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use api::exit::Exit;
 use orchestrator::{Config, Limits, OpenError, ServeError, names, run};
 use rusqlite::Connection;
-use support::{config, DEADLINE, Service, batch, event, numbers, within};
+use support::{DEADLINE, Service, batch, config, event, numbers, within};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},

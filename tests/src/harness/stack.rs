@@ -95,6 +95,11 @@ impl Stack {
         self.dir.join("policy")
     }
 
+    /// Directory of the audit trail.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.dir.join("audit")
+    }
+
     /// Base URL of the runtime.
     pub fn runtime_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.runtime)
@@ -119,7 +124,10 @@ impl Stack {
         let mut command = program(Bin::Orchestrator)?;
         command.args(["serve", "--listen", &format!("127.0.0.1:{}", self.ports.orchestrator)]);
         command.arg("--data-dir").arg(self.dir.join("orchestrator"));
+        command.arg("--audit-dir").arg(self.audit_dir());
         command.args(["--log-format", "json"]);
+        // Everything is on this machine and for one person; what roles allow has tests of its own.
+        command.env("AUTONOMY_RBAC_ENFORCEMENT", "0");
         Ok(command)
     }
 

@@ -11,12 +11,8 @@
 
 use std::ffi::OsStr;
 
+use api::env::{RBAC_BREAK_GLASS as BREAK_GLASS, RBAC_ENFORCEMENT as ENFORCEMENT};
 use thiserror::Error;
-
-/// Whether roles count. On when nobody says.
-pub(crate) const ENFORCEMENT: &str = "AUTONOMY_RBAC_ENFORCEMENT";
-/// Whether an identity is enough. Off when nobody says.
-pub(crate) const BREAK_GLASS: &str = "AUTONOMY_RBAC_BREAK_GLASS";
 
 /// The two switches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +52,11 @@ pub(crate) struct SwitchError {
 }
 
 impl SwitchError {
+    /// Which switch.
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
     /// Returns the stable code.
     #[expect(clippy::unused_self, reason = "every error of the project answers this question")]
     pub(crate) const fn code(self) -> &'static str {

@@ -35,12 +35,13 @@ use super::{
 use crate::{
     auth::{
         access::{Access, AccessError, Assignment, Change, Effect, Token},
-        decide::{Allowed, Switches},
+        decide::Allowed,
         file::{self, FileError},
         permission::Permission,
         role::{Predefined, RoleName},
         slow::Brake,
         subject::Subject,
+        switches::Switches,
         token::{ID_BYTES, SECRET_BYTES, TokenId, mint},
     },
     rollouts::Draft,

@@ -8,7 +8,7 @@ use vfs::{OsVfs, Vfs};
 
 use super::{App, Parts, ServeError, wall_clock};
 use crate::{
-    auth::decide::Switches,
+    auth::switches::Switches,
     config::{Config, TlsFiles},
     lifecycle::Lifecycle,
     rollouts::{Opening, Rollouts},

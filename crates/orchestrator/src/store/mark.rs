@@ -8,7 +8,7 @@
 //!
 //! | offset           | bytes | content                                                     |
 //! |------------------|-------|-------------------------------------------------------------|
-//! | 0                | 336, 328 | text, the same in every file of its kind                 |
+//! | 0                | 336, 343 | text, the same in every file of its kind                 |
 //! | behind the text  | 8     | a number, little-endian, not negative                       |
 //!
 //! The number of `orchestrator.used` is the largest committed `events.id`; that of `rollouts.used` counts committed
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_as_written() {
-        assert_eq!((TEXT.len(), TEXT_OF_ROLLOUTS.len()), (336, 345));
+        assert_eq!((TEXT.len(), TEXT_OF_ROLLOUTS.len()), (336, 343));
         assert_eq!(&content(EVENTS, 0x0102)[336..], [2, 1, 0, 0, 0, 0, 0, 0]);
     }
 
