@@ -2,12 +2,17 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
 };
 
 use crate::{File, FileId, Lock, LockError, OpenMode, Stat, Vfs};
+
+/// Mode of a file that is its owner's alone.
+const PRIVATE_FILE: u32 = 0o600;
+/// Mode of a directory that is its owner's alone.
+const PRIVATE_DIR: u32 = 0o700;
 
 /// The real file system (Unix).
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,9 +33,11 @@ impl Vfs for OsVfs {
             OpenMode::Read | OpenMode::ReadWrite => {}
             OpenMode::Create => _ = options.create(true).truncate(false),
             OpenMode::Truncate => _ = options.create(true).truncate(true),
+            OpenMode::CreatePrivate => _ = options.create(true).truncate(false).mode(PRIVATE_FILE),
         }
-        // What is emptied is a file of ours, never what a link beside it points to.
-        let links = if mode == OpenMode::Truncate { NO_LINK } else { 0 };
+        // What is emptied or kept from others is a file of ours, never what a link beside it points to.
+        let own = matches!(mode, OpenMode::Truncate | OpenMode::CreatePrivate);
+        let links = if own { NO_LINK } else { 0 };
         let file = options.custom_flags(NEVER_WAIT | links).open(path)?;
         let metadata = file.metadata()?;
         check_kind(&metadata)?;
@@ -47,6 +54,21 @@ impl Vfs for OsVfs {
             }
         }
         Ok(())
+    }
+
+    fn create_private_dir(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => self.create_dir_all(parent)?,
+            _ => {}
+        }
+        match fs::DirBuilder::new().mode(PRIVATE_DIR).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent),
+                _ => self.sync_dir(Path::new(".")),
+            },
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -219,6 +241,20 @@ mod tests {
         assert_eq!(stat, file.stat().unwrap());
         OsVfs.remove(&sub.join("y")).unwrap();
         assert_eq!(OsVfs.stat(&sub.join("y")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_created_for_its_owner_alone_is_not_open_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("a/b");
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        for _ in 0..2 {
+            OsVfs.create_private_dir(&private).unwrap();
+            OsVfs.open(&private.join("x"), OpenMode::CreatePrivate).unwrap();
+            assert_eq!((mode(&private), mode(&private.join("x"))), (0o700, 0o600));
+        }
+        let taken = OsVfs.create_private_dir(&private.join("x")).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]

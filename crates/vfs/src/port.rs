@@ -23,6 +23,8 @@ pub enum OpenMode {
     Create,
     /// For reading and writing; emptied when it exists, created when it does not.
     Truncate,
+    /// As [`Self::Create`], but nobody else may read or write what is created.
+    CreatePrivate,
 }
 
 /// Which file it is, whatever its name: device and inode.
@@ -60,6 +62,16 @@ pub trait Vfs: fmt::Debug + Send + Sync {
     ///
     /// What the file system reports; an existing directory is no error, a file in its place is.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a directory that nobody else may look into, and its parents as
+    /// [`Self::create_dir_all`] does. An existing directory stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports; an existing directory is no error, a file in its place is.
+    fn create_private_dir(&self, path: &Path) -> io::Result<()> {
+        self.create_dir_all(path)
+    }
 
     /// Gives a file another name, replacing what had that name. Durable after [`Self::sync_dir`].
     ///
