@@ -30,6 +30,9 @@ mod verify;
 mod wal;
 mod wal_life;
 
+#[cfg(test)]
+mod spelled;
+
 pub(crate) use audit::{
     Audit, AuditDirArg, AuditExport, AuditFilterArgs, AuditPrune, AuditQuery, AuditVerify,
     ExportFormat,
@@ -89,7 +92,7 @@ pub(crate) enum Output {
     /// For people.
     #[default]
     Text,
-    /// JSON on stdout, errors included; lists are one object a line.
+    /// JSON on stdout, errors included.
     Json,
 }
 

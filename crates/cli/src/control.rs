@@ -45,7 +45,7 @@ use vfs::{OsVfs, read_whole};
 
 use self::{
     exchange::{Answer, CONNECT_TIMEOUT, exchange, parsed, request_name},
-    place::{Base, BaseError},
+    place::{Base, BaseError, RouteError},
 };
 use crate::{args::ControlArgs, context::Context, failure::Failure};
 
@@ -161,7 +161,7 @@ impl ControlPlane {
                 let text = format!("it is {status} and not 204");
                 Err(AskError::Unreadable { request, text }.into())
             }
-            _ => Err(AskError::Refused(answer.refused(request)).into()),
+            _ => Err(AskError::Refused(Box::new(answer.refused(request))).into()),
         }
     }
 
@@ -202,7 +202,7 @@ impl ControlPlane {
 
     fn url(&self, route: &Route) -> Result<reqwest::Url, Failure> {
         self.base.url(route).map_err(|error| {
-            Failure::new(Exit::Usage, error.code(), error.to_string())
+            Failure::new(Exit::Usage, RouteError::CODE, error.to_string())
                 .hint("names have 1 to 128 of A-Z a-z 0-9 . _ -")
         })
     }
@@ -222,7 +222,7 @@ fn base(args: &ControlArgs, context: Context<'_>) -> Result<Base, Failure> {
 }
 
 fn bad_base(error: &BaseError) -> Failure {
-    Failure::new(Exit::Usage, error.code(), error.to_string())
+    Failure::new(Exit::Usage, BaseError::CODE, error.to_string())
         .hint("pass http://HOST:PORT or https://HOST:PORT and nothing more")
 }
 

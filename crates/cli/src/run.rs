@@ -78,3 +78,6 @@ fn report(failure: &Failure, output: Output) -> Exit {
     }
     failure.exit
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,4 @@
 //! `autonomy rbac`.
-#![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
 use clap::{Args, Subcommand};
 

@@ -172,8 +172,8 @@ Latest Release:
   lock       blake3:0
   published  2026-01-01T00:00:00Z by ann
 
-NODE_ID      STATUS   LAST_SEEN             POLICY  RELEASE  SEQ
-arm-7        up       2026-01-02T03:04:00Z  arm     rel-004  4
+NODE_ID     STATUS   LAST_SEEN             POLICY  RELEASE  SEQ
+arm-7       up       2026-01-02T03:04:00Z  arm     rel-004  4
 arm-8\\u{7}  unknown  -                     -       -        -
 ";
         assert_eq!(String::from_utf8(out).unwrap(), want);

@@ -91,8 +91,8 @@ fn health(plane: &ControlPlane) -> Result<Found, Failure> {
         (false, None) => format!(", not {what}"),
         (false, Some(why)) => format!(", not {what} ({why})"),
     };
-    let (reads, writes) = (ready("reads", &read), ready("writes", &write));
-    let text = format!("{status}{reads}{writes} at {}", plane.shown());
+    let (read_text, write_text) = (ready("reads", &read), ready("writes", &write));
+    let text = format!("{status}{read_text}{write_text} at {}", plane.shown());
     let json =
         json!({ "url": plane.shown(), "status": status, "read_ready": read, "write_ready": write });
     Ok(Found { text, json })

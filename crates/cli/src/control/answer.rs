@@ -44,7 +44,7 @@ pub(crate) enum AskError {
         text: String,
     },
     /// It is a refusal.
-    Refused(Refused),
+    Refused(Box<Refused>),
 }
 
 /// A refusal.
@@ -75,6 +75,13 @@ impl Refused {
             None => printable(text.trim()).chars().take(EXCERPT_LEN_MAX).collect(),
         };
         Self { request, status, problem, excerpt, retry_after: None, location: None }
+    }
+
+    /// What it says when it is no problem.
+    fn bare(&self) -> String {
+        let Self { request, status, excerpt, .. } = self;
+        let said = if excerpt.is_empty() { "" } else { ": " };
+        format!("{request}: answered {status}{said}{excerpt}")
     }
 
     fn hint(&self) -> Option<String> {
@@ -143,12 +150,7 @@ impl From<AskError> for Failure {
                         Self::new(exit, &problem.code, problem.title.clone())
                     }
                     Some(problem) => Self::new(exit, &problem.code, problem.detail.clone()),
-                    None => {
-                        let Refused { request, status, excerpt, .. } = &refused;
-                        let said = if excerpt.is_empty() { "" } else { ": " };
-                        let message = format!("{request}: answered {status}{said}{excerpt}");
-                        Self::new(exit, "CONTROL_PLANE_REFUSED", message)
-                    }
+                    None => Self::new(exit, "CONTROL_PLANE_REFUSED", refused.bare()),
                 };
                 failure.hint = refused.hint();
                 failure
@@ -163,7 +165,7 @@ mod tests {
 
     fn refused(status: u16, body: &str) -> Failure {
         let request = "Get \"http://h/v1/x\"".to_owned();
-        AskError::Refused(Refused::new(request, status, body.as_bytes())).into()
+        AskError::Refused(Box::new(Refused::new(request, status, body.as_bytes()))).into()
     }
 
     /// The table of the module.

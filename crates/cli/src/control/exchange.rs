@@ -124,7 +124,7 @@ pub(super) async fn bounded(mut response: Response) -> Result<Vec<u8>, Broken> {
 pub(super) fn parsed<T: DeserializeOwned>(name: String, answer: &Answer) -> Result<T, AskError> {
     let status = StatusCode::from_u16(answer.status).unwrap_or_default();
     if !status.is_success() {
-        return Err(AskError::Refused(answer.refused(name)));
+        return Err(AskError::Refused(Box::new(answer.refused(name))));
     }
     serde_json::from_slice(&answer.body)
         .map_err(|error| AskError::Unreadable { request: name, text: error.to_string() })

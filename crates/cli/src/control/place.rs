@@ -6,7 +6,7 @@
 //!   `..`) is refused and never dropped: the rest would name something else.
 //! * **P2** A token goes over plain HTTP to this machine only, unless the operator says so.
 
-use std::net::IpAddr;
+use std::{fmt::Display, net::IpAddr};
 
 use api::url::without_secrets;
 use reqwest::Url;
@@ -25,9 +25,8 @@ pub(crate) enum BaseError {
 }
 
 impl BaseError {
-    pub(crate) const fn code(&self) -> &'static str {
-        "BAD_CONTROL_PLANE_URL"
-    }
+    /// The code of each.
+    pub(crate) const CODE: &str = "BAD_CONTROL_PLANE_URL";
 }
 
 impl std::fmt::Display for BaseError {
@@ -104,9 +103,8 @@ pub(crate) struct RouteError {
 }
 
 impl RouteError {
-    pub(crate) const fn code(&self) -> &'static str {
-        "BAD_NAME"
-    }
+    /// Its code.
+    pub(crate) const CODE: &str = "BAD_NAME";
 }
 
 impl std::fmt::Display for RouteError {
@@ -137,14 +135,14 @@ impl Route {
 
     /// Adds a parameter.
     #[must_use]
-    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.query.push((name, value.to_string()));
+    pub(crate) fn with(mut self, name: &'static str, value: impl Display) -> Self {
+        self.query.push((name, format!("{value}")));
         self
     }
 
     /// Adds a parameter that was given.
     #[must_use]
-    pub(crate) fn maybe(self, name: &'static str, value: Option<impl ToString>) -> Self {
+    pub(crate) fn maybe(self, name: &'static str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.with(name, value),
             None => self,
@@ -169,7 +167,7 @@ mod tests {
             assert_eq!(url(name).unwrap().path(), format!("/base/v1/rollouts/{want}/recover"));
         }
         for name in ["", ".", ".."] {
-            assert_eq!(url(name).unwrap_err().code(), "BAD_NAME", "{name}");
+            assert_eq!(url(name).unwrap_err(), RouteError { name: name.to_owned() });
         }
         let route = Route::new("events").with("since", "a&b=c d").maybe("limit", None::<u32>);
         assert_eq!(base.url(&route).unwrap().query(), Some("since=a%26b%3Dc+d"));
@@ -194,7 +192,6 @@ mod tests {
             "http://me:SECRET@h:port",
         ] {
             let error = Base::parse(bad).unwrap_err();
-            assert_eq!(error.code(), "BAD_CONTROL_PLANE_URL");
             assert!(!error.to_string().contains("SECRET"), "{error}");
         }
     }

@@ -49,11 +49,9 @@ impl Parser {
                     let line = std::mem::take(&mut self.line);
                     events.extend(self.line(&String::from_utf8_lossy(&line), line.len()));
                 }
+                _ if self.len >= EVENT_LEN_MAX => return Err(TooLong),
                 byte => {
                     self.len += 1;
-                    if self.len > EVENT_LEN_MAX {
-                        return Err(TooLong);
-                    }
                     self.line.push(*byte);
                 }
             }

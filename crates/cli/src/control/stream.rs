@@ -92,7 +92,7 @@ async fn begin(request: RequestBuilder, name: String) -> Result<Response, Failur
     }
     let body = tokio::time::timeout(ANSWER_WAIT, bounded(response)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
-    Err(AskError::Refused(Refused::new(name, status.as_u16(), &body)).into())
+    Err(AskError::Refused(Box::new(Refused::new(name, status.as_u16(), &body))).into())
 }
 
 fn interrupted(why: &str) -> Failure {

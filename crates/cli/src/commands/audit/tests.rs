@@ -68,9 +68,9 @@ fn an_export_is_whole_replaces_nothing_and_goes_beside_no_trail() {
     assert_eq!(json[0]["event_name"], "a.c");
     let beside = ran(&line("csv", &audit.join(audit::OPEN), "--force")).unwrap_err();
     assert_eq!(beside.code, "OUTPUT_IN_AUDIT_DIR");
-    let link = dir.path().join("link.csv");
-    std::os::unix::fs::symlink(audit.join(audit::OPEN), &link).unwrap();
-    assert_eq!(ran(&line("csv", &link, "--force")).unwrap_err().code, "OUTPUT_IN_AUDIT_DIR");
+    let symbolic = dir.path().join("link.csv");
+    std::os::unix::fs::symlink(audit.join(audit::OPEN), &symbolic).unwrap();
+    assert_eq!(ran(&line("csv", &symbolic, "--force")).unwrap_err().code, "OUTPUT_IN_AUDIT_DIR");
     assert_eq!(
         ran(&format!("autonomy audit verify --audit-dir {}", audit.display())).unwrap(),
         Exit::Done

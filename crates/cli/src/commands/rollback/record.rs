@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use api::exit::Exit;
 use audit::{Category, NewRecord, Outcome, Source, Trail};
 use jiff::Timestamp;
 
@@ -17,6 +18,8 @@ use crate::{
     failure::Failure,
 };
 
+/// Longest text of somebody else in a record, in characters.
+const TEXT_LEN_MAX: usize = 2048;
 /// Before it.
 const REQUESTED: &str = "rollback.requested";
 /// After it.
@@ -55,7 +58,10 @@ impl Log {
     pub(super) fn open(dir: &Path, said: &Said<'_>) -> Result<Self, Failure> {
         let refused = |mut failure: Failure| {
             failure.message = format!("nothing was begun: {}", failure.message);
-            failure.code = "AUDIT_UNAVAILABLE".to_owned();
+            // What does not fit a record is a mistake in the command line, and the trail is well.
+            if failure.exit != Exit::Usage {
+                "AUDIT_UNAVAILABLE".clone_into(&mut failure.code);
+            }
             failure
         };
         let mut trail = open_trail(dir).map_err(refused)?;
@@ -67,7 +73,7 @@ impl Log {
     /// It was done.
     pub(super) fn succeeded(&mut self, said: &Said<'_>, answer: &str) -> Result<(), Failure> {
         let now = Timestamp::now();
-        let record = said.record(EXECUTED, Outcome::Success, now).with("answer", answer);
+        let record = said.record(EXECUTED, Outcome::Success, now).with("answer", cut(answer));
         append(&mut self.0, record, now)
     }
 
@@ -76,6 +82,11 @@ impl Log {
         let now = Timestamp::now();
         let record = said.record(EXECUTED, Outcome::Failure, now);
         let record = record.with("code", failure.code.as_str());
-        append(&mut self.0, record.with("error", failure.message.as_str()), now)
+        append(&mut self.0, record.with("error", cut(&failure.message)), now)
     }
+}
+
+/// What the control plane says has no bound of its own.
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_LEN_MAX).collect()
 }

@@ -36,7 +36,7 @@ pub(super) fn run(args: PlanCreate, context: Context<'_>) -> Result<Exit, Failur
     if args.strict_artifacts {
         route = route.with("strict_artifacts", true);
     }
-    let body = request(args, text.as_deref()).map_err(|error| error.told())?;
+    let body = request(args, text.as_deref()).map_err(PlanFault::told)?;
     let changed = plane.change::<Rollout>(&route, &body, None)?;
     if !changed.created {
         note("the same plan was there already; nothing was changed");

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{text, *};
+use super::text;
 
 fn shown<T: DeserializeOwned>(
     value: Value,
