@@ -5,15 +5,22 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::filter::{SeqRange, Since, parse_since};
 
+mod audit;
 mod bridge;
 mod bundle;
 mod collector;
+mod control;
 mod demo;
+mod fleet;
+mod gate;
 mod keys;
 mod lock;
 mod oci;
 mod policy;
+mod rbac;
 mod registry;
+mod rollback;
+mod rollout;
 mod ros2;
 mod run;
 mod runtime;
@@ -23,10 +30,22 @@ mod verify;
 mod wal;
 mod wal_life;
 
+#[cfg(test)]
+mod spelled;
+
+pub(crate) use audit::{
+    Audit, AuditDirArg, AuditExport, AuditFilterArgs, AuditPrune, AuditQuery, AuditVerify,
+    ExportFormat,
+};
 pub(crate) use bridge::Bridge;
 pub(crate) use bundle::{Bundle, BundleInspect, BundlePull, BundlePush, BundleStage, BundleVerify};
 pub(crate) use collector::CollectorArgs;
+pub(crate) use control::ControlArgs;
 pub(crate) use demo::{Demo, DemoGazebo, DemoPolicy};
+pub(crate) use fleet::{
+    Fleet, FleetRelease, FleetStatus, Ha, HaShow, Logs, ReleaseLatest, ReleasePublish, Status,
+};
+pub(crate) use gate::{Gate, GateApprove, GateList, GateWord};
 pub(crate) use keys::{Keys, KeysGenerate, KeysShow};
 pub(crate) use lock::{Lock, LockCreate, LockPermit, LockShow, LockVerify};
 pub(crate) use oci::{
@@ -36,7 +55,13 @@ pub(crate) use policy::{
     Policy, PolicyBuild, PolicyCheck, PolicyDiff, PolicyEval, PolicyLoad, PolicyReplay,
     PolicyStatus, PolicyTest,
 };
+pub(crate) use rbac::{Rbac, Role, RoleAssign, RoleCreate, RoleUnassign, Token, TokenCreate};
 pub(crate) use registry::RegistryArgs;
+pub(crate) use rollback::{Rollback, RollbackExecute, RollbackPreview, TargetArg};
+pub(crate) use rollout::{
+    PlanArg, PlanCreate, PlanList, PlanTurn, Rollout, RolloutHalt, RolloutPlan, RolloutRecover,
+    RolloutShow, RolloutStuck, StageArg, StrategyArg,
+};
 pub(crate) use ros2::{Ros2, Ros2Run};
 pub(crate) use run::{Governing, Run};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart};
@@ -67,7 +92,7 @@ pub(crate) enum Output {
     /// For people.
     #[default]
     Text,
-    /// JSON on stdout, errors included; lists are one object a line.
+    /// JSON on stdout, errors included.
     Json,
 }
 
@@ -136,6 +161,38 @@ pub(crate) enum Command {
     /// Shows the product in one command, without services.
     #[command(subcommand)]
     Demo(Demo),
+    /// Plans rollouts, and says why they do not go on.
+    #[command(subcommand)]
+    Rollout(Rollout),
+    /// Goes back, on record: previews and executes rollbacks.
+    #[command(subcommand)]
+    Rollback(Rollback),
+    /// Shows the fleet, and publishes what it should run.
+    #[command(subcommand)]
+    Fleet(Fleet),
+    /// Shows who leads the control plane.
+    #[command(subcommand)]
+    Ha(Ha),
+    /// Prints events that nodes reported, oldest first, or as they come.
+    ///
+    /// With --follow it ends with 0 at Ctrl-C, and with 7 when the stream breaks.
+    #[command(after_help = "Examples:
+  autonomy logs --node arm-7 --since 1h
+  autonomy logs --follow --type ai.policy.decision --limit 20")]
+    Logs(Logs),
+    /// Shows control plane, fleet, runtime and audit trail on one screen.
+    ///
+    /// Each part may fail alone and says so; then the exit code is 9.
+    #[command(after_help = "Examples:
+  autonomy status
+  AUTONOMY_ORCHESTRATOR_URL=http://control:8888 autonomy status --output json")]
+    Status(Status),
+    /// Asks the audit trail of this machine: who did what.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Says who may do what at the control plane.
+    #[command(subcommand)]
+    Rbac(Rbac),
     /// Prints the page about a code: symptom, cause, recovery.
     #[command(after_help = "Examples:
   autonomy explain SEQ_GAP
@@ -186,6 +243,14 @@ impl Command {
             Self::Tool(command) => command.output(),
             Self::Demo(command) => command.output(),
             Self::Explain(args) => args.output.output,
+            Self::Rollout(command) => command.output(),
+            Self::Rollback(command) => command.output(),
+            Self::Fleet(command) => command.output(),
+            Self::Ha(command) => command.output(),
+            Self::Logs(args) => args.control.format(),
+            Self::Status(args) => args.control.format(),
+            Self::Audit(command) => command.output(),
+            Self::Rbac(command) => command.output(),
         }
     }
 }

@@ -53,6 +53,12 @@ impl<'a> Context<'a> {
             .map(|it| it.join("autonomyops/policy/managed"))
     }
 
+    /// Default directory of the audit trail.
+    pub(crate) fn audit_dir(&self) -> Result<PathBuf, Failure> {
+        self.base(env::XDG_STATE_HOME, ".local/state", "--audit-dir")
+            .map(|it| it.join("autonomyops/audit"))
+    }
+
     /// File that remembers which registries list referrers; `None` without a home.
     pub(crate) fn registry_capabilities(&self) -> Option<PathBuf> {
         let base = self.base(env::XDG_CACHE_HOME, ".cache", "").ok()?;

@@ -59,6 +59,14 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Tool(command) => commands::tool::run(command, context),
         Command::Demo(command) => commands::demo::run(&command, context),
         Command::Explain(args) => commands::explain::run(&args),
+        Command::Rollout(command) => commands::rollout::run(command, context),
+        Command::Rollback(command) => commands::rollback::run(command, context),
+        Command::Fleet(command) => commands::fleet::run(command, context),
+        Command::Ha(command) => commands::ha::run(&command, context),
+        Command::Logs(args) => commands::logs::run(&args, context),
+        Command::Status(args) => commands::status::run(&args, context),
+        Command::Audit(command) => commands::audit::run(&command, context),
+        Command::Rbac(command) => commands::rbac::run(command, context),
     };
     exit.map(Exit::code)
 }
@@ -70,3 +78,6 @@ fn report(failure: &Failure, output: Output) -> Exit {
     }
     failure.exit
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! `autonomy status`: everything on one screen.
+//!
+//! * **U1** A part that fails says so and hides no other; then the exit code is 9.
+//! * **U2** A control plane that does not answer is asked once, not once a part.
+//! * **U3** A runtime that nobody named need not run, and a trail that nobody wrote need not exist.
+
+use std::io::{self, Write};
+
+use api::{
+    env,
+    exit::Exit,
+    fleet::{FleetSummary, STALE_SECONDS_DEFAULT},
+    ha::{HaStatus, Ready},
+    rollout::{LIMIT_MAX, STUCK_THRESHOLD_SECONDS_DEFAULT, StuckList},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    args::Status,
+    commands::{
+        audit::{directory, last_failures},
+        fleet::summary_route,
+        ha,
+        rollout::stuck_route,
+        tell, write_pairs,
+    },
+    context::Context,
+    control::{ControlPlane, Route},
+    counted::counted,
+    failure::Failure,
+};
+
+/// Where a runtime is when nobody says.
+const RUNTIME_URL_DEFAULT: &str = "http://127.0.0.1:7777";
+/// Channel whose release counts here.
+const CHANNEL: &str = "stable";
+/// How many failures of the audit trail are shown.
+const FAILURES_MAX: usize = 3;
+
+/// What a part found out.
+#[derive(Clone, Debug, PartialEq)]
+struct Found {
+    text: String,
+    json: Value,
+}
+
+/// A part of the screen.
+#[derive(Debug)]
+struct Part {
+    name: &'static str,
+    found: Result<Found, Failure>,
+}
+
+pub(crate) fn run(args: &Status, context: Context<'_>) -> Result<Exit, Failure> {
+    let mut parts = control_plane(args, context);
+    parts.push(Part { name: "runtime", found: runtime(args, context) });
+    parts.push(Part { name: "audit", found: audit(args, context) });
+    tell(&json(&parts), args.control.format(), |_, out| text(&parts, out))?;
+    Ok(if parts.iter().any(|it| it.found.is_err()) { Exit::Partial } else { Exit::Done })
+}
+
+/// The parts that the control plane answers (U2).
+fn control_plane(args: &Status, context: Context<'_>) -> Vec<Part> {
+    let name = "control_plane";
+    let plane = match ControlPlane::new(&args.control, context) {
+        Ok(plane) => plane,
+        Err(failure) => return vec![Part { name, found: Err(failure) }],
+    };
+    let health = health(&plane);
+    let is_there = !matches!(&health, Err(it) if it.exit == Exit::Unreachable);
+    let mut parts = vec![Part { name, found: health }];
+    if is_there {
+        parts.extend([
+            Part { name: "ha", found: leader(&plane) },
+            Part { name: "stuck_plans", found: stuck(&plane) },
+            Part { name: "fleet", found: fleet(&plane) },
+        ]);
+    }
+    parts
+}
+
+fn health(plane: &ControlPlane) -> Result<Found, Failure> {
+    let health = Route::new("health");
+    let said: Map<String, Value> = plane.get(&health)?;
+    let status = said.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
+    // What is not ready says so with 503, and that is an answer.
+    let read: Ready = plane.get_also(&health.clone().at("read-ready"), 503)?;
+    let write: Ready = plane.get_also(&health.at("write-ready"), 503)?;
+    let ready = |what: &str, it: &Ready| match (it.ready, &it.reason) {
+        (true, _) => format!(", {what}"),
+        (false, None) => format!(", not {what}"),
+        (false, Some(why)) => format!(", not {what} ({why})"),
+    };
+    let (read_text, write_text) = (ready("reads", &read), ready("writes", &write));
+    let text = format!("{status}{read_text}{write_text} at {}", plane.shown());
+    let json =
+        json!({ "url": plane.shown(), "status": status, "read_ready": read, "write_ready": write });
+    Ok(Found { text, json })
+}
+
+fn leader(plane: &ControlPlane) -> Result<Found, Failure> {
+    let status: HaStatus = plane.get(&ha::route())?;
+    let leader = match &status.leader {
+        None => "nobody leads".to_owned(),
+        Some(it) => format!("{} leads, epoch {}", it.holder_id, it.epoch),
+    };
+    let text = format!("{}, {}, {leader}", ha::mode(status.mode), ha::role(status.role));
+    Ok(Found { text, json: json!(status) })
+}
+
+fn stuck(plane: &ControlPlane) -> Result<Found, Failure> {
+    let list: StuckList = plane.get(&stuck_route(STUCK_THRESHOLD_SECONDS_DEFAULT, LIMIT_MAX))?;
+    let more = if list.more { "at least " } else { "" };
+    let next = if list.count > 0 { ": autonomy rollout stuck" } else { "" };
+    let text = format!("{more}{}{next}", counted(list.count, "plan"));
+    let json = json!({ "count": list.count, "more": list.more, "threshold_seconds": list.threshold_seconds });
+    Ok(Found { text, json })
+}
+
+fn fleet(plane: &ControlPlane) -> Result<Found, Failure> {
+    let it: FleetSummary = plane.get(&summary_route(CHANNEL, STALE_SECONDS_DEFAULT))?;
+    let FleetSummary { total, up, stale, unknown, .. } = it;
+    let nodes = counted(total, "node");
+    let text = format!("{nodes}: {up} up, {stale} stale, {unknown} unknown");
+    Ok(Found {
+        text,
+        json: json!({ "total": total, "up": up, "stale": stale, "unknown": unknown }),
+    })
+}
+
+/// The runtime of this machine (U3).
+fn runtime(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
+    let named = args.runtime_url.clone().or_else(|| context.var(env::RUNTIME_URL));
+    let url = named.as_deref().unwrap_or(RUNTIME_URL_DEFAULT);
+    let plane = ControlPlane::without_identity(url)?;
+    let status: Map<String, Value> = match plane.get(&Route::new("status")) {
+        Ok(status) => status,
+        Err(failure) if failure.exit == Exit::Unreachable && named.is_none() => {
+            let text = format!("none runs at {url}");
+            return Ok(Found { text, json: json!({ "url": url, "running": false }) });
+        }
+        Err(mut failure) => {
+            "RUNTIME_UNREACHABLE".clone_into(&mut failure.code);
+            return Err(failure);
+        }
+    };
+    let word = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("?").to_owned();
+    let (node, mode) = (word(status.get("node")), word(status.get("mode")));
+    let wal = word(status.get("wal").and_then(|it| it.get("health")));
+    let text = format!("{node}, mode {mode}, log {wal} at {url}");
+    let json = json!({ "url": url, "running": true, "node": node, "mode": mode, "wal": wal });
+    Ok(Found { text, json })
+}
+
+/// The last failures on record here (U3).
+fn audit(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
+    let dir = directory(args.audit.audit_dir.as_deref(), context)?;
+    let shown = dir.display().to_string();
+    let Some(failures) = last_failures(&dir, FAILURES_MAX)? else {
+        let text = format!("no trail in {shown}");
+        return Ok(Found { text, json: json!({ "dir": shown, "failures": [] }) });
+    };
+    let text = match &failures[..] {
+        [] => format!("no failure on record in {shown}"),
+        some => format!("last failures: {}", some.join("; ")),
+    };
+    Ok(Found { text, json: json!({ "dir": shown, "failures": failures }) })
+}
+
+fn json(parts: &[Part]) -> Value {
+    let mut members = Map::new();
+    for part in parts {
+        let value = match &part.found {
+            Ok(found) => found.json.clone(),
+            Err(failure) => {
+                json!({ "error": { "code": failure.code, "message": failure.message } })
+            }
+        };
+        members.insert(part.name.to_owned(), value);
+    }
+    let failed: Vec<_> = parts.iter().filter(|it| it.found.is_err()).map(|it| it.name).collect();
+    members.insert("failed".to_owned(), json!(failed));
+    Value::Object(members)
+}
+
+fn text(parts: &[Part], out: &mut dyn Write) -> io::Result<()> {
+    let pairs: Vec<_> = parts
+        .iter()
+        .map(|part| match &part.found {
+            Ok(found) => (part.name, found.text.clone()),
+            Err(failure) => {
+                let Failure { message, code, hint, .. } = failure;
+                let hint = hint.as_ref().map_or_else(String::new, |it| format!("; {it}"));
+                (part.name, format!("failed: {message} ({code}){hint}"))
+            }
+        })
+        .collect();
+    write_pairs(out, &pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_fails_hides_no_other() {
+        let good = Found { text: "ok".to_owned(), json: json!({ "status": "ok" }) };
+        let bad = Failure::new(Exit::Denied, "SOME_CODE", "not for you").hint("ask");
+        let parts = [Part { name: "a", found: Ok(good) }, Part { name: "fleet", found: Err(bad) }];
+        let mut out = Vec::new();
+        text(&parts, &mut out).unwrap();
+        let want = "a      ok\nfleet  failed: not for you (SOME_CODE); ask\n";
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+        assert_eq!(json(&parts)["failed"], json!(["fleet"]));
+        assert_eq!(json(&parts)["fleet"]["error"]["code"], "SOME_CODE");
+    }
+}

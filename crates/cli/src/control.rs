@@ -1,0 +1,297 @@
+//! The control plane, as a command sees it.
+//!
+//! | module     | what it holds                                                        |
+//! |------------|----------------------------------------------------------------------|
+//! | `place`    | base URL and routes                                                  |
+//! | `exchange` | one question and its answer over HTTP                                |
+//! | `answer`   | what an answer that is not the wanted one means                      |
+//! | `sse`      | events out of a stream of bytes                                      |
+//! | `stream`   | a stream that is followed                                            |
+//! | `pages`    | lists that come in pages                                             |
+//!
+//! # Invariants
+//!
+//! * **Q1** Success is an answer with a status 2xx whose body was read whole and is of the type that was
+//!   asked for. Anything else is a failure.
+//! * **Q2** Every change carries an `Idempotency-Key`. When the connection breaks after it was sent, it is
+//!   sent once more under the same key; the control plane does it once.
+//! * **Q3** No proxy, no redirect, no answer longer than [`exchange::ANSWER_LEN_MAX`], none later than
+//!   [`exchange::TIMEOUT`].
+//! * **Q4** No message shows the token.
+
+mod answer;
+mod exchange;
+mod pages;
+mod place;
+mod sse;
+mod stream;
+
+pub(crate) use answer::AskError;
+pub(crate) use pages::{Page, follow};
+pub(crate) use place::Route;
+pub(crate) use sse::SseEvent;
+
+use std::path::Path;
+
+use api::{env, exit::Exit};
+use reqwest::{
+    Client, Method, RequestBuilder,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH},
+    redirect::Policy,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+use vfs::{OsVfs, read_whole};
+
+use self::{
+    exchange::{Answer, CONNECT_TIMEOUT, exchange, parsed, request_name},
+    place::{Base, BaseError, RouteError},
+};
+use crate::{args::ControlArgs, context::Context, failure::Failure};
+
+/// Header that names whoever asks, where names count.
+const OPERATOR: &str = "x-autonomy-operator";
+/// Header that makes a change one that is done once (Q2).
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longest file with certificates or a key, in bytes.
+const PEM_LEN_MAX: u64 = 1 << 20;
+
+/// A control plane that can be asked.
+pub(crate) struct ControlPlane {
+    executor: tokio::runtime::Runtime,
+    client: Client,
+    base: Base,
+}
+
+/// An answer to a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changed<T> {
+    /// What it says.
+    pub(crate) value: T,
+    /// Whether something was made that was not there before (201).
+    pub(crate) created: bool,
+}
+
+impl ControlPlane {
+    /// Prepares questions. Nothing is sent yet.
+    pub(crate) fn new(args: &ControlArgs, context: Context<'_>) -> Result<Self, Failure> {
+        let base = base(args, context)?;
+        let headers = headers(&base, args.insecure_http, context)?;
+        Self::with(base, headers, context)
+    }
+
+    /// Prepares questions to a service of this machine that must not learn who asks.
+    pub(crate) fn without_identity(url: &str) -> Result<Self, Failure> {
+        let base = Base::parse(url).map_err(|error| bad_base(&error))?;
+        let nothing = |_: &str| None;
+        Self::with(base, HeaderMap::new(), Context::new(&nothing, false))
+    }
+
+    fn with(base: Base, headers: HeaderMap, context: Context<'_>) -> Result<Self, Failure> {
+        let material = if base.is_tls() { material(context)? } else { None };
+        let tls = match material {
+            None => tls::client_config().config,
+            Some(it) => it.client_config().map_err(|error| bad_certificate(&error))?,
+        };
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .default_headers(headers)
+            .no_proxy()
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|error| Failure::of(Exit::Usage, "HTTP_CLIENT", &error))?;
+        let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let executor = executor.map_err(|it| Failure::process(&it))?;
+        Ok(Self { executor, client, base })
+    }
+
+    /// Its URL, fit for a message.
+    pub(crate) fn shown(&self) -> &str {
+        self.base.shown()
+    }
+
+    /// Asks for something.
+    pub(crate) fn get<T: DeserializeOwned>(&self, route: &Route) -> Result<T, Failure> {
+        Ok(self.ask(&Method::GET, route, |it| it)?.0)
+    }
+
+    /// The same; an answer with this status is one, too.
+    pub(crate) fn get_also<T: DeserializeOwned>(
+        &self,
+        route: &Route,
+        status: u16,
+    ) -> Result<T, Failure> {
+        let (name, answer) = self.answer(&Method::GET, route, |it| it)?;
+        if answer.status == status
+            && let Ok(value) = serde_json::from_slice(&answer.body)
+        {
+            return Ok(value);
+        }
+        Ok(parsed(name, &answer)?)
+    }
+
+    /// Changes something (Q2). `if_match` is the generation that the caller knows.
+    pub(crate) fn change<T: DeserializeOwned>(
+        &self,
+        route: &Route,
+        body: &impl Serialize,
+        if_match: Option<u64>,
+    ) -> Result<Changed<T>, Failure> {
+        let key = Uuid::new_v4().to_string();
+        let (value, status) = self.ask(&Method::POST, route, |request| {
+            let request = request.header(IDEMPOTENCY_KEY, &key).json(body);
+            match if_match {
+                Some(generation) => request.header(IF_MATCH, format!("\"{generation}\"")),
+                None => request,
+            }
+        })?;
+        Ok(Changed { value, created: status == 201 })
+    }
+
+    /// Removes something (Q2). Only 204 says that it is gone.
+    pub(crate) fn remove(&self, route: &Route) -> Result<(), Failure> {
+        let key = Uuid::new_v4().to_string();
+        let with_key = |it: RequestBuilder| it.header(IDEMPOTENCY_KEY, &key);
+        let (request, answer) = self.answer(&Method::DELETE, route, with_key)?;
+        match answer.status {
+            204 => Ok(()),
+            status if (200..300).contains(&status) => {
+                let text = format!("it is {status} and not 204");
+                Err(AskError::Unreadable { request, text }.into())
+            }
+            _ => Err(AskError::Refused(Box::new(answer.refused(request))).into()),
+        }
+    }
+
+    /// Follows a stream of events until `take` fails, the stream breaks, or SIGINT or SIGTERM comes.
+    pub(crate) fn follow_events(
+        &self,
+        route: &Route,
+        take: &mut dyn FnMut(SseEvent) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let url = self.url(route)?;
+        let name = request_name(&Method::GET, &url);
+        self.executor.block_on(stream::follow(self.client.get(url), name, take))
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        route: &Route,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<(T, u16), Failure> {
+        let (name, answer) = self.answer(method, route, fill)?;
+        Ok((parsed(name, &answer)?, answer.status))
+    }
+
+    fn answer(
+        &self,
+        method: &Method,
+        route: &Route,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<(String, Answer), Failure> {
+        let url = self.url(route)?;
+        let name = request_name(method, &url);
+        let request = fill(self.client.request(method.clone(), url)).build();
+        let request = request.map_err(|it| Failure::of(Exit::Usage, "HTTP_CLIENT", &it))?;
+        let answer = self.executor.block_on(exchange(&self.client, request, &name))?;
+        Ok((name, answer))
+    }
+
+    fn url(&self, route: &Route) -> Result<reqwest::Url, Failure> {
+        self.base.url(route).map_err(|error| {
+            Failure::new(Exit::Usage, RouteError::CODE, error.to_string())
+                .hint("names have 1 to 128 of A-Z a-z 0-9 . _ -")
+        })
+    }
+}
+
+/// The base URL: the option wins over the variable, and there is no default.
+fn base(args: &ControlArgs, context: Context<'_>) -> Result<Base, Failure> {
+    let text = args.orchestrator_url.clone().or_else(|| context.var(env::ORCHESTRATOR_URL));
+    let text = text.ok_or_else(|| {
+        let message = "nobody says where the control plane is";
+        Failure::new(Exit::Usage, "NO_CONTROL_PLANE", message).hint(format!(
+            "pass --orchestrator-url http://HOST:8888, or set {}",
+            env::ORCHESTRATOR_URL
+        ))
+    })?;
+    Base::parse(&text).map_err(|error| bad_base(&error))
+}
+
+fn bad_base(error: &BaseError) -> Failure {
+    Failure::new(Exit::Usage, BaseError::CODE, error.to_string())
+        .hint("pass http://HOST:PORT or https://HOST:PORT and nothing more")
+}
+
+/// Who asks: token and name.
+fn headers(base: &Base, insecure: bool, context: Context<'_>) -> Result<HeaderMap, Failure> {
+    // What cannot be sent is not shown: it may be a secret (Q4).
+    let unsendable = |name: &str| {
+        let message = format!("{name} has a character that cannot be sent");
+        Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message)
+    };
+    let mut headers = HeaderMap::new();
+    if let Some(operator) = context.var(env::OPERATOR) {
+        let value = HeaderValue::from_bytes(operator.as_bytes());
+        headers.insert(OPERATOR, value.map_err(|_| unsendable(env::OPERATOR))?);
+    }
+    let Some(token) = context.var(env::TOKEN) else { return Ok(headers) };
+    if base.is_in_clear() && !insecure {
+        let message = format!(
+            "{} is not sent to {} over plain HTTP: whoever is on the way could read it",
+            env::TOKEN,
+            base.shown()
+        );
+        return Err(Failure::new(Exit::Usage, "TOKEN_IN_CLEAR", message)
+            .hint("use https, or pass --insecure-http if nobody else is on that network"));
+    }
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value = value.map_err(|_| unsendable(env::TOKEN))?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    Ok(headers)
+}
+
+/// Whom is trusted, and what is shown, where that is not as the machine has it.
+fn material(context: Context<'_>) -> Result<Option<tls::Material>, Failure> {
+    let pem =
+        |name: &str| context.var(name).map(|path| read_pem(name, Path::new(&path))).transpose();
+    let authorities = pem(env::CA_FILE)?;
+    let client = match (pem(env::CLIENT_CERTIFICATE)?, pem(env::CLIENT_KEY)?) {
+        (None, None) => None,
+        (Some(chain), Some(key)) => Some((chain, key)),
+        _ => {
+            let (certificate, key) = (env::CLIENT_CERTIFICATE, env::CLIENT_KEY);
+            let message = format!("one of {certificate} and {key} is set, and the other is not");
+            return Err(Failure::new(Exit::Usage, "BAD_CERTIFICATE", message).hint("set both"));
+        }
+    };
+    let named = authorities.is_some() || client.is_some();
+    Ok(named.then_some(tls::Material { authorities, client }))
+}
+
+fn bad_certificate(error: &tls::MaterialError) -> Failure {
+    Failure::of(Exit::Usage, "BAD_CERTIFICATE", error).hint(format!(
+        "{}, {} and {} name files in PEM",
+        env::CA_FILE,
+        env::CLIENT_CERTIFICATE,
+        env::CLIENT_KEY
+    ))
+}
+
+fn read_pem(name: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = read_whole(&OsVfs, path, PEM_LEN_MAX);
+    let read = read.and_then(|it| it.ok_or_else(|| std::io::ErrorKind::NotFound.into()));
+    read.map_err(|error| {
+        let message = format!("{name} names {}, which cannot be read", path.display());
+        let mut failure = Failure::new(Exit::Usage, "BAD_CERTIFICATE", message);
+        failure.cause = vec![error.to_string()];
+        failure
+    })
+}
+
+#[cfg(test)]
+mod tests;

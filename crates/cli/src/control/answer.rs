@@ -1,0 +1,223 @@
+//! What an answer that is not the wanted one means for an operator.
+//!
+//! # Table
+//!
+//! | answer                              | code                                | exit |
+//! |-------------------------------------|-------------------------------------|-----:|
+//! | 401, 403                            | that of the problem                 |    3 |
+//! | 404                                 | that of the problem                 |    5 |
+//! | 409, 412                            | that of the problem                 |    6 |
+//! | 429, 503                            | that of the problem                 |   75 |
+//! | any other refusal                   | that of the problem                 |    1 |
+//! | a refusal that is no problem JSON   | `CONTROL_PLANE_REFUSED`             | as above |
+//! | success that cannot be read         | `CONTROL_PLANE_UNREADABLE`          |    1 |
+//! | none                                | `CONTROL_PLANE_UNREACHABLE`         |    7 |
+
+use api::{env, exit::Exit, problem::Problem};
+
+use crate::{failure::Failure, printable::printable};
+
+/// Longest part of an answer of somebody else that a message shows, in characters.
+const EXCERPT_LEN_MAX: usize = 200;
+/// Longest code that is taken for one.
+const CODE_LEN_MAX: usize = 64;
+
+/// Why a question has no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AskError {
+    /// There is no answer.
+    Unreachable {
+        /// `Post "http://…"`.
+        request: String,
+        /// What happened.
+        text: String,
+        /// The errors behind it, outermost first.
+        chain: Vec<String>,
+        /// Whether the control plane may have done what was asked.
+        unknown: bool,
+    },
+    /// It claims success and cannot be understood.
+    Unreadable {
+        /// `Post "http://…"`.
+        request: String,
+        /// What is wrong with it.
+        text: String,
+    },
+    /// It is a refusal.
+    Refused(Box<Refused>),
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// `Post "http://…"`.
+    pub(crate) request: String,
+    /// Its HTTP status.
+    pub(crate) status: u16,
+    /// What the control plane says about it; `None` when somebody else answered.
+    pub(crate) problem: Option<Problem>,
+    /// The beginning of an answer that is no problem.
+    pub(crate) excerpt: String,
+    /// When to try again, in seconds.
+    pub(crate) retry_after: Option<u64>,
+    /// Where else it would be answered.
+    pub(crate) location: Option<String>,
+}
+
+impl Refused {
+    /// Reads the body of a refusal.
+    pub(crate) fn new(request: String, status: u16, body: &[u8]) -> Self {
+        let problem: Option<Problem> = serde_json::from_slice(body).ok();
+        let problem = problem.filter(|it| is_code(&it.code));
+        let text = String::from_utf8_lossy(body);
+        let excerpt = match problem {
+            Some(_) => String::new(),
+            None => printable(text.trim()).chars().take(EXCERPT_LEN_MAX).collect(),
+        };
+        Self { request, status, problem, excerpt, retry_after: None, location: None }
+    }
+
+    /// What it says when it is no problem.
+    fn bare(&self) -> String {
+        let Self { request, status, excerpt, .. } = self;
+        let said = if excerpt.is_empty() { "" } else { ": " };
+        format!("{request}: answered {status}{said}{excerpt}")
+    }
+
+    fn hint(&self) -> Option<String> {
+        let again = self.retry_after.map(|it| format!("try again in {it} s"));
+        match (self.status, &self.location) {
+            (300..=399, Some(location)) => Some(format!(
+                "redirects are not followed: pass --orchestrator-url with the host of {location}"
+            )),
+            (401, _) => {
+                Some(format!("set {} to a secret of: autonomy rbac token create", env::TOKEN))
+            }
+            (403, _) => Some("see what you may do: autonomy rbac whoami".to_owned()),
+            (412, _) => {
+                Some("somebody changed it meanwhile: look again before you change it".to_owned())
+            }
+            (429 | 503, _) => again.or_else(|| Some("try again".to_owned())),
+            _ => again,
+        }
+    }
+}
+
+/// Whether a text is a code: it stands in messages and scripts.
+fn is_code(text: &str) -> bool {
+    let fits = |it: u8| it.is_ascii_alphanumeric() || it == b'_';
+    !text.is_empty() && text.len() <= CODE_LEN_MAX && text.bytes().all(fits)
+}
+
+/// The exit code of a refusal.
+pub(crate) const fn exit_of(status: u16) -> Exit {
+    match status {
+        401 | 403 => Exit::Denied,
+        404 => Exit::NotFound,
+        409 | 412 => Exit::Conflict,
+        429 | 503 => Exit::Busy,
+        _ => Exit::Failed,
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Unreachable { request, text, chain, unknown } => {
+                let message = format!("{request}: {text}");
+                let mut failure =
+                    Self::new(Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE", message);
+                failure.cause = chain;
+                failure.cause.retain(|it| !failure.message.contains(it.as_str()));
+                failure.hint(if unknown {
+                    "it may have been done: look before you do it again".to_owned()
+                } else {
+                    format!(
+                        "nothing was done; check {} and that it runs there",
+                        env::ORCHESTRATOR_URL
+                    )
+                })
+            }
+            AskError::Unreadable { request, text } => {
+                let message = format!("{request}: the answer cannot be used: {text}");
+                Self::new(Exit::Failed, "CONTROL_PLANE_UNREADABLE", message)
+                    .hint("check that the URL is that of a control plane of this version")
+            }
+            AskError::Refused(refused) => {
+                let exit = exit_of(refused.status);
+                let mut failure = match &refused.problem {
+                    Some(problem) if problem.detail.is_empty() => {
+                        Self::new(exit, &problem.code, problem.title.clone())
+                    }
+                    Some(problem) => Self::new(exit, &problem.code, problem.detail.clone()),
+                    None => Self::new(exit, "CONTROL_PLANE_REFUSED", refused.bare()),
+                };
+                failure.hint = refused.hint();
+                failure
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> Failure {
+        let request = "Get \"http://h/v1/x\"".to_owned();
+        AskError::Refused(Box::new(Refused::new(request, status, body.as_bytes()))).into()
+    }
+
+    /// The table of the module.
+    #[test]
+    fn a_status_has_one_exit_code() {
+        for (status, exit) in [
+            (307, Exit::Failed),
+            (400, Exit::Failed),
+            (401, Exit::Denied),
+            (403, Exit::Denied),
+            (404, Exit::NotFound),
+            (409, Exit::Conflict),
+            (412, Exit::Conflict),
+            (422, Exit::Failed),
+            (429, Exit::Busy),
+            (500, Exit::Failed),
+            (503, Exit::Busy),
+            (507, Exit::Failed),
+        ] {
+            let problem = Problem::new(status, "SOME_CODE", "Title", "what is wrong");
+            let failure = refused(status, &serde_json::to_string(&problem).unwrap());
+            assert_eq!((failure.exit, failure.code.as_str()), (exit, "SOME_CODE"), "{status}");
+            assert_eq!(failure.message, "what is wrong");
+            let failure = refused(status, "<html>");
+            assert_eq!((failure.exit, failure.code.as_str()), (exit, "CONTROL_PLANE_REFUSED"));
+            assert_eq!(
+                failure.message,
+                format!("Get \"http://h/v1/x\": answered {status}: <html>")
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_of_somebody_else_is_cut_and_obeyed_by_no_terminal() {
+        let failure = refused(502, &format!("\u{1b}[2J{}", "x".repeat(9_000)));
+        assert!(failure.message.contains("\\u{1b}[2Jxxx") && failure.message.len() < 400);
+        // A code goes into scripts.
+        let odd = r#"{"type":"t","title":"t","status":500,"detail":"d","code":"A B;rm"}"#;
+        assert_eq!(refused(500, odd).code, "CONTROL_PLANE_REFUSED");
+        assert_eq!(refused(500, "").message, "Get \"http://h/v1/x\": answered 500");
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_next() {
+        assert!(refused(401, "").hint.unwrap().contains("AUTONOMY_TOKEN"));
+        assert!(refused(403, "").hint.unwrap().contains("rbac whoami"));
+        assert!(refused(412, "").hint.is_some() && refused(400, "").hint.is_none());
+        let request = "Post \"http://h\"".to_owned();
+        let busy = Refused { retry_after: Some(7), ..Refused::new(request.clone(), 429, b"") };
+        assert_eq!(busy.hint().unwrap(), "try again in 7 s");
+        let location = Some("http://leader:1/".to_owned());
+        let moved = Refused { location, ..Refused::new(request, 307, b"") };
+        assert!(moved.hint().unwrap().contains("http://leader:1/"));
+    }
+}

@@ -1,0 +1,216 @@
+//! Where the control plane is, and what is asked there.
+//!
+//! # Invariants
+//!
+//! * **P1** A name is one segment of a path, whatever is in it. One that no path can hold (empty, `.`,
+//!   `..`) is refused and never dropped: the rest would name something else.
+//! * **P2** A token goes over plain HTTP to this machine only, unless the operator says so.
+
+use std::{fmt::Display, net::IpAddr};
+
+use api::url::without_secrets;
+use reqwest::Url;
+
+/// Base URL of a control plane.
+#[derive(Clone, Debug)]
+pub(crate) struct Base(Url);
+
+/// A base URL that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BaseError {
+    /// It is no http or https URL.
+    Url { shown: String },
+    /// It has a password, a query or a fragment.
+    Surplus { shown: String },
+}
+
+impl BaseError {
+    /// The code of each.
+    pub(crate) const CODE: &str = "BAD_CONTROL_PLANE_URL";
+}
+
+impl std::fmt::Display for BaseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url { shown } => {
+                write!(f, "the control plane `{shown}` is no http or https URL")
+            }
+            Self::Surplus { shown } => {
+                write!(f, "the control plane `{shown}` has a user, a query or a fragment")
+            }
+        }
+    }
+}
+
+impl Base {
+    /// Reads a base URL.
+    pub(crate) fn parse(text: &str) -> Result<Self, BaseError> {
+        let shown = without_secrets(text);
+        let Ok(url) = Url::parse(text) else { return Err(BaseError::Url { shown }) };
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(BaseError::Url { shown });
+        }
+        let named = !url.username().is_empty() || url.password().is_some();
+        if named || url.query().is_some() || url.fragment().is_some() {
+            return Err(BaseError::Surplus { shown });
+        }
+        Ok(Self(url))
+    }
+
+    /// Whether what is sent there can be read on the way (P2).
+    pub(crate) fn is_in_clear(&self) -> bool {
+        self.0.scheme() == "http" && !self.is_this_machine()
+    }
+
+    /// Whether TLS is spoken there.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    fn is_this_machine(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+    }
+
+    /// Its URL, fit for a message.
+    pub(crate) fn shown(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    /// The URL of a route (P1).
+    pub(crate) fn url(&self, route: &Route) -> Result<Url, RouteError> {
+        if let Some(name) = route.segments.iter().find(|it| matches!(it.as_str(), "" | "." | ".."))
+        {
+            return Err(RouteError { name: name.clone() });
+        }
+        let mut url = self.0.clone();
+        // A URL with a host has segments.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(&route.segments);
+        }
+        if !route.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&route.query);
+        }
+        Ok(url)
+    }
+}
+
+/// A name that no path can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RouteError {
+    name: String,
+}
+
+impl RouteError {
+    /// Its code.
+    pub(crate) const CODE: &str = "BAD_NAME";
+}
+
+impl std::fmt::Display for RouteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` is no name", self.name)
+    }
+}
+
+/// What is asked, below `/v1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    segments: Vec<String>,
+    query: Vec<(&'static str, String)>,
+}
+
+impl Route {
+    /// Begins a route.
+    pub(crate) fn new(first: &str) -> Self {
+        Self { segments: vec![first.to_owned()], query: Vec::new() }
+    }
+
+    /// Goes one segment down (P1).
+    #[must_use]
+    pub(crate) fn at(mut self, segment: &str) -> Self {
+        self.segments.push(segment.to_owned());
+        self
+    }
+
+    /// Adds a parameter.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, value: impl Display) -> Self {
+        self.query.push((name, format!("{value}")));
+        self
+    }
+
+    /// Adds a parameter that was given.
+    #[must_use]
+    pub(crate) fn maybe(self, name: &'static str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_segment_whatever_is_in_it() {
+        let base = Base::parse("http://h:1/base/").unwrap();
+        let url = |name: &str| base.url(&Route::new("rollouts").at(name).at("recover"));
+        for (name, want) in [
+            ("p-1", "p-1"),
+            ("a/../b?c#d%", "a%2F..%2Fb%3Fc%23d%25"),
+            ("ü …", "%C3%BC%20%E2%80%A6"),
+            ("%2e%2e", "%252e%252e"),
+        ] {
+            assert_eq!(url(name).unwrap().path(), format!("/base/v1/rollouts/{want}/recover"));
+        }
+        for name in ["", ".", ".."] {
+            assert_eq!(url(name).unwrap_err(), RouteError { name: name.to_owned() });
+        }
+        let route = Route::new("events").with("since", "a&b=c d").maybe("limit", None::<u32>);
+        assert_eq!(base.url(&route).unwrap().query(), Some("since=a%26b%3Dc+d"));
+    }
+
+    #[test]
+    fn a_base_is_an_http_url_and_nothing_more() {
+        for good in ["http://h", "https://h:8888/", "http://[::1]:8888/base"] {
+            assert!(Base::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "h:1",
+            "localhost:8888",
+            "ftp://h",
+            "http://",
+            "/v1",
+            "http://me:SECRET@h",
+            "http://SECRET@h",
+            "http://h?key=SECRET",
+            "http://h#SECRET",
+            "http://me:SECRET@h:port",
+        ] {
+            let error = Base::parse(bad).unwrap_err();
+            assert!(!error.to_string().contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_plain_http_to_another_machine_is_in_clear() {
+        for (url, want) in [
+            ("http://127.0.0.1:8888", false),
+            ("http://127.8.8.8", false),
+            ("http://localhost:8888", false),
+            ("http://[::1]:8888", false),
+            ("https://control.example", false),
+            ("http://control.example", true),
+            ("http://10.0.0.1", true),
+            ("http://localhost.example", true),
+            ("http://0.0.0.0", true),
+            ("http://[::]", true),
+        ] {
+            assert_eq!(Base::parse(url).unwrap().is_in_clear(), want, "{url}");
+        }
+    }
+}
