@@ -10,6 +10,9 @@ pub struct Role {
     pub name: String,
     /// What it permits.
     pub permissions: Vec<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Whether it is given and cannot be changed.
     #[serde(default)]
     pub predefined: bool,
@@ -34,6 +37,9 @@ pub struct NewRole {
     pub name: String,
     /// What it permits; at least one.
     pub permissions: Vec<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// A role that a subject has.

@@ -62,6 +62,9 @@ pub(crate) struct Access {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Role {
     pub(crate) permissions: BTreeSet<Permission>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
     pub(crate) by: String,
     pub(crate) at: Timestamp,
 }

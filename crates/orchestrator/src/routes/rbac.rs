@@ -163,7 +163,8 @@ fn permissions(role: &BTreeSet<Permission>) -> Vec<String> {
 
 fn predefined(role: Predefined) -> WireRole {
     let permissions = role.permissions().iter().map(|it| it.as_str().to_owned()).collect();
-    WireRole { name: role.as_str().to_owned(), permissions, predefined: true }
+    let name = role.as_str().to_owned();
+    WireRole { name, permissions, description: None, predefined: true }
 }
 
 /// List roles.
@@ -173,6 +174,7 @@ pub(crate) async fn roles(State(app): State<App>) -> Result<Response, Refusal> {
     let made = access.roles().iter().map(|(name, role)| WireRole {
         name: name.as_str().to_owned(),
         permissions: permissions(&role.permissions),
+        description: role.description.clone(),
         predefined: false,
     });
     let roles: Vec<_> = Predefined::ALL.into_iter().map(predefined).chain(made).collect();
@@ -187,15 +189,20 @@ pub(crate) async fn create_role(
     request: Request,
 ) -> Result<Response, Refusal> {
     let by = permit(&request)?;
-    let NewRole { name, permissions: asked } =
+    let NewRole { name, permissions: asked, description } =
         Asked::read(&app, request, BODY_LEN_MAX).await?.json()?;
     let role = RoleName::new(&name).map_err(AccessError::from)?;
     let named: Result<BTreeSet<Permission>, _> = asked.iter().map(|it| it.parse()).collect();
     let named = named.map_err(AccessError::from)?;
     let draft = draft("auth.role.created", "create", ("role", role.as_str()), &by)
         .with("permissions", permissions(&named));
-    let shown = WireRole { name, permissions: permissions(&named), predefined: false };
-    let change = Change::CreateRole { role, permissions: named };
+    let shown = WireRole {
+        name,
+        permissions: permissions(&named),
+        description: description.clone(),
+        predefined: false,
+    };
+    let change = Change::CreateRole { role, permissions: named, description };
     let (_, effect) = app.access.change(&app, change, &by, draft).await?;
     created(&shown, effect)
 }
@@ -259,9 +266,18 @@ pub(crate) async fn assign(State(app): State<App>, request: Request) -> Result<R
     let change = Change::Assign { role: role.clone(), subject: subject.clone(), reason };
     let (access, effect) = app.access.change(&app, change, &by, draft).await?;
     let made = access.assignments().get(&subject).and_then(|it| it.get(&role));
-    let made =
-        made.ok_or_else(|| Refusal::Internal("an assignment that is not there".to_owned()))?;
-    created(&assignment(&subject, &role, made), effect)
+    // A node has its role by its name: nothing is kept, and nothing has to be.
+    let shown = made.map_or_else(
+        || WireAssignment {
+            role: role.as_str().to_owned(),
+            subject: subject.as_str().to_owned(),
+            by: "predefined".to_owned(),
+            reason: None,
+            at: app.now().to_string(),
+        },
+        |it| assignment(&subject, &role, it),
+    );
+    created(&shown, effect)
 }
 
 /// Take a role from a subject.

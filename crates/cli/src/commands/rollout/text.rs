@@ -64,8 +64,10 @@ fn stages(rollout: &Rollout, out: &mut dyn Write) -> io::Result<()> {
                 (None, None) => String::new(),
             }
         });
-        let NodeCounts { targeted, verified, failed } = stage.nodes;
-        let (targeted, verified) = (targeted.to_string(), verified.to_string());
+        let count = |of: fn(&NodeCounts) -> u64| {
+            stage.nodes.as_ref().map_or_else(|| "-".to_owned(), |it| of(it).to_string())
+        };
+        let (targeted, verified) = (count(|it| it.targeted), count(|it| it.verified));
         let (entered, deadline) = (stage.entered_at.as_ref(), stage.deadline_at.as_ref());
         table.row([
             &stage.id,
@@ -73,7 +75,7 @@ fn stages(rollout: &Rollout, out: &mut dyn Write) -> io::Result<()> {
             &share,
             &targeted,
             &verified,
-            &failed.to_string(),
+            &count(|it| it.failed),
             optional(entered),
             optional(deadline),
         ]);

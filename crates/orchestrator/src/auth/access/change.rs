@@ -23,7 +23,7 @@ pub(crate) const TTL_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 /// A change of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    CreateRole { role: RoleName, permissions: BTreeSet<Permission> },
+    CreateRole { role: RoleName, permissions: BTreeSet<Permission>, description: Option<String> },
     DeleteRole { role: RoleName },
     Assign { role: RoleName, subject: Subject, reason: Option<String> },
     Unassign { role: RoleName, subject: Subject, force: bool },
@@ -102,9 +102,12 @@ impl Access {
     ) -> Result<bool, AccessError> {
         let by = by.to_owned();
         match change {
-            Change::CreateRole { role, permissions } => {
-                let permissions = permissions.clone();
-                self.create_role(role, Role { permissions, by, at: now })
+            Change::CreateRole { role, permissions, description } => {
+                if description.as_deref().is_some_and(|it| !is_reason(it)) {
+                    return Err(AccessError::Reason);
+                }
+                let (permissions, description) = (permissions.clone(), description.clone());
+                self.create_role(role, Role { permissions, description, by, at: now })
             }
             Change::DeleteRole { role } => self.delete_role(role),
             Change::Assign { role, subject, reason } => {

@@ -19,7 +19,9 @@ pub(crate) enum AccessError {
     Subject(#[from] SubjectError),
     #[error(transparent)]
     Permission(#[from] UnknownPermission),
-    #[error("the reason is empty, longer than {REASON_LEN_MAX} bytes, or has control characters")]
+    #[error(
+        "the reason or description is empty, longer than {REASON_LEN_MAX} bytes, or has control characters"
+    )]
     Reason,
     #[error("the life of a token is 1 to {} seconds", TTL_MAX.as_secs())]
     Ttl,

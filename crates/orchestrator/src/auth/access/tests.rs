@@ -55,7 +55,11 @@ fn unassign(name: &str, who: &str, force: bool) -> Change {
 }
 
 pub(crate) fn create_role(name: &str, permissions: &[Permission]) -> Change {
-    Change::CreateRole { role: role(name), permissions: permissions.iter().copied().collect() }
+    Change::CreateRole {
+        role: role(name),
+        permissions: permissions.iter().copied().collect(),
+        description: None,
+    }
 }
 
 pub(crate) fn minted(seed: u64) -> Minted {
