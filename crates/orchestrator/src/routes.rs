@@ -29,3 +29,6 @@ pub(crate) mod rbac;
 pub(crate) mod rollouts;
 pub(crate) mod table;
 pub(crate) mod view;
+
+#[cfg(test)]
+mod tests;

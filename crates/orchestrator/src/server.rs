@@ -40,7 +40,10 @@ use crate::{
 };
 pub(crate) use app::{App, Parts, wall_clock};
 pub use error::ServeError;
-use opened::{Opened, close, open};
+pub(crate) use opened::Opened;
+#[cfg(test)]
+pub(crate) use opened::open_all;
+use opened::{close, open};
 pub(crate) use refusal::{Refusal, json_response};
 
 /// Opens the store, listens on `config.listen`, and serves until `shutdown` ends.

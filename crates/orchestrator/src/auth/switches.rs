@@ -56,12 +56,6 @@ impl SwitchError {
     pub(crate) const fn name(self) -> &'static str {
         self.name
     }
-
-    /// Returns the stable code.
-    #[expect(clippy::unused_self, reason = "every error of the project answers this question")]
-    pub(crate) const fn code(self) -> &'static str {
-        "BAD_ENVIRONMENT"
-    }
 }
 
 #[cfg(test)]
@@ -91,6 +85,6 @@ mod tests {
         }
         let error = Switches::parse(None, Some(OsStr::new("yes"))).unwrap_err();
         assert_eq!(error.to_string(), "AUTONOMY_RBAC_BREAK_GLASS is neither 1 nor 0");
-        assert_eq!(error.code(), "BAD_ENVIRONMENT");
+        assert_eq!(error.name(), BREAK_GLASS);
     }
 }

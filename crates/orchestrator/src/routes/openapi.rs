@@ -74,6 +74,10 @@ fn complete(
     method: &HttpMethod,
     refused: &utoipa::openapi::response::Response,
 ) {
+    // Handlers are named within their module; in the document each name stands once.
+    let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+    let name = operation.operation_id.take().unwrap_or_default();
+    operation.operation_id = Some(format!("{tag}_{name}"));
     let default = RefOr::T(refused.clone());
     operation.responses.responses.insert("default".to_owned(), default);
     operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);

@@ -38,6 +38,7 @@ pub(crate) enum Needs {
 /// One route.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) needs: Needs,

@@ -16,8 +16,8 @@ use crate::{
     store::{DataDir, Store},
 };
 
-pub(super) struct Opened {
-    pub(super) app: App,
+pub(crate) struct Opened {
+    pub(crate) app: App,
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) stop: watch::Sender<bool>,
     lifecycle: Lifecycle,
@@ -31,7 +31,7 @@ pub(super) async fn open(config: &Config) -> Result<Opened, ServeError> {
 }
 
 /// Everything that can refuse the start comes before the start is recorded.
-pub(super) fn open_all(config: &Config) -> Result<Opened, ServeError> {
+pub(crate) fn open_all(config: &Config) -> Result<Opened, ServeError> {
     let tls = config.tls.as_ref().map(server_config).transpose()?;
     let dir = DataDir::take(&config.data_dir)?;
     Lifecycle::examine(&config.data_dir, config.overrides)?;
