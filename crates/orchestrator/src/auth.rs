@@ -31,3 +31,6 @@ pub(crate) mod slow;
 pub(crate) mod subject;
 pub(crate) mod switches;
 pub(crate) mod token;
+
+#[cfg(test)]
+mod tests;

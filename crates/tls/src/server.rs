@@ -67,7 +67,6 @@ impl Server {
         if self.client_authorities.is_some() {
             // T5: a session that is resumed shows no certificate that could have expired.
             config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
         }
         Ok(config)
     }

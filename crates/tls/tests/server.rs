@@ -8,8 +8,9 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig,
+    ServerConnection, SupportedProtocolVersion,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     version::{TLS12, TLS13},
 };
 use tls::{Material, MaterialError, Part, Server};
@@ -48,6 +49,24 @@ fn server(authority: &Authority, clients: Option<&Authority>) -> ServerConfig {
 
 fn client(authority: &Authority, shows: Option<Pair>) -> ClientConfig {
     Material { authorities: Some(authority.pem()), client: shows }.client_config().unwrap()
+}
+
+/// A client that speaks this version alone.
+fn client_of(
+    version: &'static SupportedProtocolVersion,
+    authority: &Authority,
+    shows: Option<Pair>,
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&authority.pem()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots);
+    let Some((chain, key)) = shows else { return builder.with_no_client_auth() };
+    let chain = vec![CertificateDer::from_pem_slice(&chain).unwrap()];
+    builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key).unwrap()).unwrap()
 }
 
 /// Passes what each side writes to the other until neither has anything to say.
@@ -107,17 +126,7 @@ fn without_authorities_nobody_is_asked_and_both_versions_are_spoken() {
     let server = Arc::new(server(&authority, None));
     for (version, want) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)]
     {
-        let roots = {
-            let mut roots = rustls::RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_slice(&authority.pem()).unwrap()).unwrap();
-            roots
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut client = client_of(version, &authority, None);
         client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let (client, met) = handshake(&Arc::new(client), &server).unwrap();
         assert_eq!(client.protocol_version(), Some(want));
@@ -163,11 +172,14 @@ fn nobody_else_is_let_in() {
 fn a_server_that_asks_for_certificates_resumes_no_session() {
     let (ours, clients) = (Authority::new(), Authority::new());
     for (asks, again) in [(None, HandshakeKind::Resumed), (Some(&clients), HandshakeKind::Full)] {
-        let server = Arc::new(server(&ours, asks));
-        let client = Arc::new(client(&ours, Some(clients.issue(|_| {}))));
-        for want in [HandshakeKind::Full, again] {
-            let (_, met) = handshake(&client, &server).unwrap();
-            assert_eq!(met.handshake_kind(), Some(want), "T5");
+        for version in [&TLS12, &TLS13] {
+            let server = Arc::new(server(&ours, asks));
+            let shows = Some(clients.issue(|_| {}));
+            let client = Arc::new(client_of(version, &ours, shows));
+            for want in [HandshakeKind::Full, again] {
+                let (_, met) = handshake(&client, &server).unwrap();
+                assert_eq!(met.handshake_kind(), Some(want), "T5 {version:?}");
+            }
         }
     }
 }
