@@ -29,7 +29,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task;
 
-use crate::routes::ask::require_json;
+use crate::{
+    auth::subject::NODE_PREFIX,
+    routes::{ask::require_json, gate::Who},
+};
 use crate::{
     config::Limits,
     server::{App, Refusal, json_response},
@@ -46,10 +49,19 @@ const PARSE_INLINE_LEN_MAX: usize = 64 << 10;
     responses((status = 200, body = Ingested)))]
 pub(crate) async fn ingest(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     require_json(request.headers())?;
+    let node =
+        request.extensions().get::<Who>().filter(|it| it.0.starts_with(NODE_PREFIX)).cloned();
     let (parts, body) = request.into_parts();
     let Limits { body_len_max, body_timeout, .. } = *app.limits;
     let body = read_body(&parts.headers, body, body_len_max, body_timeout).await?;
     let events = parse(body, &app.limits).await?;
+    if let Some(Who(subject)) = node {
+        // A node speaks for itself. Whoever speaks for many has a role of its own.
+        let own = subject.strip_prefix(NODE_PREFIX).unwrap_or_default();
+        if let Some(other) = events.iter().find(|it| it.node_id != own) {
+            return Err(Refusal::OtherNode { node: other.node_id.clone() });
+        }
+    }
     let received = events.len() as u64;
     let stored = app.store.append(events).await?;
     app.measures.events_ingested.inc_by(stored.inserted);

@@ -20,7 +20,7 @@ pub(crate) const RESERVED: [&str; 3] = [BOOTSTRAP, ANONYMOUS, "orchestrator"];
 /// Longest subject in bytes: `node:` and the longest id of a node fit.
 pub(crate) const SUBJECT_LEN_MAX: usize = 160;
 /// What the subject of a node begins with.
-const NODE_PREFIX: &str = "node:";
+pub(crate) const NODE_PREFIX: &str = "node:";
 
 /// A name that can hold roles and tokens (U1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -218,6 +218,11 @@ pub(crate) fn announce(app: &App) {
         let variable = env::RBAC_ENFORCEMENT;
         tracing::warn!(variable, "permissions are NOT enforced: everybody may do everything");
     }
+    if switches.enforcement && !app.access.current().bootstrap_closed() {
+        tracing::warn!(
+            "nobody can manage roles yet: whoever is on this machine can assign the first role and create the first token"
+        );
+    }
     if switches.break_glass {
         let variable = env::RBAC_BREAK_GLASS;
         tracing::warn!(variable, "break-glass is on: everybody with an identity may do everything");

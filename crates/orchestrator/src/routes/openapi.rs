@@ -35,7 +35,7 @@ const BEARER: &str = "bearer";
         gates::list, gates::approve, gates::reject, fleet::publish, fleet::latest, nodes::desired, nodes::ack,
         nodes::heartbeat, fleet::list, fleet::summary, ha::status, ha::resign, audit::query, audit::append,
         rbac::whoami, rbac::roles, rbac::create_role, rbac::delete_role, rbac::assignments, rbac::assign,
-        rbac::unassign, rbac::tokens, rbac::create_token, rbac::revoke_token, metrics::show, show,
+        rbac::unassign, rbac::tokens, rbac::create_token, rbac::revoke_token, metrics::show, describe,
     ),
     modifiers(&Everywhere),
 )]
@@ -102,6 +102,6 @@ pub(crate) fn document() -> &'static Document {
 
 /// Show this document.
 #[utoipa::path(get, path = "/openapi.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1")))]
-pub(crate) async fn show() -> Result<Response, Refusal> {
+pub(crate) async fn describe() -> Result<Response, Refusal> {
     json_response(document())
 }

@@ -105,7 +105,7 @@ pub(crate) fn routes() -> Vec<Route> {
         row("POST", "/v1/rbac/tokens", BootstrapOr(RbacManage), post(rbac::create_token)),
         row("DELETE", "/v1/rbac/tokens/{id}", Permission(RbacManage), delete(rbac::revoke_token)),
         row("GET", "/metrics", Here(TelemetryRead), get(metrics::show)),
-        row("GET", "/openapi.json", Identity, get(openapi::show)),
+        row("GET", "/openapi.json", Identity, get(openapi::describe)),
     ]
 }
 

@@ -279,6 +279,20 @@ async fn break_glass_needs_an_identity_and_is_on_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_sends_events_of_its_own_and_an_integrator_those_of_all() {
+    let world = world(|_| {});
+    let tokens = world.settle().await;
+    let events = json!({ "events": [{
+        "event_id": "e1", "event_type": "t", "node_id": "n1", "timestamp": "2026-01-02T03:04:05Z",
+    }]});
+    for (subject, want) in [("node:n1", 200), ("node:n2", 403), ("integrator", 200)] {
+        let body = Some(events.clone());
+        let (status, body) = world.ask(("POST", "/v1/events"), Some(&tokens[subject]), body).await;
+        assert_eq!(status.as_u16(), want, "{subject}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_token_is_nobody_and_the_last_key_is_kept() {
     let world = world(|_| {});
     let tokens = world.settle().await;

@@ -82,6 +82,8 @@ pub(crate) enum Refusal {
     AccessFile(#[from] FileError),
     #[error("{0}")]
     Trail(audit::QueryError),
+    #[error("a node sends events of its own; `{node}` is another one")]
+    OtherNode { node: String },
     #[error("no token of this name")]
     NoToken,
     #[error("the channel `{channel}` has no release")]
@@ -172,6 +174,7 @@ impl Refusal {
             Self::Trail(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, error.code(), "The audit trail cannot be read")
             }
+            Self::OtherNode { .. } => (StatusCode::FORBIDDEN, "NOT_THIS_NODE", "Not allowed"),
             Self::NoToken => (StatusCode::NOT_FOUND, "TOKEN_NOT_FOUND", "Not found"),
             Self::NoRelease { .. } => (StatusCode::NOT_FOUND, "RELEASE_UNKNOWN", "Not found"),
             Self::Standalone => (StatusCode::CONFLICT, "HA_STANDALONE", "Nobody else can lead"),
