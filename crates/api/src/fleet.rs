@@ -13,16 +13,20 @@ pub const STALE_SECONDS_DEFAULT: u64 = 60;
 #[serde(deny_unknown_fields)]
 pub struct NewRelease {
     /// Unique in a control plane: 1 to 128 of `[A-Za-z0-9._-]`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub id: String,
     /// For which nodes; `stable` when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub channel: Option<String>,
     /// Its place in the channel; the next one when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
     /// Where the artifact is.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub artifact_ref: String,
     /// Fingerprint of the lock that describes it.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub lock_fingerprint: String,
     /// The policy in it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +63,7 @@ pub struct PublishedRelease {
 pub struct Heartbeat {
     /// What it follows; what it followed before when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub channel: Option<String>,
     /// The lock it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Metadata {
     /// Unique in a control plane: 1 to 128 of `[A-Za-z0-9._-]`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub id: String,
     /// Free texts of the caller.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,6 +50,7 @@ pub enum GateKind {
 pub struct GateSpec {
     /// Unique within the stage; the kind when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub id: Option<String>,
     /// What it waits for.
     pub kind: GateKind,
@@ -57,6 +59,7 @@ pub struct GateSpec {
     pub soak_seconds: Option<u32>,
     /// Share of the nodes of the stage that must be healthy, 1 to 100, for `health`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub min_verified_percent: Option<u8>,
     /// How many nodes may have failed, for `health`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,9 +74,11 @@ pub struct GateSpec {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StageSpec {
     /// Unique within the plan.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub id: String,
     /// Which share of the channel, 1 to 100; instead of `nodes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub percent: Option<u8>,
     /// Which nodes; instead of `percent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,8 +98,10 @@ pub struct Plan {
     /// Name and labels.
     pub metadata: Metadata,
     /// What is rolled out, as the caller wrote it.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub artifact_ref: String,
     /// The lock fingerprint that nodes are to reach, as the caller wrote it.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub target_lock_fingerprint: String,
     /// What changes on a node.
     pub rollout_kind: PlanKind,
@@ -124,16 +131,20 @@ pub struct CreatePlan {
     pub metadata: Option<Metadata>,
     /// The name, when `metadata` has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub id: Option<String>,
     /// What to roll out.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub artifact_ref: String,
     /// The lock fingerprint that nodes are to reach.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub target_lock_fingerprint: String,
     /// What changes on a node; `behavior` when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout_kind: Option<PlanKind>,
     /// Which nodes it concerns; `stable` when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,128}$"))]
     pub channel: Option<String>,
     /// In the order of promotion; one stage of all nodes when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -249,6 +249,7 @@ pub struct Recover {
     /// How.
     pub strategy: RecoverStrategy,
     /// Why.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub reason: String,
     /// The stage that the operator looks at; must be the current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,6 +275,7 @@ pub enum RecoverStrategy {
 #[serde(deny_unknown_fields)]
 pub struct Halt {
     /// Why.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub reason: String,
 }
 
@@ -283,6 +285,7 @@ pub struct Halt {
 #[serde(deny_unknown_fields)]
 pub struct RuleGate {
     /// Why.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
     pub reason: String,
     /// The content that the operator looked at; another one is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

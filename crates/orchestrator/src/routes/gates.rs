@@ -36,7 +36,7 @@ pub(crate) fn stage_in_body(text: &str) -> Result<StageId, AskedWrong> {
 
 /// Say what the gates of a stage say now.
 #[utoipa::path(get, path = "/v1/rollouts/{id}/stages/{stage}/gates", tag = "gates",
-    params(("id" = String, Path, description = "The plan."), ("stage" = String, Path, description = "Its stage.")),
+    params(("id" = String, Path, description = "The plan.", example = "p1"), ("stage" = String, Path, description = "Its stage.", example = "all")),
     responses((status = 200, body = StageGates)))]
 pub(crate) async fn list(
     State(app): State<App>,
@@ -76,8 +76,8 @@ pub(crate) async fn list(
 
 /// Approve a manual gate for the content that was looked at. When every gate passes then, the stage is promoted.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/stages/{stage}/gates/{gate}/approve", tag = "gates",
-    params(("id" = String, Path, description = "The plan."), ("stage" = String, Path, description = "Its stage."),
-           ("gate" = String, Path, description = "The gate.")),
+    params(("id" = String, Path, description = "The plan.", example = "p1"), ("stage" = String, Path, description = "Its stage.", example = "all"),
+           ("gate" = String, Path, description = "The gate.", example = "health")),
     request_body = RuleGate, responses((status = 200, body = GateAnswer)))]
 pub(crate) async fn approve(
     State(app): State<App>,
@@ -89,8 +89,8 @@ pub(crate) async fn approve(
 
 /// Reject a manual gate: the stage fails.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/stages/{stage}/gates/{gate}/reject", tag = "gates",
-    params(("id" = String, Path, description = "The plan."), ("stage" = String, Path, description = "Its stage."),
-           ("gate" = String, Path, description = "The gate.")),
+    params(("id" = String, Path, description = "The plan.", example = "p1"), ("stage" = String, Path, description = "Its stage.", example = "all"),
+           ("gate" = String, Path, description = "The gate.", example = "health")),
     request_body = RuleGate, responses((status = 200, body = GateAnswer)))]
 pub(crate) async fn reject(
     State(app): State<App>,

@@ -35,7 +35,7 @@ pub(crate) fn node_id(text: &str) -> Result<NodeId, AskedWrong> {
 
 /// Say what a node should run.
 #[utoipa::path(get, path = "/v1/nodes/{id}/desired", tag = "nodes",
-    params(("id" = String, Path, description = "The node.")),
+    params(("id" = String, Path, description = "The node.", example = "n1")),
     responses((status = 200, body = WireDesired)))]
 pub(crate) async fn desired(
     State(app): State<App>,
@@ -83,7 +83,7 @@ pub(crate) struct Accepted {
 
 /// Say how far a node is with a plan or a release.
 #[utoipa::path(post, path = "/v1/nodes/{id}/ack", tag = "nodes",
-    params(("id" = String, Path, description = "The node.")), request_body = Ack,
+    params(("id" = String, Path, description = "The node.", example = "n1")), request_body = Ack,
     responses((status = 200, body = Accepted)))]
 pub(crate) async fn ack(
     State(app): State<App>,
@@ -144,7 +144,7 @@ fn detail(said: &Ack) -> String {
 
 /// Say that a node lives, and what it runs.
 #[utoipa::path(post, path = "/v1/nodes/{id}/heartbeat", tag = "nodes",
-    params(("id" = String, Path, description = "The node.")), request_body = Option<WireHeartbeat>,
+    params(("id" = String, Path, description = "The node.", example = "n1")), request_body = Option<WireHeartbeat>,
     responses((status = 200, body = api::fleet::FleetNode)))]
 pub(crate) async fn heartbeat(
     State(app): State<App>,

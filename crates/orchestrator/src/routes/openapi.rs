@@ -7,7 +7,7 @@ use axum::response::Response;
 use utoipa::{
     Modify, OpenApi, PartialSchema as _, ToSchema,
     openapi::{
-        OpenApi as Document, Ref, RefOr,
+        OpenApi as Document, Ref, RefOr, Required,
         content::ContentBuilder,
         path::{HttpMethod, Operation, ParameterBuilder, ParameterIn},
         response::ResponseBuilder,
@@ -86,6 +86,7 @@ fn complete(
         let key = ParameterBuilder::new()
             .name("Idempotency-Key")
             .parameter_in(ParameterIn::Header)
+            .required(Required::False)
             .description(Some("A request that is sent again with its key is done once."))
             .schema(Some(text))
             .build();

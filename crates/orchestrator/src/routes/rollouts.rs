@@ -162,7 +162,7 @@ pub(crate) async fn find(app: &App, id: PlanId) -> Result<Rollout, Refusal> {
 
 /// Look at a plan, with the nodes of its stages in numbers.
 #[utoipa::path(get, path = "/v1/rollouts/{id}", tag = "rollouts",
-    params(("id" = String, Path, description = "The plan.")),
+    params(("id" = String, Path, description = "The plan.", example = "p1")),
     responses((status = 200, body = WireRollout)))]
 pub(crate) async fn show(
     State(app): State<App>,
@@ -177,7 +177,7 @@ pub(crate) async fn show(
 
 /// Say what keeps a plan, whose turn it is, and the command to copy.
 #[utoipa::path(get, path = "/v1/rollouts/{id}/explain", tag = "rollouts",
-    params(("id" = String, Path, description = "The plan.")),
+    params(("id" = String, Path, description = "The plan.", example = "p1")),
     responses((status = 200, body = Explanation)))]
 pub(crate) async fn explain(
     State(app): State<App>,
@@ -221,7 +221,7 @@ async fn transition(app: App, id: &str, request: Request, verb: Verb) -> Result<
 
 /// Release a draft to nodes.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/publish", tag = "rollouts",
-    params(("id" = String, Path, description = "The plan.")), request_body = Option<Because>,
+    params(("id" = String, Path, description = "The plan.", example = "p1")), request_body = Option<Because>,
     responses((status = 200, body = WireRollout)))]
 pub(crate) async fn publish(
     State(app): State<App>,
@@ -233,7 +233,7 @@ pub(crate) async fn publish(
 
 /// Stop a plan for a while.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/pause", tag = "rollouts",
-    params(("id" = String, Path, description = "The plan.")), request_body = Option<Because>,
+    params(("id" = String, Path, description = "The plan.", example = "p1")), request_body = Option<Because>,
     responses((status = 200, body = WireRollout)))]
 pub(crate) async fn pause(
     State(app): State<App>,
@@ -245,7 +245,7 @@ pub(crate) async fn pause(
 
 /// Let a paused plan go on where it was.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/resume", tag = "rollouts",
-    params(("id" = String, Path, description = "The plan.")), request_body = Option<Because>,
+    params(("id" = String, Path, description = "The plan.", example = "p1")), request_body = Option<Because>,
     responses((status = 200, body = WireRollout)))]
 pub(crate) async fn resume(
     State(app): State<App>,
@@ -257,7 +257,7 @@ pub(crate) async fn resume(
 
 /// Withdraw a plan for good.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/cancel", tag = "rollouts",
-    params(("id" = String, Path, description = "The plan.")), request_body = Option<Because>,
+    params(("id" = String, Path, description = "The plan.", example = "p1")), request_body = Option<Because>,
     responses((status = 200, body = WireRollout)))]
 pub(crate) async fn cancel(
     State(app): State<App>,
@@ -269,7 +269,7 @@ pub(crate) async fn cancel(
 
 /// Recover a plan: begin its stage again, go past its stage, or give it up.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/recover", tag = "rollouts",
-    params(("id" = String, Path, description = "The plan.")), request_body = Recover,
+    params(("id" = String, Path, description = "The plan.", example = "p1")), request_body = Recover,
     responses((status = 200, body = WireRollout)))]
 pub(crate) async fn recover(
     State(app): State<App>,
@@ -303,7 +303,7 @@ pub(crate) async fn recover(
 
 /// Stop the current stage for good; the plan can then only be rolled back or cancelled.
 #[utoipa::path(post, path = "/v1/rollouts/{id}/stages/{stage}/halt", tag = "gates",
-    params(("id" = String, Path, description = "The plan."), ("stage" = String, Path, description = "Its current stage.")),
+    params(("id" = String, Path, description = "The plan.", example = "p1"), ("stage" = String, Path, description = "Its current stage.", example = "all")),
     request_body = Halt, responses((status = 200, body = WireRollout)))]
 pub(crate) async fn halt(
     State(app): State<App>,
