@@ -90,27 +90,32 @@ impl History {
             if writers[index].is_none() {
                 writers[index] = open(&self.vfs, segment_len).ok();
             }
-            let Some(writer) = &mut writers[index] else { continue };
-            if self.dice.roll(10) == 0 {
-                let before = self.dice.roll(self.next_id);
-                self.pruned_before = self.pruned_before.max(before);
-                let time = at(i64::try_from(before).unwrap());
-                if writer.prune(time, time, "ann").is_err() {
-                    writers[index] = None;
-                }
-                continue;
-            }
-            let count = 1 + self.dice.roll(4);
-            let batch: Vec<u64> = (self.next_id..self.next_id + count).collect();
-            self.next_id += count;
-            let padding = [0, 300, 1500][usize::try_from(self.dice.roll(3)).unwrap()];
-            let records: Vec<_> = batch.iter().map(|it| event(*it, padding)).collect();
-            let answer = writer.append(&records, records[0].timestamp);
-            self.appends.push((batch, answer.is_ok()));
-            if answer.is_err() {
-                writers[index] = None;
-            }
+            let Some(mut writer) = writers[index].take() else { continue };
+            let went_well = if self.dice.roll(10) == 0 {
+                self.prune(&mut writer)
+            } else {
+                self.append(&mut writer)
+            };
+            writers[index] = went_well.then_some(writer);
         }
+    }
+
+    fn prune(&mut self, writer: &mut Trail) -> bool {
+        let before = self.dice.roll(self.next_id);
+        self.pruned_before = self.pruned_before.max(before);
+        let time = at(i64::try_from(before).unwrap());
+        writer.prune(time, time, "ann").is_ok()
+    }
+
+    fn append(&mut self, writer: &mut Trail) -> bool {
+        let count = 1 + self.dice.roll(4);
+        let batch: Vec<u64> = (self.next_id..self.next_id + count).collect();
+        self.next_id += count;
+        let padding = [0, 300, 1500][self.size(3)];
+        let records: Vec<_> = batch.iter().map(|it| event(*it, padding)).collect();
+        let answer = writer.append(&records, records[0].timestamp).is_ok();
+        self.appends.push((batch, answer));
+        answer
     }
 
     /// H2: after a kill the head names every record that was answered.
