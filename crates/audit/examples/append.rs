@@ -5,6 +5,7 @@
 
 use std::{
     error::Error,
+    fmt::Write as _,
     io::{Write as _, stdout},
     path::Path,
     sync::Arc,
@@ -35,11 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let records: Vec<_> = (0..batch).map(record).collect();
         let receipts = trail.append(&records, now)?;
         // One write: a line that a kill cuts short is an answer that nobody got.
-        let lines: String = receipts
-            .iter()
-            .enumerate()
-            .map(|(index, it)| format!("{} {}\n", append * batch + index as u64, it.seq))
-            .collect();
+        let mut lines = String::new();
+        for (id, receipt) in (append * batch..).zip(receipts) {
+            writeln!(lines, "{id} {}", receipt.seq)?;
+        }
         stdout().write_all(lines.as_bytes())?;
         stdout().flush()?;
     }

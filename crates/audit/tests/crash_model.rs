@@ -35,6 +35,8 @@ struct History {
     next_id: u64,
     /// Everything older was pruned, or a prune of it was begun.
     pruned_before: u64,
+    /// Power was lost since the last answer: the head may be behind.
+    behind: bool,
 }
 
 impl History {
@@ -45,6 +47,7 @@ impl History {
             appends: Vec::new(),
             next_id: 1,
             pruned_before: 0,
+            behind: false,
         }
     }
 
@@ -70,9 +73,12 @@ impl History {
         self.work();
         if self.dice.roll(3) == 0 {
             self.vfs.process_kill();
-            self.check_head();
+            if !self.behind {
+                self.check_head();
+            }
             return;
         }
+        self.behind = true;
         let seed = self.dice.roll(u64::MAX >> 1);
         self.vfs.power_loss(match self.dice.roll(8) {
             0 => CrashPolicy::LoseAll,
@@ -115,6 +121,7 @@ impl History {
         let records: Vec<_> = batch.iter().map(|it| event(*it, padding)).collect();
         let answer = writer.append(&records, records[0].timestamp).is_ok();
         self.appends.push((batch, answer));
+        self.behind &= !answer;
         answer
     }
 
@@ -172,6 +179,7 @@ impl History {
         // Whoever reads the trail now has seen these records: from here on they must stay.
         self.appends.iter_mut().for_each(|it| it.1 = true);
         self.vfs.power_loss(CrashPolicy::LoseAll);
+        self.behind = true;
     }
 }
 
@@ -179,8 +187,12 @@ fn run(seed: u64) -> (usize, u64) {
     let mut history = History::new(seed);
     for _ in 0..=history.dice.roll(4) {
         history.life();
-        history.audit();
+        // Now and then the next life begins with what a crash left, and ends in repairing it.
+        if history.dice.roll(3) > 0 {
+            history.audit();
+        }
     }
+    history.audit();
     let sealed =
         harness::files(&history.vfs).iter().filter(|it| it.0.starts_with("audit-")).count();
     (sealed, history.pruned_before)
