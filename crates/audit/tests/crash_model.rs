@@ -277,3 +277,34 @@ fn every_step_can_be_the_last() {
         }
     }
 }
+
+/// Bytes of a crash that look like records are cut durably before anything stands in their place.
+#[test]
+fn a_repair_that_is_interrupted_can_be_done_again() {
+    let vfs = MemVfs::default();
+    let mut trail = open(&vfs, 1 << 20).unwrap();
+    trail.append(&[event(1, 0)], at(0)).unwrap();
+    let before = harness::files(&vfs);
+    trail.append(&[event(2, 600), event(3, 600), event(4, 600)], at(0)).unwrap();
+    // The head as it was, and the segment without its last bytes.
+    let mut torn = harness::files(&vfs);
+    for (file, old) in torn.iter_mut().zip(before) {
+        if file.0 == audit::HEAD {
+            *file = old;
+        } else {
+            file.1.truncate(file.1.len() - 100);
+        }
+    }
+    for (step, seed) in (0..12).flat_map(|step| (0..150).map(move |seed| (step, seed))) {
+        let vfs = harness::disk(&torn);
+        let mut trail = open(&vfs, 1 << 20).unwrap();
+        vfs.set_plan(FaultPlan::crash_at(step));
+        let answered = trail.append(&[event(5, 500), event(6, 500)], at(1)).is_ok();
+        vfs.power_loss(CrashPolicy::Random(seed));
+        let mut trail = open(&vfs, 1 << 20).unwrap();
+        trail.append(&[event(7, 0)], at(2)).unwrap();
+        let found = ids(&all(&vfs));
+        assert!(found == [1, 5, 6, 7] || (!answered && found == [1, 7]), "{step} {seed} {found:?}");
+        whole(&vfs);
+    }
+}
