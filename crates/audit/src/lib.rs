@@ -17,8 +17,8 @@
 //! | `rotate`    | full segments are sealed                                                   |
 //! | [`prune`]   | old segments are removed, and that stays on record                         |
 //! | `survey`    | which files there are, while others write                                  |
-//! | [`verify`]  | reads every byte and names the first bad record                            |
-//! | [`query`]   | records that match, newest or all, without a lock                          |
+//! | [`mod@verify`] | reads every byte and names the first bad record                            |
+//! | [`mod@query`] | records that match, newest or all, without a lock                          |
 //! | [`export`]  | JSON and CSV                                                               |
 //! | [`error`]   | one error for each operation, and the stable codes                         |
 

@@ -8,12 +8,12 @@
 
 mod harness;
 
-use audit::Trail;
-use harness::{all, at, event, ids, open, whole};
-use vfs::{CrashPolicy, Fault, FaultPlan, MemVfs};
+use audit::{Kind, Trail};
+use harness::{all, at, damaged, event, ids, open, whole};
+use vfs::{CrashPolicy, Fault, FaultPlan, MemVfs, Op};
 
 /// Histories run by the test. `AUTONOMY_CRASH_SEEDS=a..b` runs others; a failure prints its seed.
-const SEEDS: std::ops::Range<u64> = 0..4000;
+const SEEDS: std::ops::Range<u64> = 0..3000;
 
 /// The generator of the histories, apart from the one inside `MemVfs`.
 struct Dice(u64);
@@ -35,6 +35,8 @@ struct History {
     next_id: u64,
     /// Everything older was pruned, or a prune of it was begun.
     pruned_before: u64,
+    /// Power was lost since the last answer: the head may be behind.
+    behind: bool,
 }
 
 impl History {
@@ -45,6 +47,7 @@ impl History {
             appends: Vec::new(),
             next_id: 1,
             pruned_before: 0,
+            behind: false,
         }
     }
 
@@ -62,13 +65,20 @@ impl History {
             2 => Fault::Short(self.size(900)),
             _ => Fault::Crash,
         };
-        self.vfs.set_plan(FaultPlan::new(move |now, _| (now == fatal).then_some(fault)));
+        self.vfs.set_plan(FaultPlan::new(move |now, op| {
+            // Only a write can be short.
+            let fits = matches!(op, Op::Write { .. }) || !matches!(fault, Fault::Short(_));
+            (now == fatal && fits).then_some(fault)
+        }));
         self.work();
         if self.dice.roll(3) == 0 {
             self.vfs.process_kill();
-            self.check_head();
+            if !self.behind {
+                self.check_head();
+            }
             return;
         }
+        self.behind = true;
         let seed = self.dice.roll(u64::MAX >> 1);
         self.vfs.power_loss(match self.dice.roll(8) {
             0 => CrashPolicy::LoseAll,
@@ -86,27 +96,33 @@ impl History {
             if writers[index].is_none() {
                 writers[index] = open(&self.vfs, segment_len).ok();
             }
-            let Some(writer) = &mut writers[index] else { continue };
-            if self.dice.roll(10) == 0 {
-                let before = self.dice.roll(self.next_id);
-                self.pruned_before = self.pruned_before.max(before);
-                let time = at(i64::try_from(before).unwrap());
-                if writer.prune(time, time, "ann").is_err() {
-                    writers[index] = None;
-                }
-                continue;
-            }
-            let count = 1 + self.dice.roll(4);
-            let batch: Vec<u64> = (self.next_id..self.next_id + count).collect();
-            self.next_id += count;
-            let padding = [0, 300, 1500][usize::try_from(self.dice.roll(3)).unwrap()];
-            let records: Vec<_> = batch.iter().map(|it| event(*it, padding)).collect();
-            let answer = writer.append(&records, records[0].timestamp);
-            self.appends.push((batch, answer.is_ok()));
-            if answer.is_err() {
-                writers[index] = None;
-            }
+            let Some(mut writer) = writers[index].take() else { continue };
+            let went_well = if self.dice.roll(10) == 0 {
+                self.prune(&mut writer)
+            } else {
+                self.append(&mut writer)
+            };
+            writers[index] = went_well.then_some(writer);
         }
+    }
+
+    fn prune(&mut self, writer: &mut Trail) -> bool {
+        let before = self.dice.roll(self.next_id);
+        self.pruned_before = self.pruned_before.max(before);
+        let time = at(i64::try_from(before).unwrap());
+        writer.prune(time, time, "ann").is_ok()
+    }
+
+    fn append(&mut self, writer: &mut Trail) -> bool {
+        let count = 1 + self.dice.roll(4);
+        let batch: Vec<u64> = (self.next_id..self.next_id + count).collect();
+        self.next_id += count;
+        let padding = [0, 300, 1500][self.size(3)];
+        let records: Vec<_> = batch.iter().map(|it| event(*it, padding)).collect();
+        let answer = writer.append(&records, records[0].timestamp).is_ok();
+        self.appends.push((batch, answer));
+        self.behind &= !answer;
+        answer
     }
 
     /// H2: after a kill the head names every record that was answered.
@@ -135,14 +151,16 @@ impl History {
         let before =
             audit::query(&harness::shared(&self.vfs), harness::dir(), &audit::Filter::default(), 0);
         let mut trail = open(&self.vfs, 4000).unwrap();
-        let verified = whole(&self.vfs);
+        // A slot of which only half was written is told from a changed one by nobody: the next append says
+        // so and mends it. Everything else is whole, whatever happened.
+        let damage = damaged(&self.vfs).map(|it| (it.kind, it.file));
+        assert!(damage.is_none_or(|it| it == (Kind::HeadMismatch, audit::HEAD.to_owned())));
         trail.append(&[event(0, 0)], at(0)).unwrap();
         let records = all(&self.vfs);
         if let Ok(before) = before {
             assert!(records.starts_with(&before), "a reader saw what is not there");
         }
         assert_eq!(whole(&self.vfs).torn_tail, None);
-        assert!(verified.records < records.len() as u64);
         let found: Vec<_> = ids(&records).into_iter().filter(|it| *it > 0).collect();
         // L3, L1: whole appends, in order, each once; the answered ones all, but for pruned ones.
         let first = found.first().copied().unwrap_or(u64::MAX);
@@ -161,6 +179,7 @@ impl History {
         // Whoever reads the trail now has seen these records: from here on they must stay.
         self.appends.iter_mut().for_each(|it| it.1 = true);
         self.vfs.power_loss(CrashPolicy::LoseAll);
+        self.behind = true;
     }
 }
 
@@ -168,8 +187,12 @@ fn run(seed: u64) -> (usize, u64) {
     let mut history = History::new(seed);
     for _ in 0..=history.dice.roll(4) {
         history.life();
-        history.audit();
+        // Now and then the next life begins with what a crash left, and ends in repairing it.
+        if history.dice.roll(3) > 0 {
+            history.audit();
+        }
     }
+    history.audit();
     let sealed =
         harness::files(&history.vfs).iter().filter(|it| it.0.starts_with("audit-")).count();
     (sealed, history.pruned_before)
@@ -193,7 +216,7 @@ fn nothing_answered_is_lost_and_nothing_is_made_up() {
         pruned += usize::from(before > 0);
     }
     if seeds() == SEEDS {
-        assert!(sealed > 1000 && pruned > 1000, "{sealed} {pruned}");
+        assert!(sealed > 500 && pruned > 500, "{sealed} {pruned}");
     }
 }
 
@@ -252,5 +275,36 @@ fn every_step_can_be_the_last() {
             trail.prune(at(5), at(23), "ann").unwrap();
             whole(&vfs);
         }
+    }
+}
+
+/// Bytes of a crash that look like records are cut durably before anything stands in their place.
+#[test]
+fn a_repair_that_is_interrupted_can_be_done_again() {
+    let vfs = MemVfs::default();
+    let mut trail = open(&vfs, 1 << 20).unwrap();
+    trail.append(&[event(1, 0)], at(0)).unwrap();
+    let before = harness::files(&vfs);
+    trail.append(&[event(2, 600), event(3, 600), event(4, 600)], at(0)).unwrap();
+    // The head as it was, and the segment without its last bytes.
+    let mut torn = harness::files(&vfs);
+    for (file, old) in torn.iter_mut().zip(before) {
+        if file.0 == audit::HEAD {
+            *file = old;
+        } else {
+            file.1.truncate(file.1.len() - 100);
+        }
+    }
+    for (step, seed) in (0..12).flat_map(|step| (0..150).map(move |seed| (step, seed))) {
+        let vfs = harness::disk(&torn);
+        let mut trail = open(&vfs, 1 << 20).unwrap();
+        vfs.set_plan(FaultPlan::crash_at(step));
+        let answered = trail.append(&[event(5, 500), event(6, 500)], at(1)).is_ok();
+        vfs.power_loss(CrashPolicy::Random(seed));
+        let mut trail = open(&vfs, 1 << 20).unwrap();
+        trail.append(&[event(7, 0)], at(2)).unwrap();
+        let found = ids(&all(&vfs));
+        assert!(found == [1, 5, 6, 7] || (!answered && found == [1, 7]), "{step} {seed} {found:?}");
+        whole(&vfs);
     }
 }

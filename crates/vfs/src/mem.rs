@@ -236,7 +236,8 @@ impl Vfs for MemVfs {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let found = state.find(path)?;
-        let creates = matches!(mode, OpenMode::Create | OpenMode::CreatePrivate | OpenMode::Truncate);
+        let creates =
+            matches!(mode, OpenMode::Create | OpenMode::CreatePrivate | OpenMode::Truncate);
         let number = match found {
             Some(number) if mode != OpenMode::Truncate => number,
             None if !creates => return Err(io::ErrorKind::NotFound.into()),

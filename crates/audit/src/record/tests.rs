@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{line::*, *};
 
 fn time() -> Timestamp {
     Timestamp::from_nanosecond(1_767_323_045_000_000_006).unwrap()
