@@ -33,8 +33,8 @@ pub(crate) enum AskError {
         text: String,
         /// The errors behind it, outermost first.
         chain: Vec<String>,
-        /// Whether the control plane may have done what was asked.
-        unknown: bool,
+        /// What came of what was asked.
+        effect: Effect,
     },
     /// It claims success and cannot be understood.
     Unreadable {
@@ -45,6 +45,17 @@ pub(crate) enum AskError {
     },
     /// It is a refusal.
     Refused(Box<Refused>),
+}
+
+/// What came of something that has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It would have changed nothing.
+    Nothing,
+    /// It would have changed something, and was not sent.
+    NotSent,
+    /// It may have changed something.
+    Unknown,
 }
 
 /// A refusal.
@@ -123,19 +134,19 @@ pub(crate) const fn exit_of(status: u16) -> Exit {
 impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         match error {
-            AskError::Unreachable { request, text, chain, unknown } => {
+            AskError::Unreachable { request, text, chain, effect } => {
                 let message = format!("{request}: {text}");
                 let mut failure =
                     Self::new(Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE", message);
                 failure.cause = chain;
                 failure.cause.retain(|it| !failure.message.contains(it.as_str()));
-                failure.hint(if unknown {
-                    "it may have been done: look before you do it again".to_owned()
-                } else {
-                    format!(
-                        "nothing was done; check {} and that it runs there",
-                        env::ORCHESTRATOR_URL
-                    )
+                let check = "check the URL, and that the control plane runs there";
+                failure.hint(match effect {
+                    Effect::Nothing => check.to_owned(),
+                    Effect::NotSent => format!("nothing was done; {check}"),
+                    Effect::Unknown => {
+                        "it may have been done: look before you do it again".to_owned()
+                    }
                 })
             }
             AskError::Unreadable { request, text } => {

@@ -8,7 +8,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::answer::{AskError, Refused};
+use super::answer::{AskError, Effect, Refused};
 use crate::failure::causes;
 
 /// Most bytes of an answer: a page of a thousand plans.
@@ -89,9 +89,15 @@ impl Broken {
         match self {
             Self::Http(error) => {
                 let error = error.without_url();
-                let unknown = method != Method::GET && !error.is_connect();
+                let effect = if method == Method::GET {
+                    Effect::Nothing
+                } else if error.is_connect() {
+                    Effect::NotSent
+                } else {
+                    Effect::Unknown
+                };
                 let text = spelled(&error, url);
-                AskError::Unreachable { request, text, chain: causes(&error), unknown }
+                AskError::Unreachable { request, text, chain: causes(&error), effect }
             }
             Self::TooLong => {
                 let text = format!("it is longer than {} MiB", ANSWER_LEN_MAX >> 20);

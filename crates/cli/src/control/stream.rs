@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder, Response, header::ACCEPT};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    answer::{AskError, Refused},
+    answer::{AskError, Effect, Refused},
     exchange::{Broken, bounded},
     sse::{Parser, SseEvent},
 };
@@ -76,7 +76,8 @@ async fn begin(request: RequestBuilder, name: String) -> Result<Response, Failur
     let Ok(sent) = sent else {
         let text = format!("no answer within {} s", ANSWER_WAIT.as_secs());
         let chain = Vec::new();
-        let unreachable = AskError::Unreachable { request: name, text, chain, unknown: false };
+        let unreachable =
+            AskError::Unreachable { request: name, text, chain, effect: Effect::Nothing };
         return Err(unreachable.into());
     };
     let response = sent.map_err(|it| broken(Broken::Http(it)))?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::TcpListener};
 use super::*;
 
 /// One line for each command that asks the control plane.
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 30] = [
     "rollout plan create --id p --artifact-ref r --lock-fingerprint b",
     "rollout plan list",
     "rollout plan describe p",
@@ -35,6 +35,7 @@ const COMMANDS: [&str; 29] = [
     "rbac token create --subject s",
     "rbac token list",
     "rbac token revoke t",
+    "rbac whoami",
 ];
 
 /// Runs a line with an environment.
