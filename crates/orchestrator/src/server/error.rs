@@ -262,7 +262,7 @@ fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
         OpenError::Missing { .. } => (
             "STORE_MISSING",
             Exit::Integrity,
-            "restore orchestrator.db from a backup; or remove that file to start empty on purpose",
+            "restore the database from a backup; or remove that file to start empty on purpose",
         ),
         OpenError::NotADatabase { .. } => (
             "STORE_NOT_A_DATABASE",

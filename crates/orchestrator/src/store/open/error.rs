@@ -42,7 +42,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Events were stored here and the database is gone or empty (rows B, C).
-    #[error("{path} is missing or empty, but {evidence} shows that events were stored here")]
+    #[error("{path} is missing or empty, but {evidence} shows that something was stored here")]
     Missing {
         /// The path of the database.
         path: PathBuf,
