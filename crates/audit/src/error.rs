@@ -84,7 +84,7 @@ pub struct Damage {
     pub offset: u64,
     /// Which line of it, from 1.
     pub line: u64,
-    /// The number that the record has or should have.
+    /// The number that the record has or should have; 0 when a query cannot know it.
     pub seq: u64,
     /// What was done.
     pub kind: Kind,

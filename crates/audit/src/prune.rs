@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use vfs::Vfs;
 
 use crate::{
-    error::PruneError,
+    error::{AppendError, PruneError},
     names,
     own::Tombstone,
     trail::{Receipt, Settings, Trail},
@@ -71,6 +71,9 @@ impl Trail {
         let (Some(first), Some(last)) = (going.first().copied(), last) else { return Ok(none) };
         let tombstone = Tombstone { first, last: last.seq, last_hash: last.hash };
         let record = tombstone.to_record((self.settings.source, actor), older_than, now);
+        // What could not be read back must not be written.
+        let invalid = |source| AppendError::Invalid { index: 0, source };
+        record.check_bounds().map_err(invalid)?;
         // P1: the tombstone and the head that names it are durable before anything is removed. P2: what
         // is appended now goes behind every sealed segment.
         let receipts = self.append_held(&[record], now)?;

@@ -189,7 +189,8 @@ impl NewRecord {
         self.check_bounds()
     }
 
-    fn check_bounds(&self) -> Result<(), RecordError> {
+    /// Checks the bounds of the module.
+    pub(crate) fn check_bounds(&self) -> Result<(), RecordError> {
         let of_a_name = |it: char| {
             it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, '.' | '_' | '-')
         };

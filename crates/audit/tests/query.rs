@@ -133,6 +133,10 @@ fn a_trail_that_was_pruned_while_it_was_read_has_an_older_end() {
     let mut back = newest(&shared, dir(), &Filter::default()).unwrap();
     let mut forward = records(&shared, dir(), &Filter::default()).unwrap();
     let last = back.next().unwrap().unwrap();
+    for actor in ["", "a\nb"] {
+        let error = open(&vfs, 2500).unwrap().prune(at(40), at(100), actor).unwrap_err();
+        assert_eq!(error.code(), "AUDIT_RECORD_INVALID", "{actor:?}");
+    }
     let pruned = open(&vfs, 2500).unwrap().prune(at(40), at(100), "ann").unwrap();
     let (first, through) = pruned.seqs.unwrap();
     assert_eq!((first, pruned.records), (1, through));
