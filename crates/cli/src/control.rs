@@ -31,7 +31,7 @@ pub(crate) use pages::{Page, follow};
 pub(crate) use place::Route;
 pub(crate) use sse::SseEvent;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use api::{env, exit::Exit};
 use reqwest::{
@@ -44,7 +44,7 @@ use uuid::Uuid;
 use vfs::{OsVfs, read_whole};
 
 use self::{
-    exchange::{Answer, CONNECT_TIMEOUT, exchange, parsed, request_name},
+    exchange::{Answer, CONNECT_TIMEOUT, TIMEOUT, exchange, parsed, request_name},
     place::{Base, BaseError, RouteError},
 };
 use crate::{args::ControlArgs, context::Context, failure::Failure};
@@ -61,6 +61,8 @@ pub(crate) struct ControlPlane {
     executor: tokio::runtime::Runtime,
     client: Client,
     base: Base,
+    /// Time for a whole question.
+    timeout: Duration,
 }
 
 /// An answer to a change.
@@ -104,7 +106,7 @@ impl ControlPlane {
             .map_err(|error| Failure::of(Exit::Usage, "HTTP_CLIENT", &error))?;
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let executor = executor.map_err(|it| Failure::process(&it))?;
-        Ok(Self { executor, client, base })
+        Ok(Self { executor, client, base, timeout: TIMEOUT })
     }
 
     /// Its URL, fit for a message.
@@ -196,7 +198,8 @@ impl ControlPlane {
         let name = request_name(method, &url);
         let request = fill(self.client.request(method.clone(), url)).build();
         let request = request.map_err(|it| Failure::of(Exit::Usage, "HTTP_CLIENT", &it))?;
-        let answer = self.executor.block_on(exchange(&self.client, request, &name))?;
+        let answer =
+            self.executor.block_on(exchange(&self.client, request, &name, self.timeout))?;
         Ok((name, answer))
     }
 

@@ -15,10 +15,15 @@
 
 use api::{env, exit::Exit, problem::Problem};
 
-use crate::{failure::Failure, printable::printable};
+use crate::{
+    failure::{BROKEN_PIPE, Failure},
+    printable::printable,
+};
 
 /// Longest part of an answer of somebody else that a message shows, in characters.
 const EXCERPT_LEN_MAX: usize = 200;
+/// Longest detail of a problem, in characters.
+const DETAIL_LEN_MAX: usize = 4096;
 /// Longest code that is taken for one.
 const CODE_LEN_MAX: usize = 64;
 
@@ -79,7 +84,9 @@ impl Refused {
     /// Reads the body of a refusal.
     pub(crate) fn new(request: String, status: u16, body: &[u8]) -> Self {
         let problem: Option<Problem> = serde_json::from_slice(body).ok();
-        let problem = problem.filter(|it| is_code(&it.code));
+        let problem = problem
+            .filter(|it| is_code(&it.code))
+            .map(|it| Problem { detail: it.detail.chars().take(DETAIL_LEN_MAX).collect(), ..it });
         let text = String::from_utf8_lossy(body);
         let excerpt = match problem {
             Some(_) => String::new(),
@@ -114,10 +121,11 @@ impl Refused {
     }
 }
 
-/// Whether a text is a code: it stands in messages and scripts.
+/// Whether a text is a code: it stands in messages and scripts. That of a closed pipe is none: here it means
+/// that all is well.
 fn is_code(text: &str) -> bool {
     let fits = |it: u8| it.is_ascii_alphanumeric() || it == b'_';
-    !text.is_empty() && text.len() <= CODE_LEN_MAX && text.bytes().all(fits)
+    text != BROKEN_PIPE && !text.is_empty() && text.len() <= CODE_LEN_MAX && text.bytes().all(fits)
 }
 
 /// The exit code of a refusal.
@@ -216,6 +224,11 @@ mod tests {
         // A code goes into scripts.
         let odd = r#"{"type":"t","title":"t","status":500,"detail":"d","code":"A B;rm"}"#;
         assert_eq!(refused(500, odd).code, "CONTROL_PLANE_REFUSED");
+        // A code that means that all is well here is not that of somebody else.
+        assert_eq!(refused(500, &odd.replace("A B;rm", BROKEN_PIPE)).code, "CONTROL_PLANE_REFUSED");
+        let long =
+            odd.replace("A B;rm", "A_B").replace("\"d\"", &format!("\"{}\"", "d".repeat(99_999)));
+        assert_eq!(refused(500, &long).message.len(), DETAIL_LEN_MAX);
         assert_eq!(refused(500, "").message, "Get \"http://h/v1/x\": answered 500");
     }
 

@@ -55,6 +55,7 @@ pub(super) async fn exchange(
     client: &Client,
     request: Request,
     name: &str,
+    timeout: Duration,
 ) -> Result<Answer, AskError> {
     let mut attempt = 1;
     loop {
@@ -63,7 +64,7 @@ pub(super) async fn exchange(
             let text = "it cannot be sent twice".to_owned();
             return Err(AskError::Unreadable { request: name.to_owned(), text });
         };
-        *this.timeout_mut() = Some(TIMEOUT);
+        *this.timeout_mut() = Some(timeout);
         let error = match once(client, this).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
@@ -73,7 +74,7 @@ pub(super) async fn exchange(
             attempt += 1;
             continue;
         }
-        return Err(error.told(name, request.method(), request.url()));
+        return Err(error.told(name, &request, timeout));
     }
 }
 
@@ -84,19 +85,19 @@ pub(super) enum Broken {
 }
 
 impl Broken {
-    pub(super) fn told(self, name: &str, method: &Method, url: &Url) -> AskError {
+    pub(super) fn told(self, name: &str, asked: &Request, timeout: Duration) -> AskError {
         let request = name.to_owned();
         match self {
             Self::Http(error) => {
                 let error = error.without_url();
-                let effect = if method == Method::GET {
+                let effect = if asked.method() == Method::GET {
                     Effect::Nothing
                 } else if error.is_connect() {
                     Effect::NotSent
                 } else {
                     Effect::Unknown
                 };
-                let text = spelled(&error, url);
+                let text = spelled(&error, asked.url(), timeout);
                 AskError::Unreachable { request, text, chain: causes(&error), effect }
             }
             Self::TooLong => {
@@ -137,11 +138,11 @@ pub(super) fn parsed<T: DeserializeOwned>(name: String, answer: &Answer) -> Resu
 }
 
 /// What happened, in the words of a dial: `dial tcp 127.0.0.1:1: connect: connection refused`.
-fn spelled(error: &reqwest::Error, url: &Url) -> String {
+fn spelled(error: &reqwest::Error, url: &Url, timeout: Duration) -> String {
     let innermost = innermost(error);
     if !error.is_connect() {
         return if error.is_timeout() {
-            format!("no answer within {} s", TIMEOUT.as_secs())
+            format!("no answer within {timeout:?}")
         } else {
             format!("the connection broke: {innermost}")
         };
@@ -149,7 +150,7 @@ fn spelled(error: &reqwest::Error, url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
     let why = if error.is_timeout() {
-        format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
+        format!("no connection within {CONNECT_TIMEOUT:?}")
     } else {
         innermost
     };

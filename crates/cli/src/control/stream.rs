@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::exit::Exit;
-use reqwest::{Method, RequestBuilder, Response, header::ACCEPT};
+use reqwest::{Request, RequestBuilder, Response, header::ACCEPT};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -45,7 +45,7 @@ async fn read(
     loop {
         let chunk = match tokio::time::timeout(SILENCE_MAX, response.chunk()).await {
             Err(_) => {
-                let text = format!("no sign of life for {} s", SILENCE_MAX.as_secs());
+                let text = format!("no sign of life for {SILENCE_MAX:?}");
                 return Err(interrupted(&text));
             }
             Ok(Ok(None)) => return Err(interrupted("the control plane ended it")),
@@ -70,17 +70,16 @@ async fn read(
 async fn begin(request: RequestBuilder, name: String) -> Result<Response, Failure> {
     let (client, request) = request.header(ACCEPT, EVENT_STREAM).build_split();
     let request = request.map_err(|it| Failure::of(Exit::Usage, "HTTP_CLIENT", &it))?;
-    let url = request.url().clone();
-    let broken = |it: Broken| Failure::from(it.told(&name, &Method::GET, &url));
+    let asked = Request::new(request.method().clone(), request.url().clone());
     let sent = tokio::time::timeout(ANSWER_WAIT, client.execute(request)).await;
     let Ok(sent) = sent else {
-        let text = format!("no answer within {} s", ANSWER_WAIT.as_secs());
+        let text = format!("no answer within {ANSWER_WAIT:?}");
         let chain = Vec::new();
         let unreachable =
             AskError::Unreachable { request: name, text, chain, effect: Effect::Nothing };
         return Err(unreachable.into());
     };
-    let response = sent.map_err(|it| broken(Broken::Http(it)))?;
+    let response = sent.map_err(|it| Broken::Http(it).told(&name, &asked, ANSWER_WAIT))?;
     let status = response.status();
     let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
     let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();

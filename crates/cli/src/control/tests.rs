@@ -217,6 +217,34 @@ fn a_refusal_keeps_its_code_and_a_redirect_is_not_followed() {
     assert_eq!((failure.exit, failure.hint.as_deref()), (Exit::Busy, Some("try again in 3 s")));
 }
 
+/// Q2, Q3. A change that is late may have been done, and is not sent again.
+#[test]
+fn an_answer_that_is_late_is_not_waited_for() {
+    let drip = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec();
+    for begun in [Vec::new(), drip] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            request(&mut stream);
+            stream.write_all(&begun).unwrap();
+            // Until the client has had enough.
+            assert_eq!(stream.read(&mut [0; 1]).unwrap_or_default(), 0);
+            listener.set_nonblocking(true).unwrap();
+            listener.accept().is_err()
+        });
+        let mut plane = plane(&url);
+        plane.timeout = Duration::from_millis(200);
+        let failure = plane.change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert_eq!(failure.message, format!("Post \"{url}/v1/x\": no answer within 200ms"));
+        assert!(failure.hint.unwrap().contains("may have been done"));
+        // The connection closes with whoever asks.
+        drop(plane);
+        assert!(server.join().unwrap(), "it was not sent again");
+    }
+}
+
 /// Q3.
 #[test]
 fn an_answer_that_is_too_long_is_not_read_to_its_end() {

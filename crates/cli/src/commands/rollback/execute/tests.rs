@@ -61,14 +61,20 @@ fn an_outcome_that_is_not_on_record_says_what_it_was() {
     );
 }
 
-/// The answer of a control plane that takes one request.
+/// A control plane that takes one request.
 fn served(body: &'static str) -> String {
+    served_after(body, || {})
+}
+
+/// The same; something happens before it answers.
+fn served_after(body: &'static str, happens: impl FnOnce() + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut piece = [0; 8192];
         assert!(stream.read(&mut piece).unwrap() > 0);
+        happens();
         let len = body.len();
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n");
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
@@ -166,4 +172,17 @@ fn what_cannot_be_put_on_record_is_not_begun() {
     assert_eq!(failure.code, "AUDIT_UNAVAILABLE");
     assert!(failure.message.starts_with("nothing was begun: "), "{}", failure.message);
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// B2.
+#[test]
+fn what_was_done_and_could_not_be_put_on_record_is_a_failure_that_says_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = dir.path().join(audit::HEAD);
+    let url = served_after(ROLLOUT, move || std::fs::remove_file(head).unwrap());
+    let failure = executed(&url, dir.path()).unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::Failed, "AUDIT_NOT_RECORDED"));
+    assert!(failure.message.starts_with("it was done, and that is not on record: "));
+    assert!(failure.message.ends_with("the control plane said: phase=active generation=7"));
+    assert_eq!(failure.report.unwrap()["audit_code"], "AUDIT_CORRUPT");
 }
