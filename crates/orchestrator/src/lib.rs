@@ -48,6 +48,7 @@
 mod auth;
 mod config;
 mod events;
+mod keeper;
 mod lifecycle;
 mod presence;
 mod rollouts;

@@ -50,16 +50,17 @@ impl Presence {
         let _one = self.flushing.lock().await;
         let heard: Vec<_> = std::mem::take(&mut *self.lock()).into_keys().collect();
         for nodes in heard.chunks(NODES_AT_ONCE) {
-            let asks = nodes.iter().map(|node| {
-                let (channel, lock_fingerprint, version) = (None, None, None);
-                let beat = Heartbeat { node: node.clone(), channel, lock_fingerprint, version };
-                rollouts.ask(Ask { write: Write::Heartbeat(beat), idempotency: None, draft: None })
-            });
-            for outcome in futures_util::future::join_all(asks).await {
-                if let Err(error) = outcome {
-                    tracing::debug!(%error, "a sign of life was not written");
-                }
+            let beats = nodes.iter().map(|node| rollouts.ask(beat(node)));
+            let outcomes = futures_util::future::join_all(beats).await;
+            if let Some(error) = outcomes.into_iter().find_map(Result::err) {
+                tracing::debug!(%error, "a sign of life was not written");
             }
         }
     }
+}
+
+fn beat(node: &NodeId) -> Ask {
+    let (channel, lock_fingerprint, version) = (None, None, None);
+    let beat = Heartbeat { node: node.clone(), channel, lock_fingerprint, version };
+    Ask { write: Write::Heartbeat(beat), idempotency: None, draft: None }
 }

@@ -111,7 +111,7 @@ async fn serve_app(
     let bounds = config.limits.bounds();
     match &opened.tls {
         Some(tls) => {
-            connections::serve_tls(listener, Arc::clone(tls), answers, &bounds, stop).await
+            connections::serve_tls(listener, Arc::clone(tls), answers, &bounds, stop).await;
         }
         None => connections::serve(listener, answers, &bounds, stop).await,
     }

@@ -1,7 +1,7 @@
 //! What a request puts on record, before its outcome is known. Its JSON is the note that the store keeps.
 
 use audit::{Category, NewRecord, Outcome, Source};
-use rollout_store::{Moment, store::About};
+use rollout_store::{Moment, Phase, store::About};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -70,7 +70,7 @@ impl Draft {
 
     /// The record of a request that was accepted.
     pub(crate) fn accepted(self, about: &About, at: Moment) -> NewRecord {
-        let phase = about.phase.map(|it| it.name());
+        let phase = about.phase.map(Phase::name);
         self.with("result", about.result.as_str())
             .with_some("phase", phase)
             .with_some("stage", about.stage.clone())

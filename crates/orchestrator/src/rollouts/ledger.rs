@@ -107,22 +107,15 @@ impl Ledger {
     }
 
     fn tell_all(&mut self, notes: &dyn RolloutReader) -> Result<(), LedgerError> {
-        let mut waiting = notes.notes(0, NOTES_AT_ONCE)?;
-        if waiting.is_empty() {
+        if notes.notes(0, 1)?.is_empty() {
             return Ok(());
         }
         self.told = self.told.max(self.last_told()?);
         loop {
-            let told = self.told;
-            waiting.retain(|it| it.number > told);
-            if waiting.is_empty() {
-                waiting = notes.notes(self.told, NOTES_AT_ONCE)?;
-                if waiting.is_empty() {
-                    return Ok(());
-                }
-            }
+            let waiting = notes.notes(self.told, NOTES_AT_ONCE)?;
+            let Some(last) = waiting.last() else { return Ok(()) };
             let records: Vec<_> = waiting.iter().map(|it| self.record_of(it)).collect();
-            self.append(&records, waiting.last().map(|it| it.number))?;
+            self.append(&records, Some(last.number))?;
         }
     }
 

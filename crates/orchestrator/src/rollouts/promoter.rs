@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -53,21 +53,8 @@ impl Promoter {
         interval: Duration,
     ) -> Result<Self, RolloutsError> {
         let (words, heard) = sync_channel(1);
-        let mut work = Work { reader, writer, clock, poisoned: BTreeMap::new() };
-        let run = move || {
-            let mut pause = interval;
-            loop {
-                match heard.recv_timeout(pause) {
-                    Ok(Word::Now) | Err(RecvTimeoutError::Timeout) => {}
-                    Ok(Word::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                }
-                let begun = Instant::now();
-                if let Err(error) = work.pass() {
-                    tracing::warn!(code = error.code(), %error, "a pass of the promoter ended early");
-                }
-                pause = interval.max(begun.elapsed() * PAUSES_PER_PASS);
-            }
-        };
+        let work = Work { reader, writer, clock, poisoned: BTreeMap::new() };
+        let run = move || work.run(&heard, interval);
         let thread = thread::Builder::new()
             .name("promoter".to_owned())
             .spawn(run)
@@ -102,6 +89,21 @@ struct Work {
 }
 
 impl Work {
+    fn run(mut self, heard: &Receiver<Word>, interval: Duration) {
+        let mut pause = interval;
+        loop {
+            match heard.recv_timeout(pause) {
+                Ok(Word::Now) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Word::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let begun = Instant::now();
+            if let Err(error) = self.pass() {
+                tracing::warn!(code = error.code(), %error, "a pass of the promoter ended early");
+            }
+            pause = interval.max(begun.elapsed() * PAUSES_PER_PASS);
+        }
+    }
+
     fn pass(&mut self) -> Result<(), ReadError> {
         let mut planner = Planner::new((self.clock)());
         let mut poisoned = BTreeMap::new();
@@ -110,15 +112,7 @@ impl Work {
                 poisoned.insert(poison.plan_id, poison.why);
             }
             for steps in page.steps.chunks(STEPS_AT_ONCE) {
-                let begun: Vec<_> =
-                    steps.iter().map(|it| (it, self.writer.begin(ask(it)))).collect();
-                for (step, begun) in begun {
-                    let answer =
-                        begun.and_then(|it| it.blocking_recv().unwrap_or(Err(AskError::Stopped)));
-                    if let Err(error) = answer {
-                        self.refused(step, &error, &mut poisoned);
-                    }
-                }
+                self.execute(steps, &mut poisoned);
             }
         }
         for (plan_id, why) in &poisoned {
@@ -130,20 +124,26 @@ impl Work {
         Ok(())
     }
 
-    /// A plan that has changed in between is planned anew; anything else is said.
-    fn refused(
-        &self,
-        step: &PlannedStep,
-        error: &AskError,
-        poisoned: &mut BTreeMap<PlanId, String>,
-    ) {
-        match error {
-            AskError::Refused(rollout_store::WriteError::StaleStep { .. }) => {}
-            AskError::Refused(error) => {
-                poisoned.insert(step.plan_id.clone(), error.to_string());
+    /// Asks for all of them, then waits for all of them.
+    fn execute(&self, steps: &[PlannedStep], poisoned: &mut BTreeMap<PlanId, String>) {
+        let begun: Vec<_> = steps.iter().map(|it| (it, self.writer.begin(ask(it)))).collect();
+        for (step, begun) in begun {
+            let answer = begun.and_then(|it| it.blocking_recv().unwrap_or(Err(AskError::Stopped)));
+            if let Err(error) = answer {
+                refused(step, &error, poisoned);
             }
-            error => tracing::warn!(plan_id = %step.plan_id, %error, "step not executed"),
         }
+    }
+}
+
+/// A plan that has changed in between is planned anew; anything else is said.
+fn refused(step: &PlannedStep, error: &AskError, poisoned: &mut BTreeMap<PlanId, String>) {
+    match error {
+        AskError::Refused(rollout_store::WriteError::StaleStep { .. }) => {}
+        AskError::Refused(error) => {
+            poisoned.insert(step.plan_id.clone(), error.to_string());
+        }
+        error => tracing::warn!(plan_id = %step.plan_id, %error, "step not executed"),
     }
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn ask(step: &PlannedStep) -> Ask {
     let (event, action) = match step.step {
         Step::Promote { .. } => ("rollout.stage.promoted", "promote"),
         Step::Fail { .. } => ("rollout.plan.failed", "fail"),
-        Step::Reanchor { .. } => ("rollout.plan.reanchored", "reanchor"),
+        Step::Reanchor => ("rollout.plan.reanchored", "reanchor"),
     };
     let actor = Actor::promoter();
     let draft = Draft::new(

@@ -18,10 +18,10 @@ use super::*;
 use crate::store::names;
 
 /// Long enough for a promoter that is not asked.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 
 fn limits(promote_interval: Duration) -> Limits {
-    Limits { check_timeout: Duration::from_secs(60), promote_interval, ..Limits::STANDARD }
+    Limits { check_timeout: Duration::from_mins(1), promote_interval, ..Limits::STANDARD }
 }
 
 struct World {
@@ -238,7 +238,7 @@ async fn one_poison_plan_among_a_thousand_stops_nobody() {
     conn.execute("UPDATE rollouts SET body = '{}' WHERE id = 'p500'", []).unwrap();
     drop(conn);
     world.rollouts.nudge();
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
     loop {
         let query = rollout_store::ListQuery { phase: Some("completed"), after: None, limit: 1 };
         let done = world.rollouts.read(move |it| it.rollouts(&query)).await.unwrap().total;

@@ -242,7 +242,7 @@ impl Work {
     /// Waits for work and takes all that waits, up to the bound of a group.
     fn gather(&mut self) -> Group {
         let mut group = Group::default();
-        let mut next = self.wait();
+        let mut next = Some(self.wait());
         while let Some(job) = next {
             match job {
                 Job::Ask(ask, answer) => group.asked.push((ask, answer)),
@@ -261,15 +261,15 @@ impl Work {
     }
 
     /// The next job; notes that were told are dropped when none comes for a while.
-    fn wait(&mut self) -> Option<Job> {
+    fn wait(&mut self) -> Job {
         if self.ledger.told() > self.dropped {
             match self.queue.recv_timeout(IDLE) {
-                Ok(job) => return Some(job),
+                Ok(job) => return job,
                 Err(RecvTimeoutError::Timeout) => self.drop_told(),
-                Err(RecvTimeoutError::Disconnected) => return Some(Job::Close),
+                Err(RecvTimeoutError::Disconnected) => return Job::Close,
             }
         }
-        Some(self.queue.recv().unwrap_or(Job::Close))
+        self.queue.recv().unwrap_or(Job::Close)
     }
 
     fn now(&mut self) -> Moment {

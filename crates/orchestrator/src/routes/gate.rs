@@ -151,7 +151,6 @@ fn ask(
     match needs {
         Needs::Nothing => decided(Need::Nothing),
         Needs::Identity => decided(Need::Identity),
-        Needs::Permission(permission) => decided(Need::Permission(permission)),
         Needs::BootstrapOr(permission) => decided(Need::BootstrapOr(permission)),
         Needs::Node => decided(Need::Node(node)),
         Needs::NodeOr(permission) => {
@@ -160,7 +159,9 @@ fn ask(
         Needs::Here(permission) if caller.loopback && *caller.identity == Identity::Anonymous => {
             decided(Need::Nothing).or_else(|_| decided(Need::Permission(permission)))
         }
-        Needs::Here(permission) => decided(Need::Permission(permission)),
+        Needs::Permission(permission) | Needs::Here(permission) => {
+            decided(Need::Permission(permission))
+        }
     }
 }
 

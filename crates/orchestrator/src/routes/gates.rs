@@ -50,7 +50,7 @@ pub(crate) async fn list(
     let evidence = app.rollouts.read(move |reader| reader.evidence(&copy, index)).await?;
     let reports = rollout.gates(index, &evidence, now);
     let spec = rollout.plan().stages.get(index).ok_or_else(unknown)?;
-    let state = rollout.stages().get(index).ok_or_else(unknown)?;
+    let life = rollout.stages().get(index).ok_or_else(unknown)?;
     let all = all_passed(&reports);
     let is_manual =
         |id: &GateId| spec.gates.iter().any(|it| it.id == *id && it.rule == GateRule::Manual);
@@ -61,11 +61,11 @@ pub(crate) async fn list(
         plan_id: rollout.id().to_string(),
         plan_digest: rollout.digest().to_string(),
         stage_id: stage.to_string(),
-        stage_phase: state.phase.name().to_owned(),
+        stage_phase: life.phase.name().to_owned(),
         gates: reports
             .into_iter()
             .map(|it| {
-                let said = state.rulings.get(&it.id);
+                let said = life.rulings.get(&it.id);
                 view::gate(it, said)
             })
             .collect(),

@@ -1,4 +1,4 @@
-//! The OpenAPI document: made from the handlers and the wire types, so that it cannot say anything else.
+//! The `OpenAPI` document: made from the handlers and the wire types, so that it cannot say anything else.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use utoipa::{
     openapi::{
         OpenApi as Document, Ref, RefOr, Required,
         content::ContentBuilder,
-        path::{HttpMethod, Operation, ParameterBuilder, ParameterIn},
+        path::{Operation, ParameterBuilder, ParameterIn},
         response::ResponseBuilder,
         schema::{ObjectBuilder, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
@@ -56,14 +56,12 @@ impl Modify for Everywhere {
             .content(PROBLEM_JSON, problem.build())
             .build();
         for item in document.paths.paths.values_mut() {
-            for (method, operation) in [
-                (HttpMethod::Get, &mut item.get),
-                (HttpMethod::Post, &mut item.post),
-                (HttpMethod::Delete, &mut item.delete),
-            ] {
-                if let Some(operation) = operation {
-                    complete(operation, &method, &refused);
-                }
+            let operations =
+                [(false, &mut item.get), (true, &mut item.post), (true, &mut item.delete)];
+            for (changes, operation) in
+                operations.into_iter().filter_map(|it| Some((it.0, it.1.as_mut()?)))
+            {
+                complete(operation, changes, &refused);
             }
         }
     }
@@ -71,7 +69,7 @@ impl Modify for Everywhere {
 
 fn complete(
     operation: &mut Operation,
-    method: &HttpMethod,
+    changes: bool,
     refused: &utoipa::openapi::response::Response,
 ) {
     // Handlers are named within their module; in the document each name stands once.
@@ -81,7 +79,7 @@ fn complete(
     let default = RefOr::T(refused.clone());
     operation.responses.responses.insert("default".to_owned(), default);
     operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
-    if matches!(method, HttpMethod::Post | HttpMethod::Delete) {
+    if changes {
         let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build();
         let key = ParameterBuilder::new()
             .name("Idempotency-Key")

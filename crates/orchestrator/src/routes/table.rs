@@ -1,4 +1,4 @@
-//! Every route, and what it needs. Router, OpenAPI document and the truth table of permissions are made from it.
+//! Every route, and what it needs. Router, `OpenAPI` document and the truth table of permissions are made from it.
 
 use axum::{
     Router,

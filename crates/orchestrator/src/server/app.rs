@@ -9,9 +9,10 @@ use vfs::Vfs;
 
 use crate::{
     config::Limits,
+    keeper::Keeper,
     presence::Presence,
     rollouts::{Clock, Rollouts},
-    routes::{metrics::Measures, rbac::Keeper},
+    routes::metrics::Measures,
     store::Store,
     wanted::Wanted,
 };

@@ -10,9 +10,9 @@ use super::{App, Parts, ServeError, wall_clock};
 use crate::{
     auth::switches::Switches,
     config::{Config, TlsFiles},
+    keeper::Keeper,
     lifecycle::Lifecycle,
     rollouts::{Opening, Rollouts},
-    routes::rbac::Keeper,
     store::{DataDir, Store},
 };
 

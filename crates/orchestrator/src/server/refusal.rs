@@ -128,20 +128,11 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed")
             }
-            Self::BodyTimeout { .. } => {
-                (StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", "The body took too long")
-            }
-            Self::BodyIncomplete { .. } => {
-                (StatusCode::BAD_REQUEST, "BODY_INCOMPLETE", "The body is not whole")
-            }
-            Self::BodyTooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "The body is too large")
-            }
-            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UNSUPPORTED_MEDIA_TYPE",
-                "The body is of another type",
-            ),
+            Self::BodyTimeout { .. }
+            | Self::BodyIncomplete { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedEncoding(_) => self.of_body(),
             Self::Overloaded { .. } => overloaded(),
             Self::RequestTimeout { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "REQUEST_TIMEOUT", "The request took too long")
@@ -179,6 +170,26 @@ impl Refusal {
             Self::NoRelease { .. } => (StatusCode::NOT_FOUND, "RELEASE_UNKNOWN", "Not found"),
             Self::Standalone => (StatusCode::CONFLICT, "HA_STANDALONE", "Nobody else can lead"),
             Self::Stopping => stopped(),
+        }
+    }
+
+    /// The rows of bodies that were not taken.
+    const fn of_body(&self) -> Row {
+        match self {
+            Self::BodyTimeout { .. } => {
+                (StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", "The body took too long")
+            }
+            Self::BodyIncomplete { .. } => {
+                (StatusCode::BAD_REQUEST, "BODY_INCOMPLETE", "The body is not whole")
+            }
+            Self::BodyTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "The body is too large")
+            }
+            _ => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_MEDIA_TYPE",
+                "The body is of another type",
+            ),
         }
     }
 
