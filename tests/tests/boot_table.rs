@@ -319,7 +319,8 @@ fn the_control_plane_honours_both_overrides_too() {
     let command = |env: &[(&str, &str)]| {
         let mut command = program(Bin::Orchestrator).unwrap();
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]);
-        command.arg(dir.path()).envs(env.iter().copied());
+        command.arg(dir.path()).arg("--audit-dir").arg(dir.path().join("audit"));
+        command.envs(env.iter().copied());
         command
     };
     let serve = |env: &[(&str, &str)]| {

@@ -150,7 +150,7 @@ async fn other_routes_methods_and_types_are_refused() {
     send(service.addr, Method::POST, "/v1/health", &[], Bytes::new())
         .await
         .problem(405, "METHOD_NOT_ALLOWED");
-    for path in ["/", "/v1", "/v1/events/", "/v1/event", "/v1/rollouts", "/metrics"] {
+    for path in ["/", "/v1", "/v1/events/", "/v1/event", "/v1/rollout", "/v2/events"] {
         let detail = service.get(path).await.problem(404, "NOT_FOUND");
         assert_eq!(detail, format!("no route {path}"));
     }
