@@ -49,10 +49,10 @@ impl Stream {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (found, rest) = (read(event), rest.to_owned());
                 self.text = rest;
-                if found.is_some() {
-                    return found;
+                match found {
+                    Some(found) => return Some(found),
+                    None => continue,
                 }
-                continue;
             }
             let frame = within(self.body.frame()).await?.ok()?;
             let bytes = frame.into_data().unwrap();
