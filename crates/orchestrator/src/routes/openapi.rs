@@ -55,23 +55,22 @@ impl Modify for Everywhere {
             .description("Refused: a problem (RFC 9457) with a stable code.")
             .content(PROBLEM_JSON, problem.build())
             .build();
-        for item in document.paths.paths.values_mut() {
+        for (path, item) in &mut document.paths.paths {
             let operations =
                 [(false, &mut item.get), (true, &mut item.post), (true, &mut item.delete)];
             for (changes, operation) in
                 operations.into_iter().filter_map(|it| Some((it.0, it.1.as_mut()?)))
             {
-                complete(operation, changes, &refused);
+                complete(operation, &refused);
+                if changes {
+                    conditions(operation, path);
+                }
             }
         }
     }
 }
 
-fn complete(
-    operation: &mut Operation,
-    changes: bool,
-    refused: &utoipa::openapi::response::Response,
-) {
+fn complete(operation: &mut Operation, refused: &utoipa::openapi::response::Response) {
     // Handlers are named within their module; in the document each name stands once.
     let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
     let name = operation.operation_id.take().unwrap_or_default();
@@ -79,16 +78,28 @@ fn complete(
     let default = RefOr::T(refused.clone());
     operation.responses.responses.insert("default".to_owned(), default);
     operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
-    if changes {
+}
+
+/// The headers of changes, where they mean something: events have ids of their own, roles are as they are, and the
+/// audit trail takes what it is given.
+fn conditions(operation: &mut Operation, path: &str) {
+    let keyed = ["/v1/rollouts", "/v1/releases", "/v1/nodes/", "/v1/rbac/tokens"];
+    let mut add = |name: &str, description: &str| {
         let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build();
-        let key = ParameterBuilder::new()
-            .name("Idempotency-Key")
+        let header = ParameterBuilder::new()
+            .name(name)
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
-            .description(Some("A request that is sent again with its key is done once."))
+            .description(Some(description))
             .schema(Some(text))
             .build();
-        operation.parameters.get_or_insert_default().push(RefOr::T(key));
+        operation.parameters.get_or_insert_default().push(RefOr::T(header));
+    };
+    if keyed.iter().any(|it| path.starts_with(it)) {
+        add("Idempotency-Key", "A request that is sent again with its key is done once.");
+    }
+    if path.starts_with("/v1/rollouts/{id}/") {
+        add("If-Match", "The generation that the plan must have, as its `ETag` says it.");
     }
 }
 

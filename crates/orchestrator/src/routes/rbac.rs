@@ -214,7 +214,7 @@ pub(crate) async fn tokens(State(app): State<App>) -> Result<Response, Refusal> 
     json_response(&Tokens { count: tokens.len() as u64, tokens })
 }
 
-/// Make a token. Its secret is in this answer and nowhere else.
+/// Make a token. Its secret is in this answer and nowhere else; the same key again is answered with 409.
 #[utoipa::path(post, path = "/v1/rbac/tokens", tag = "rbac", request_body = NewToken,
     responses((status = 201, body = CreatedToken)))]
 pub(crate) async fn create_token(
@@ -222,13 +222,18 @@ pub(crate) async fn create_token(
     request: Request,
 ) -> Result<Response, Refusal> {
     let by = permit(&request)?;
-    let NewToken { subject, ttl_seconds } =
-        Asked::read(&app, request, BODY_LEN_MAX).await?.json()?;
+    let asked = Asked::read(&app, request, BODY_LEN_MAX).await?;
+    let NewToken { subject, ttl_seconds } = asked.json()?;
     let subject = Subject::new(&subject).map_err(AccessError::from)?;
     let mut id = [0; ID_BYTES];
     let mut secret = Zeroizing::new([0; SECRET_BYTES]);
     let random = getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret[..]));
     random.map_err(|error| Refusal::Internal(format!("no randomness: {error}")))?;
+    if let Some(key) = &asked.idempotency {
+        // The secret is shown once, so a request that is sent again cannot be answered with it. It must not make
+        // a second token that nobody knows of either: it finds the name taken.
+        id.iter_mut().zip(key.filed_under()).for_each(|(byte, of_key)| *byte = of_key);
+    }
     let minted = mint(id, &secret);
     let draft = draft("auth.token.created", "create", ("token", minted.id.as_str()), &by)
         .with("subject", subject.as_str())

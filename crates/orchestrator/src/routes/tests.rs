@@ -307,6 +307,22 @@ async fn a_revoked_token_is_nobody_and_the_last_key_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_asked_for_twice_with_one_key_is_made_once() {
+    let world = world(|it| it.enforcement = false);
+    let mut answers = Vec::new();
+    for key in ["k1", "k1", "k2"] {
+        let mut request = Request::post("/v1/rbac/tokens");
+        request = request.header("content-type", "application/json").header("idempotency-key", key);
+        let request = request.body(Body::from(r#"{"subject":"ada"}"#)).unwrap();
+        let service = TowerToHyperService::new(world.router.clone());
+        answers.push(service.call(request).await.unwrap().status().as_u16());
+    }
+    assert_eq!(answers, [201, 409, 201]);
+    let (_, tokens) = world.ask(("GET", "/v1/rbac/tokens"), None, None).await;
+    assert_eq!(tokens["count"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_refused_cannot_fill_the_trail_with_it() {
     let world = world(|_| {});
     for _ in 0..400 {

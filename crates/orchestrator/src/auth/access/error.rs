@@ -39,7 +39,9 @@ pub(crate) enum AccessError {
     NotAssigned { role: RoleName, subject: Subject },
     #[error("no token `{id}`")]
     TokenUnknown { id: TokenId },
-    #[error("there is a token `{id}` already; make another")]
+    #[error(
+        "there is a token `{id}` already, perhaps by an earlier try of this request; its secret was shown once: revoke it and make another"
+    )]
     TokenExists { id: TokenId },
     #[error("{ROLES_MAX} roles already")]
     RolesFull,
