@@ -56,15 +56,10 @@ impl Modify for Everywhere {
             .content(PROBLEM_JSON, problem.build())
             .build();
         for (path, item) in &mut document.paths.paths {
-            let operations =
-                [(false, &mut item.get), (true, &mut item.post), (true, &mut item.delete)];
-            for (changes, operation) in
-                operations.into_iter().filter_map(|it| Some((it.0, it.1.as_mut()?)))
-            {
+            item.get.iter_mut().for_each(|it| complete(it, &refused));
+            for operation in item.post.iter_mut().chain(&mut item.delete) {
                 complete(operation, &refused);
-                if changes {
-                    conditions(operation, path);
-                }
+                conditions(operation, path);
             }
         }
     }
