@@ -4,9 +4,11 @@ mod collector;
 pub mod demo;
 mod disk;
 pub mod drill;
+pub mod fleet;
 mod narrator;
 pub mod release;
 mod replaced;
+pub mod rollout_loop;
 pub mod tutorial;
 
 pub use narrator::{Narrator, Verdicts};

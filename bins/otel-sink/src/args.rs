@@ -6,6 +6,8 @@ use api::size::parse_size;
 use clap::Parser;
 use otlp_receiver::{Config, Forward, Keep, Limits, Loss};
 
+use crate::credentials::Credentials;
+
 /// `Limits::STANDARD.request.bytes`, as it is written on a command line.
 const MAX_BODY: &str = "20MiB";
 
@@ -39,8 +41,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The settings that the command line asks for; `holder` is who we are.
-    pub(crate) fn config(&self, holder: String) -> Config {
+    /// The settings that the command line asks for; `holder` is who we are, `credentials` what the control plane is
+    /// shown.
+    pub(crate) fn config(&self, holder: String, credentials: Credentials) -> Config {
         let keep = match &self.out {
             None => Keep::Nothing,
             Some(out) if out.as_os_str() == "-" => Keep::Stream(Box::new(std::io::stdout())),
@@ -48,7 +51,9 @@ impl Args {
         };
         let loss = if self.lossy { Loss::Accepted } else { Loss::Never };
         let timeout = Forward::TIMEOUT_DEFAULT;
-        let forward = self.forward_url.clone().map(|url| Forward { url, timeout, loss });
+        let Credentials { token, tls } = credentials;
+        let forward =
+            self.forward_url.clone().map(|url| Forward { url, timeout, loss, token, tls });
         let mut limits = Limits::STANDARD;
         limits.request.bytes = self.max_body;
         Config { name: "otel-sink", keep, forward, limits }
@@ -67,9 +72,12 @@ mod tests {
         assert!(Args::try_parse_from(["otel-sink", "--lossy"]).is_err());
         let args = Args::try_parse_from(["otel-sink", "--out", "-"]).unwrap();
         assert_eq!(args.max_body, Limits::STANDARD.request.bytes);
-        assert!(matches!(args.config(String::new()).keep, Keep::Stream(_)));
+        assert!(matches!(args.config(String::new(), Credentials::default()).keep, Keep::Stream(_)));
         let args = Args::try_parse_from(["otel-sink", "--max-body", "64KiB"]).unwrap();
-        assert_eq!(args.config(String::new()).limits.request.bytes, 64 << 10);
+        assert_eq!(
+            args.config(String::new(), Credentials::default()).limits.request.bytes,
+            64 << 10
+        );
         assert!(Args::try_parse_from(["otel-sink", "--max-body", "0"]).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! The sink as a program. Everything it does is in the crate `otlp-receiver`.
 
 mod args;
+mod credentials;
 
 use std::{
     env,
@@ -11,8 +12,9 @@ use std::{
 use api::{env as names, exit::Exit};
 use args::Args;
 use clap::Parser as _;
+use credentials::Credentials;
 use logging::Format;
-use otlp_receiver::{KeepError, ServeError};
+use otlp_receiver::{ForwardError, KeepError, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
 type Failure = (Exit, String, &'static str);
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let var = |name| env::var(name).ok().filter(|it| !it.is_empty());
+    let var = |name: &str| env::var(name).ok().filter(|it| !it.is_empty());
     let detected = Format::detect(io::stderr().is_terminal(), var(names::NO_COLOR).is_some());
     let filter = var(names::RUST_LOG).unwrap_or_else(|| logging::FILTER_DEFAULT.to_owned());
     logging::init(args.log_format.unwrap_or(detected), &filter)
@@ -44,10 +46,21 @@ fn run(args: &Args) -> Result<(), Failure> {
         let stop = async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };
-        let config = args.config(format!("pid {}", std::process::id()));
+        let credentials = Credentials::read(&|name: &str| var(name));
+        let credentials = credentials.map_err(|(text, hint)| (Exit::Usage, text, hint))?;
+        let config = args.config(format!("pid {}", std::process::id()), credentials);
         let served = otlp_receiver::serve(listener, config, stop).await;
-        served.map_err(|it| (exit(&it), it.to_string(), it.hint()))
+        served.map_err(|it| (exit(&it), text(&it), it.hint()))
     })
+}
+
+fn text(error: &ServeError) -> String {
+    match error {
+        ServeError::Forward(it @ (ForwardError::Token(_) | ForwardError::Certificate(_))) => {
+            format!("{}: {it}", it.code())
+        }
+        other => other.to_string(),
+    }
 }
 
 fn exit(error: &ServeError) -> Exit {

@@ -16,6 +16,7 @@
 //! | `release` | what a node should run, and what it says about it          |
 //! | `env`     | every environment variable, with its documentation         |
 //! | `size`    | numbers of bytes on a command line                         |
+//! | `token`   | the secret that proves to the control plane who asks       |
 //! | `url`     | URLs in logs, answers and errors                           |
 //! | `exit`    | every exit code, with its meaning                          |
 //!
@@ -35,5 +36,6 @@ pub mod rbac;
 pub mod release;
 pub mod rollout;
 pub mod size;
+pub mod token;
 pub mod tool;
 pub mod url;

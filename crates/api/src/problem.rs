@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Content type of [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// Code of a control plane that does not lead any more: the one conflict that ends by itself.
+pub const STALE_EPOCH: &str = "STALE_EPOCH";
+
 /// An HTTP error body (RFC 9457, section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -31,9 +31,17 @@ pub(crate) use pages::{Page, follow};
 pub(crate) use place::Route;
 pub(crate) use sse::SseEvent;
 
-use std::{path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use api::{env, exit::Exit};
+use api::{
+    env,
+    exit::Exit,
+    token::{Token, TokenError},
+};
 use reqwest::{
     Client, Method, RequestBuilder,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH},
@@ -53,8 +61,6 @@ use crate::{args::ControlArgs, context::Context, failure::Failure};
 const OPERATOR: &str = "x-autonomy-operator";
 /// Header that makes a change one that is done once (Q2).
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Longest file with certificates or a key, in bytes.
-const PEM_LEN_MAX: u64 = 1 << 20;
 
 /// A control plane that can be asked.
 pub(crate) struct ControlPlane {
@@ -241,42 +247,39 @@ fn headers(base: &Base, insecure: bool, context: Context<'_>) -> Result<HeaderMa
         let value = HeaderValue::from_bytes(operator.as_bytes());
         headers.insert(OPERATOR, value.map_err(|_| unsendable(env::OPERATOR))?);
     }
-    let Some(token) = context.var(env::TOKEN) else { return Ok(headers) };
-    if base.is_in_clear() && !insecure {
-        let message = format!(
-            "{} is not sent to {} over plain HTTP: whoever is on the way could read it",
-            env::TOKEN,
-            base.shown()
-        );
-        return Err(Failure::new(Exit::Usage, "TOKEN_IN_CLEAR", message)
-            .hint("use https, or pass --insecure-http if nobody else is on that network"));
-    }
-    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let Some(token) = token(context)? else { return Ok(headers) };
+    let bearer = if insecure { Ok(token.even_in_clear()) } else { base.bearer(&token) };
+    let bearer = bearer.map_err(|error| {
+        unsent(error).hint("use https, or pass --insecure-http if nobody else is on that network")
+    })?;
+    let value = HeaderValue::from_str(&bearer);
     let mut value = value.map_err(|_| unsendable(env::TOKEN))?;
     value.set_sensitive(true);
     headers.insert(AUTHORIZATION, value);
     Ok(headers)
 }
 
-/// Whom is trusted, and what is shown, where that is not as the machine has it.
-fn material(context: Context<'_>) -> Result<Option<tls::Material>, Failure> {
-    let pem =
-        |name: &str| context.var(name).map(|path| read_pem(name, Path::new(&path))).transpose();
-    let authorities = pem(env::CA_FILE)?;
-    let client = match (pem(env::CLIENT_CERTIFICATE)?, pem(env::CLIENT_KEY)?) {
-        (None, None) => None,
-        (Some(chain), Some(key)) => Some((chain, key)),
-        _ => {
-            let (certificate, key) = (env::CLIENT_CERTIFICATE, env::CLIENT_KEY);
-            let message = format!("one of {certificate} and {key} is set, and the other is not");
-            return Err(Failure::new(Exit::Usage, "BAD_CERTIFICATE", message).hint("set both"));
-        }
-    };
-    let named = authorities.is_some() || client.is_some();
-    Ok(named.then_some(tls::Material { authorities, client }))
+/// The secret that proves who asks (Q4).
+pub(crate) fn token(context: Context<'_>) -> Result<Option<Token>, Failure> {
+    context.var(env::TOKEN).map(|it| Token::new(&it)).transpose().map_err(unsent)
 }
 
-fn bad_certificate(error: &tls::MaterialError) -> Failure {
+fn unsent(error: TokenError) -> Failure {
+    Failure::new(Exit::Usage, error.code(), error.to_string()).hint(error.hint())
+}
+
+/// Whom is trusted, and what is shown, where that is not as the machine has it.
+pub(crate) fn material(context: Context<'_>) -> Result<Option<tls::Material>, Failure> {
+    let path = |name: &str| context.var(name).map(PathBuf::from);
+    let files = tls::Files {
+        authorities: path(env::CA_FILE),
+        certificate: path(env::CLIENT_CERTIFICATE),
+        key: path(env::CLIENT_KEY),
+    };
+    files.read(&read_pem).map_err(|error| bad_certificate(&error))
+}
+
+fn bad_certificate(error: &dyn std::error::Error) -> Failure {
     Failure::of(Exit::Usage, "BAD_CERTIFICATE", error).hint(format!(
         "{}, {} and {} name files in PEM",
         env::CA_FILE,
@@ -285,15 +288,8 @@ fn bad_certificate(error: &tls::MaterialError) -> Failure {
     ))
 }
 
-fn read_pem(name: &str, path: &Path) -> Result<Vec<u8>, Failure> {
-    let read = read_whole(&OsVfs, path, PEM_LEN_MAX);
-    let read = read.and_then(|it| it.ok_or_else(|| std::io::ErrorKind::NotFound.into()));
-    read.map_err(|error| {
-        let message = format!("{name} names {}, which cannot be read", path.display());
-        let mut failure = Failure::new(Exit::Usage, "BAD_CERTIFICATE", message);
-        failure.cause = vec![error.to_string()];
-        failure
-    })
+fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
+    read_whole(&OsVfs, path, tls::PEM_LEN_MAX)?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
+use api::token::Token;
 use vfs::{OsVfs, Vfs};
 
 /// Settings of a receiver.
@@ -52,7 +53,7 @@ impl fmt::Debug for Keep {
 }
 
 /// Where each record is forwarded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Forward {
     /// Full URL of `POST /v1/events` of the control plane.
     pub url: String,
@@ -60,6 +61,10 @@ pub struct Forward {
     pub timeout: Duration,
     /// What becomes of records that it does not take.
     pub loss: Loss,
+    /// What proves to it who forwards.
+    pub token: Option<Token>,
+    /// Whom to trust for the connection, and what to show there; as the machine has it when nothing is named.
+    pub tls: Option<tls::Material>,
 }
 
 impl Forward {

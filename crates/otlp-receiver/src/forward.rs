@@ -15,12 +15,14 @@
 //!   control plane: a proxy that answers 400 to everything loses nothing.
 //! * **F2** More than [`REFUSED_MAX`] refused events in one request are no accident of single events:
 //!   the search ends and the sender is told to stop.
+//! * **F3** The token is shown to nobody but the control plane (T1 and T2 of `api::token`).
 
 use std::{fmt::Write as _, ops::Range};
 
 use api::{
     control::{EVENTS_PER_REQUEST_MAX, Ingested},
     problem::Problem,
+    token::TokenError,
     url::without_secrets,
 };
 use reqwest::{Client, StatusCode, Url, header, redirect};
@@ -82,12 +84,9 @@ impl Forwarder {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad(format!("`{}` is not http or https", url.scheme())));
         }
-        let trust = tls::client_config();
-        if let Some(problem) = trust.problem {
-            tracing::warn!(error = problem, "no trust store; https will fail");
-        }
         let client = Client::builder()
-            .tls_backend_preconfigured(trust.config)
+            .tls_backend_preconfigured(trusted(forward)?)
+            .default_headers(headers(forward, &url)?)
             // A redirected POST may lose its body.
             .redirect(redirect::Policy::none())
             .no_proxy()
@@ -160,6 +159,31 @@ impl Forwarder {
             sent => sent,
         }
     }
+}
+
+/// Whom the connection trusts, and what it shows there.
+fn trusted(forward: &Forward) -> Result<tls::ClientConfig, ForwardError> {
+    if let Some(named) = &forward.tls {
+        return Ok(named.client_config()?);
+    }
+    let trust = tls::client_config();
+    if let Some(problem) = trust.problem {
+        tracing::warn!(error = problem, "no trust store; https will fail");
+    }
+    Ok(trust.config)
+}
+
+/// Who forwards (F3).
+fn headers(forward: &Forward, url: &Url) -> Result<header::HeaderMap, ForwardError> {
+    let mut headers = header::HeaderMap::new();
+    if let Some(token) = &forward.token {
+        let bearer = token.bearer(url.scheme(), url.host_str().unwrap_or_default())?;
+        let value = header::HeaderValue::from_str(&bearer);
+        let mut value = value.map_err(|_| TokenError::Unsendable)?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    Ok(headers)
 }
 
 /// The table of the module.
@@ -272,9 +296,37 @@ pub enum ForwardError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The token cannot be sent there.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] tls::MaterialError),
     /// The HTTP client could not be made.
     #[error("cannot set up an HTTP client")]
     Client(#[source] reqwest::Error),
+}
+
+impl ForwardError {
+    /// Returns the stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Url { .. } | Self::Client(_) => "BAD_FORWARD_URL",
+            Self::Token(error) => error.code(),
+            Self::Certificate(_) => "BAD_CERTIFICATE",
+        }
+    }
+
+    /// Returns what to do next.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Url { .. } | Self::Client(_) => {
+                "give the whole URL, for example http://127.0.0.1:8888/v1/events"
+            }
+            Self::Token(error) => error.hint(),
+            Self::Certificate(_) => "the files that are named for the control plane hold PEM",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -341,6 +393,22 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             let sent = judge(status, "application/problem+json", problem, 3);
             assert!(matches!(sent, Sent::Unavailable { .. }), "{status}");
+        }
+    }
+
+    /// F3.
+    #[test]
+    fn a_token_is_not_sent_in_clear_and_is_shown_nowhere() {
+        let to = |url: &str| {
+            let token = Some(api::token::Token::new("SECRET").unwrap());
+            let (timeout, loss) = (Forward::TIMEOUT_DEFAULT, crate::Loss::Never);
+            Forwarder::new(&Forward { url: url.to_owned(), timeout, loss, token, tls: None })
+        };
+        let refused = to("http://control.example:8888/v1/events").unwrap_err();
+        assert!(matches!(refused, ForwardError::Token(TokenError::InClear)));
+        assert!(!refused.to_string().contains("SECRET"));
+        for url in ["http://127.0.0.1:8888/v1/events", "https://control.example/v1/events"] {
+            assert!(!format!("{:?}", to(url).unwrap()).contains("SECRET"));
         }
     }
 

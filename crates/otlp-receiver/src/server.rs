@@ -279,7 +279,7 @@ impl ServeError {
         match self {
             Self::Listener(_) => "start again",
             Self::Keep(error) => error.hint(),
-            Self::Forward(_) => "give the whole URL, for example http://127.0.0.1:8888/v1/events",
+            Self::Forward(error) => error.hint(),
         }
     }
 }

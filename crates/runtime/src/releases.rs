@@ -3,6 +3,7 @@
 //! | module    | what it does                                              |
 //! |-----------|-----------------------------------------------------------|
 //! | `course`  | what follows from an answer; no I/O                       |
+//! | `reports` | what the control plane is told, and how often; no I/O     |
 //! | `control` | one request to the control plane, and its answer          |
 //! | `poller`  | round after round, for as long as the runtime serves      |
 //!
@@ -17,7 +18,7 @@
 
 use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
 
-use api::release::Release;
+use api::{release::Release, token::Token};
 use thiserror::Error;
 use vfs::{LockError, Vfs};
 
@@ -27,6 +28,7 @@ mod control;
 mod course;
 mod poller;
 mod remembered;
+mod reports;
 mod verified;
 
 pub use active_lock::{
@@ -51,6 +53,10 @@ pub struct ReleaseSource {
     pub interval: Duration,
     /// Whom the node trusts with them; without that every release is refused.
     pub trust: Option<ReleaseTrust>,
+    /// What proves to the control plane which node asks.
+    pub token: Option<Token>,
+    /// Whom the node trusts for the connection, and what it shows there; as the machine has it when nothing is named.
+    pub tls: Option<tls::Material>,
 }
 
 impl ReleaseSource {

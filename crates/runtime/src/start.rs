@@ -121,7 +121,7 @@ impl Runtime {
         let now = Timestamp::now();
         // What cannot be used is said before the log is touched.
         let collector = config.collector.as_ref().map(Collector::new).transpose()?;
-        let control_plane = |it: &ReleaseSource| ControlPlane::new(&it.url, &config.node);
+        let control_plane = |it: &ReleaseSource| ControlPlane::new(it, &config.node);
         let control_plane = config.releases.as_ref().map(control_plane).transpose()?;
         let OpenedLog { journal, report, floor } = open_log(&OsVfs, &opening(config, now)).await?;
         tell(config, &report);

@@ -75,6 +75,12 @@ impl Published {
         }}))
     }
 
+    fn planned(&self, plan: &str) -> Says {
+        let Says::Body(mut body) = self.desired(plan) else { unreachable!("a release is a body") };
+        body["release"]["plan_id"] = json!(plan);
+        Says::Body(body)
+    }
+
     fn fingerprint(&self) -> String {
         self.lock.stored_fingerprint().to_string()
     }
@@ -161,6 +167,8 @@ impl Node {
             url: self.url.clone(),
             interval: Duration::from_millis(2),
             trust: Some(trust),
+            token: None,
+            tls: None,
         };
         let slots = PolicyFrom::Slots(self.dir.path().join("policy"));
         Config { releases: Some(source), ..Config::new(self.wal(), slots, "edge-1") }
@@ -192,6 +200,14 @@ impl Node {
         let about = |it: &&Value| it["release_id"] == id;
         let acks = acks.wait_for(|it| it.iter().skip(seen).any(|it| about(&it))).await.unwrap();
         acks.iter().skip(seen).find(about).unwrap().clone()
+    }
+
+    /// Waits until it says this.
+    async fn says(&self, state: &str) -> Value {
+        let mut acks = self.plane.acks.subscribe();
+        let has = |it: &Vec<Value>| it.iter().any(|it| it["state"] == state);
+        let acks = acks.wait_for(has).await.unwrap();
+        acks.iter().find(|it| it["state"] == state).unwrap().clone()
     }
 
     fn active_lock(&self) -> Option<Value> {
@@ -505,4 +521,69 @@ async fn strict_mode_takes_no_release() {
     assert_eq!(served.echo().await.1, "deny");
     served.end().await;
     assert_eq!(node.active_lock(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_plan_brings_is_told_activated_then_healthy_and_after_a_restart_anew() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let release = images.publish(1, Some(&key(1)));
+    let served = node.start().await;
+    let ack = node.wants(release.planned("arm-1")).await;
+    assert_eq!((&ack["state"], &ack["plan_id"]), (&json!("activated"), &json!("arm-1")));
+    assert_eq!(node.says("healthy").await["plan_id"], "arm-1");
+    served.end().await;
+    node.plane.acks.send_modify(Vec::clear);
+
+    let served = node.start().await;
+    assert_eq!(node.says("healthy").await["lock_fingerprint"], release.fingerprint());
+    assert_eq!(node.plane.acks.borrow()[0]["state"], "activated", "H1");
+    served.end().await;
+    let steps: Vec<_> = node.entries().iter().map(|it| it["step"].clone()).collect();
+    let count = |step: &str| steps.iter().filter(|it| **it == json!(step)).count();
+    assert_eq!((count("activated"), count("healthy")), (1, 2), "{steps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_denies_everything_does_not_say_that_it_is_healthy() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let release = images.publish(1, Some(&key(1)));
+    let served = node.start().await;
+    node.wants(release.planned("arm-1")).await;
+    node.says("healthy").await;
+    served.end().await;
+    node.plane.acks.send_modify(Vec::clear);
+
+    let served = node.start_with(Config { strict: true, ..node.config() }).await;
+    let ack = node.says("failed").await;
+    assert!(["NODE_NOT_WELL", "STRICT_MODE"].contains(&ack["code"].as_str().unwrap()), "{ack}");
+    node.plane.rounds(25).await;
+    assert!(node.plane.acks.borrow().iter().all(|it| it["state"] != "healthy"));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_that_is_refused_for_good_is_on_record_once_and_not_sent_again() {
+    let (images, node) = (Images::new(), Node::new().await);
+    let release = images.publish(1, Some(&key(1)));
+    node.plane.answer.send_replace((409, "NODE_NOT_TARGETED"));
+    let served = node.start().await;
+    node.wants(release.planned("arm-1")).await;
+    node.plane.rounds(50).await;
+    assert_eq!(node.plane.acks.borrow().len(), 1);
+    // Another plan with the same content is another matter.
+    node.plane.answer.send_replace((503, "OVERLOADED"));
+    node.wants(release.planned("arm-2")).await;
+    node.plane.rounds(3).await;
+    node.plane.answer.send_replace((204, ""));
+    node.says("healthy").await;
+    served.end().await;
+    let said: Vec<_> = node
+        .entries()
+        .iter()
+        .filter(|it| it["step"].as_str().is_some_and(|it| it.starts_with("ack_")))
+        .map(|it| (it["step"].clone(), it["code"].clone(), it["plan_id"].clone()))
+        .collect();
+    let row = |step: &str, code: &str, plan: &str| (json!(step), json!(code), json!(plan));
+    let refused = row("ack_refused", "NODE_NOT_TARGETED", "arm-1");
+    assert_eq!(said, [refused, row("ack_failed", "CONTROL_PLANE_REFUSED", "arm-2")]);
 }

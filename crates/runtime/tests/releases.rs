@@ -10,6 +10,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use api::token::Token;
 use policy::DenyAll;
 use runtime::{Config, Echo, PolicyFrom, ReleaseSource, Runtime, Tools};
 use serde_json::{Value, json};
@@ -23,7 +24,13 @@ use plane::{Plane, Says};
 fn config(dir: &Path, url: String) -> Config {
     let policy = PolicyFrom::Fixed(Arc::new(DenyAll::no_policy()));
     Config {
-        releases: Some(ReleaseSource { url, interval: Duration::from_millis(2), trust: None }),
+        releases: Some(ReleaseSource {
+            url,
+            interval: Duration::from_millis(2),
+            trust: None,
+            token: Some(Token::new("SECRET").unwrap()),
+            tls: None,
+        }),
         ..Config::new(dir, policy, "edge-1")
     }
 }
@@ -107,7 +114,9 @@ async fn a_release_is_recorded_refused_and_answered_once_however_often_it_is_des
     let served = Served::start(url.clone()).await;
     plane.rounds(5).await;
     served.is_decided().await;
+    assert_eq!(plane.shown.borrow().as_deref(), Some("Bearer SECRET"));
     let shown = served.releases().await;
+    assert!(!shown.to_string().contains("SECRET"));
     assert_eq!(shown["desired"]["id"], "rel-004");
     assert_eq!(shown["problem"]["code"], "RELEASE_UNVERIFIED");
     assert_eq!(shown["control_plane"], url);
@@ -143,6 +152,8 @@ async fn whatever_the_control_plane_answers_it_is_said_once_and_calls_are_decide
     plane.rounds(1).await;
     for (says, code) in [
         (Says::Status(404), "RELEASES_NOT_OFFERED"),
+        (Says::Problem(401, "TOKEN_REVOKED"), "CONTROL_PLANE_DENIED"),
+        (Says::Problem(403, "NOT_THIS_NODE"), "CONTROL_PLANE_DENIED"),
         (Says::Status(500), "CONTROL_PLANE_REFUSED"),
         (Says::Redirect, "CONTROL_PLANE_REFUSED"),
         (Says::Status(204), "CONTROL_PLANE_REFUSED"),
@@ -169,6 +180,7 @@ async fn whatever_the_control_plane_answers_it_is_said_once_and_calls_are_decide
     let codes: Vec<_> = entries.iter().filter_map(|it| it["code"].as_str()).collect();
     let want = [
         "RELEASES_NOT_OFFERED",
+        "CONTROL_PLANE_DENIED",
         "CONTROL_PLANE_REFUSED",
         "CONTROL_PLANE_UNREACHABLE",
         "CONTROL_PLANE_UNREADABLE",

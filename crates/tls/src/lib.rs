@@ -23,7 +23,8 @@ mod named;
 mod server;
 
 pub use machine::{Trust, client_config};
-pub use named::{Material, MaterialError, Part};
+pub use named::{Files, FilesError, Material, MaterialError, PEM_LEN_MAX, Part};
+pub use rustls::ClientConfig;
 pub use server::Server;
 
 /// The example of the README is a test.

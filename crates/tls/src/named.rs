@@ -1,5 +1,10 @@
 //! Authorities and a client certificate that the operator names, as PEM text.
 
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
 use rustls::{
     ClientConfig, Error, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
@@ -8,6 +13,9 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use thiserror::Error as ThisError;
 
 use crate::machine::builder;
+
+/// Longest file with certificates or a key that is worth reading, in bytes.
+pub const PEM_LEN_MAX: u64 = 1 << 20;
 
 /// PEM text for a connection. What is not named is as the machine has it.
 #[derive(Clone, Default)]
@@ -26,6 +34,66 @@ impl std::fmt::Debug for Material {
             .field("client", &self.client.is_some())
             .finish()
     }
+}
+
+/// Files in PEM for a connection, as an operator names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Certificates of the authorities that are trusted.
+    pub authorities: Option<PathBuf>,
+    /// The certificate chain that is shown to the server.
+    pub certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    pub key: Option<PathBuf>,
+}
+
+impl Files {
+    /// Reads what is named; `None` when nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`] when a file that is named cannot be read (T3), or one of certificate and key is missing.
+    pub fn read(
+        &self,
+        read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Option<Material>, FilesError> {
+        let text = |part: Part, path: &PathBuf| {
+            read(path).map_err(|source| FilesError::Unreadable { part, path: path.clone(), source })
+        };
+        let authorities = self.authorities.as_ref().map(|it| text(Part::Authorities, it));
+        let authorities = authorities.transpose()?;
+        let client = match (&self.certificate, &self.key) {
+            (None, None) => None,
+            (Some(chain), Some(key)) => {
+                Some((text(Part::ClientCertificate, chain)?, text(Part::ClientKey, key)?))
+            }
+            (Some(_), None) => return Err(FilesError::Missing { part: Part::ClientKey }),
+            (None, Some(_)) => return Err(FilesError::Missing { part: Part::ClientCertificate }),
+        };
+        let named = authorities.is_some() || client.is_some();
+        Ok(named.then_some(Material { authorities, client }))
+    }
+}
+
+/// Why there is no material.
+#[derive(Debug, ThisError)]
+pub enum FilesError {
+    /// A file that is named cannot be read.
+    #[error("the {part} cannot be read from {}: {source}", path.display())]
+    Unreadable {
+        /// Which text.
+        part: Part,
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A certificate without its key, or the other way round.
+    #[error("the {part} is not named, and its other half is")]
+    Missing {
+        /// What is missing.
+        part: Part,
+    },
 }
 
 impl Material {
@@ -145,6 +213,29 @@ mod tests {
         for pem in [&b""[..], b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n", &[0xff; 9]] {
             let authorities = Material { authorities: Some(pem.to_vec()), ..Material::default() };
             assert_eq!(part_of(&authorities), Some(Part::Authorities));
+        }
+    }
+
+    #[test]
+    fn files_are_read_when_they_are_named_and_never_by_halves() {
+        let read = |path: &Path| match path.to_str() {
+            Some("gone") => Err(io::Error::from(io::ErrorKind::NotFound)),
+            _ => Ok(path.to_string_lossy().as_bytes().to_vec()),
+        };
+        let named = |names: [&str; 3]| {
+            let [authorities, certificate, key] =
+                names.map(|it| (!it.is_empty()).then(|| PathBuf::from(it)));
+            Files { authorities, certificate, key }.read(&read)
+        };
+        assert!(named(["", "", ""]).unwrap().is_none());
+        let whole = named(["a", "c", "k"]).unwrap().unwrap();
+        assert_eq!(whole.authorities, Some(b"a".to_vec()));
+        assert_eq!(whole.client, Some((b"c".to_vec(), b"k".to_vec())));
+        for halves in [["a", "c", ""], ["", "", "k"]] {
+            assert!(matches!(named(halves), Err(FilesError::Missing { .. })));
+        }
+        for gone in [["gone", "", ""], ["", "gone", "k"], ["", "c", "gone"]] {
+            assert!(matches!(named(gone), Err(FilesError::Unreadable { .. })));
         }
     }
 

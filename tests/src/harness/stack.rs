@@ -152,7 +152,10 @@ impl Stack {
     /// When it cannot be built.
     pub fn runtime_command(&self, options: &RuntimeOptions<'_>) -> Result<Command> {
         let mut command = program(Bin::Autonomy)?;
-        command.args(["runtime", "start", "--node-id", "demo-node", "--log-format", "json"]);
+        command.args(["runtime", "start", "--log-format", "json"]);
+        if !options.args.contains(&"--node-id") {
+            command.args(["--node-id", "demo-node"]);
+        }
         command.args(["--listen", &format!("127.0.0.1:{}", self.ports.runtime)]);
         command.arg("--wal-dir").arg(self.wal_dir());
         command.arg("--policy-dir").arg(self.policy_dir());

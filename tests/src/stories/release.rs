@@ -108,6 +108,21 @@ impl Release {
         Ok(output)
     }
 
+    /// File with the key whose signatures count.
+    pub fn key(&self) -> PathBuf {
+        self.file("autonomy.pub")
+    }
+
+    /// Fingerprint of the lock that was made last.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn fingerprint(&self) -> Result<String> {
+        let lock: Value = serde_json::from_slice(&fs::read(self.file("autonomy.lock.json"))?)?;
+        lock["behavioral_fingerprint"].as_str().map(str::to_owned).context("no fingerprint")
+    }
+
     /// Verifies image, lock and policy, without a network.
     ///
     /// # Errors

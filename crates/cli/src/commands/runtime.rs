@@ -25,6 +25,7 @@ use crate::{
         verify::{enough, keys, max_age},
     },
     context::Context,
+    control,
     failure::{Failure, causes, place},
     inherited,
 };
@@ -166,7 +167,8 @@ fn releases(args: &RuntimeStart, context: Context<'_>) -> Result<Option<ReleaseS
     let url = args.orchestrator_url.clone().or_else(|| context.var(env::ORCHESTRATOR_URL));
     let Some(url) = url else { return Ok(None) };
     let trust = release_trust(&args.trust, context)?;
-    Ok(Some(ReleaseSource { url, interval: args.poll_interval, trust }))
+    let (token, tls) = (control::token(context)?, control::material(context)?);
+    Ok(Some(ReleaseSource { url, interval: args.poll_interval, trust, token, tls }))
 }
 
 /// Whom the node trusts with releases; nobody, when no key is named.
@@ -233,8 +235,9 @@ pub(super) fn refused(config: &Config, error: StartError) -> Failure {
         StartError::Recover(error) => error.into(),
         StartError::Read(error) => error.into(),
         StartError::Collector(error) => unusable_collector(&error),
-        StartError::ControlPlane(error) => Failure::of(Exit::Usage, error.code(), &error)
-            .hint("pass --orchestrator-url http://HOST:PORT, the address of autonomy-orchestrator"),
+        StartError::ControlPlane(error) => {
+            Failure::of(Exit::Usage, error.code(), &error).hint(error.hint())
+        }
         other => {
             let mut failure = Failure::new(Exit::Failed, "RUNTIME_FAILED", other.to_string());
             failure.cause = causes(&other);

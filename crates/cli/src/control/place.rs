@@ -4,11 +4,14 @@
 //!
 //! * **P1** A name is one segment of a path, whatever is in it. One that no path can hold (empty, `.`,
 //!   `..`) is refused and never dropped: the rest would name something else.
-//! * **P2** A token goes over plain HTTP to this machine only, unless the operator says so.
+//! * **P2** A token goes over plain HTTP to this machine only (T2 of `api::token`), unless the operator says so.
 
-use std::{fmt::Display, net::IpAddr};
+use std::fmt::Display;
 
-use api::url::without_secrets;
+use api::{
+    token::{Token, TokenError},
+    url::without_secrets,
+};
 use reqwest::Url;
 
 /// Base URL of a control plane.
@@ -57,20 +60,14 @@ impl Base {
         Ok(Self(url))
     }
 
-    /// Whether what is sent there can be read on the way (P2).
-    pub(crate) fn is_in_clear(&self) -> bool {
-        self.0.scheme() == "http" && !self.is_this_machine()
+    /// What says there who asks (P2).
+    pub(crate) fn bearer(&self, token: &Token) -> Result<String, TokenError> {
+        token.bearer(self.0.scheme(), self.0.host_str().unwrap_or_default())
     }
 
     /// Whether TLS is spoken there.
     pub(crate) fn is_tls(&self) -> bool {
         self.0.scheme() == "https"
-    }
-
-    fn is_this_machine(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|it| it.is_loopback())
     }
 
     /// Its URL, fit for a message.
@@ -198,6 +195,7 @@ mod tests {
 
     #[test]
     fn only_plain_http_to_another_machine_is_in_clear() {
+        let token = Token::new("SECRET").unwrap();
         for (url, want) in [
             ("http://127.0.0.1:8888", false),
             ("http://127.8.8.8", false),
@@ -210,7 +208,7 @@ mod tests {
             ("http://0.0.0.0", true),
             ("http://[::]", true),
         ] {
-            assert_eq!(Base::parse(url).unwrap().is_in_clear(), want, "{url}");
+            assert_eq!(Base::parse(url).unwrap().bearer(&token).is_err(), want, "{url}");
         }
     }
 }

@@ -81,7 +81,10 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) fn forwarding(url: String, loss: Loss) -> Config {
-    Config { forward: Some(Forward { url, timeout: DEADLINE, loss }), ..config() }
+    Config {
+        forward: Some(Forward { url, timeout: DEADLINE, loss, token: None, tls: None }),
+        ..config()
+    }
 }
 
 /// A record as the drain of a node sends it.

@@ -2,21 +2,33 @@
 //!
 //! * **M1** An answer is bounded: [`ANSWER_LEN_MAX`] bytes, [`TIMEOUT`], no redirect, no proxy.
 //! * **M2** What is not understood is a failure and never "nothing is desired".
+//! * **M3** The token is shown to nobody but the control plane (T1 and T2 of `api::token`).
+//! * **M4** An acknowledgement is refused for good in the words of a control plane alone: what a proxy answers is "not now".
 
 use std::{error::Error as _, time::Duration};
 
 use api::{
+    problem::{Problem, STALE_EPOCH},
     release::{Ack, Desired, Release, TEXT_LEN_MAX},
+    token::TokenError,
     url::without_secrets,
 };
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    redirect::Policy,
+};
 use thiserror::Error;
 use url::Url;
+
+use super::ReleaseSource;
 
 /// Most bytes of an answer.
 const ANSWER_LEN_MAX: usize = 64 << 10;
 /// Time for one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most characters of a code that are shown.
+const CODE_LEN_MAX: usize = 64;
 
 /// The control plane, as a node sees it.
 #[derive(Clone, Debug)]
@@ -36,6 +48,12 @@ pub enum ControlPlaneError {
         /// The text, without what it may hold of a password.
         shown: String,
     },
+    /// The token cannot be sent there (M3).
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] tls::MaterialError),
     /// The client could not be made.
     #[error("cannot make an HTTP client")]
     Client(#[source] reqwest::Error),
@@ -46,7 +64,20 @@ impl ControlPlaneError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Url { .. } => "BAD_CONTROL_PLANE_URL",
+            Self::Token(error) => error.code(),
+            Self::Certificate(_) => "BAD_CERTIFICATE",
             Self::Client(_) => "HTTP_CLIENT",
+        }
+    }
+
+    /// What an operator does next.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Token(error) => error.hint(),
+            Self::Certificate(_) => "the files that are named for the control plane hold PEM",
+            Self::Url { .. } | Self::Client(_) => {
+                "pass --orchestrator-url http://HOST:PORT, the address of autonomy-orchestrator"
+            }
         }
     }
 }
@@ -58,6 +89,8 @@ pub(crate) enum PollError {
     Unreachable { text: String },
     #[error("it knows no releases: answered 404")]
     NotOffered,
+    #[error("it does not know this node, or does not let it ask: answered {status} {code}")]
+    Denied { status: u16, code: String },
     #[error("answered {status}")]
     Refused { status: u16 },
     #[error("its answer cannot be used: {text}")]
@@ -69,15 +102,26 @@ impl PollError {
         match self {
             Self::Unreachable { .. } => "CONTROL_PLANE_UNREACHABLE",
             Self::NotOffered => "RELEASES_NOT_OFFERED",
+            Self::Denied { .. } => "CONTROL_PLANE_DENIED",
             Self::Refused { .. } => "CONTROL_PLANE_REFUSED",
             Self::Unreadable { .. } => "CONTROL_PLANE_UNREADABLE",
         }
     }
 }
 
+/// Why an acknowledgement was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// It never will be: what it is about has ended, or was never for this node. The code is that of the control plane.
+    Final { status: u16, code: String },
+    /// It may be later.
+    Later(PollError),
+}
+
 impl ControlPlane {
     /// Prepares requests of a node.
-    pub(crate) fn new(url: &str, node: &str) -> Result<Self, ControlPlaneError> {
+    pub(crate) fn new(source: &ReleaseSource, node: &str) -> Result<Self, ControlPlaneError> {
+        let url = source.url.as_str();
         let shown = without_secrets(url);
         let bad = || ControlPlaneError::Url { shown: shown.clone() };
         let base = Url::parse(url).map_err(|_| bad())?;
@@ -90,11 +134,16 @@ impl ControlPlane {
                 .map_err(|()| bad())?
                 .pop_if_empty()
                 .extend(["v1", "nodes", node, name]);
-            Ok(url)
+            Ok::<_, ControlPlaneError>(url)
         };
         let (desired, ack) = (route("desired")?, route("ack")?);
+        let tls = match &source.tls {
+            None => tls::client_config().config,
+            Some(it) => it.client_config()?,
+        };
         let client = Client::builder()
-            .tls_backend_preconfigured(tls::client_config().config)
+            .tls_backend_preconfigured(tls)
+            .default_headers(headers(source, &base)?)
             .no_proxy()
             .redirect(Policy::none())
             .timeout(TIMEOUT)
@@ -114,8 +163,10 @@ impl ControlPlane {
         let response = response.map_err(|error| unreachable(&error))?;
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(PollError::NotOffered),
-            other => return Err(PollError::Refused { status: other.as_u16() }),
+            status => {
+                let code = code_of(response).await;
+                return Err(refused(status, code));
+            }
         }
         let body = bounded(response).await?;
         let unreadable = |text: String| PollError::Unreadable { text };
@@ -128,21 +179,61 @@ impl ControlPlane {
     }
 
     /// Says what came of a release.
-    pub(crate) async fn acknowledge(&self, ack: &Ack) -> Result<(), PollError> {
+    pub(crate) async fn acknowledge(&self, ack: &Ack) -> Result<(), NotTaken> {
         let response = self.client.post(self.ack.clone()).json(ack).send().await;
-        let status = response.map_err(|error| unreachable(&error))?.status();
-        match status {
+        let response = response.map_err(|error| NotTaken::Later(unreachable(&error)))?;
+        match response.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::NOT_FOUND => Err(PollError::NotOffered),
-            other => Err(PollError::Refused { status: other.as_u16() }),
+            status => Err(not_taken(status, code_of(response).await)),
         }
+    }
+}
+
+/// Who asks (M3).
+fn headers(source: &ReleaseSource, base: &Url) -> Result<HeaderMap, ControlPlaneError> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = &source.token {
+        let bearer = token.bearer(base.scheme(), base.host_str().unwrap_or_default())?;
+        let mut value = HeaderValue::from_str(&bearer).map_err(|_| TokenError::Unsendable)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// The code of an error answer, when it is one of a control plane.
+async fn code_of(response: Response) -> Option<String> {
+    let body = bounded(response).await.ok()?;
+    let problem: Problem = serde_json::from_slice(&body).ok()?;
+    let code = problem.code.chars().filter(char::is_ascii_graphic).take(CODE_LEN_MAX);
+    Some(code.collect())
+}
+
+fn refused(status: StatusCode, code: Option<String>) -> PollError {
+    match status {
+        StatusCode::NOT_FOUND => PollError::NotOffered,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            PollError::Denied { status: status.as_u16(), code: code.unwrap_or_default() }
+        }
+        other => PollError::Refused { status: other.as_u16() },
+    }
+}
+
+/// M4.
+fn not_taken(status: StatusCode, code: Option<String>) -> NotTaken {
+    match (status, code) {
+        (StatusCode::NOT_FOUND | StatusCode::CONFLICT, Some(code)) if code != STALE_EPOCH => {
+            NotTaken::Final { status: status.as_u16(), code }
+        }
+        (status, code) => NotTaken::Later(refused(status, code)),
     }
 }
 
 /// What is wrong with a release that is JSON all the same.
 fn flaw(release: &Release) -> Option<&'static str> {
-    let Release { id, artifact_ref, lock_fingerprint, .. } = release;
-    let texts = [id, artifact_ref, lock_fingerprint];
+    let Release { id, artifact_ref, lock_fingerprint, plan_id, .. } = release;
+    let texts = [Some(id), Some(artifact_ref), Some(lock_fingerprint), plan_id.as_ref()];
+    let texts: Vec<_> = texts.into_iter().flatten().collect();
     if texts.iter().any(|it| it.is_empty() || it.len() > TEXT_LEN_MAX) {
         return Some("a text of the release is empty or too long");
     }
@@ -185,15 +276,67 @@ fn unreachable(error: &reqwest::Error) -> PollError {
 
 #[cfg(test)]
 mod tests {
+    use api::token::Token;
+
     use super::*;
+
+    fn at(url: &str) -> ReleaseSource {
+        let (url, interval) = (url.to_owned(), ReleaseSource::INTERVAL);
+        ReleaseSource { url, interval, trust: None, token: None, tls: None }
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_clear_and_is_shown_nowhere() {
+        let with_token = |url: &str| {
+            let token = Some(Token::new("SECRET").unwrap());
+            ControlPlane::new(&ReleaseSource { token, ..at(url) }, "n")
+        };
+        let error = with_token("http://control.example:8888").unwrap_err();
+        assert_eq!(error.code(), "TOKEN_IN_CLEAR");
+        assert!(error.hint().contains("https") && !error.to_string().contains("SECRET"));
+        for url in ["http://127.0.0.1:8888", "https://control.example"] {
+            assert!(!format!("{:?}", with_token(url).unwrap()).contains("SECRET"), "M3 {url}");
+        }
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_an_error() {
+        let tls = Some(tls::Material { authorities: Some(b"x".to_vec()), client: None });
+        let source = ReleaseSource { tls, ..at("https://h") };
+        assert_eq!(ControlPlane::new(&source, "n").unwrap_err().code(), "BAD_CERTIFICATE");
+    }
+
+    #[test]
+    fn only_a_control_plane_refuses_an_acknowledgement_for_good() {
+        let said = |status: u16, code: Option<&str>| {
+            not_taken(StatusCode::from_u16(status).unwrap(), code.map(str::to_owned))
+        };
+        for (status, code) in [(404, "PLAN_NOT_FOUND"), (409, "NODE_NOT_TARGETED")] {
+            let code_owned = code.to_owned();
+            assert_eq!(said(status, Some(code)), NotTaken::Final { status, code: code_owned });
+            assert!(matches!(said(status, None), NotTaken::Later(_)), "M4 {status}");
+        }
+        for (status, code, want) in [
+            (409, STALE_EPOCH, "CONTROL_PLANE_REFUSED"),
+            (400, "INVALID_JSON", "CONTROL_PLANE_REFUSED"),
+            (401, "UNAUTHENTICATED", "CONTROL_PLANE_DENIED"),
+            (403, "NOT_THIS_NODE", "CONTROL_PLANE_DENIED"),
+            (503, "OVERLOADED", "CONTROL_PLANE_REFUSED"),
+        ] {
+            let NotTaken::Later(error) = said(status, Some(code)) else { panic!("{status}") };
+            assert_eq!(error.code(), want, "{status}");
+        }
+        let denied = refused(StatusCode::FORBIDDEN, Some("NOT_THIS_NODE".to_owned()));
+        assert!(denied.to_string().ends_with("answered 403 NOT_THIS_NODE"), "{denied}");
+    }
 
     #[test]
     fn the_node_is_one_segment_of_the_path_whatever_it_is_called() {
-        let plane = ControlPlane::new("http://me:SECRET@h:1/base/", "a/../b?c").unwrap();
+        let plane = ControlPlane::new(&at("http://me:SECRET@h:1/base/"), "a/../b?c").unwrap();
         assert_eq!(plane.desired.path(), "/base/v1/nodes/a%2F..%2Fb%3Fc/desired");
         assert_eq!(plane.shown(), "http://h:1/base/");
         for bad in ["", "h:1", "ftp://h", "http://", "/v1", "http://me:SECRET@h:port"] {
-            let error = ControlPlane::new(bad, "n").unwrap_err();
+            let error = ControlPlane::new(&at(bad), "n").unwrap_err();
             assert_eq!(error.code(), "BAD_CONTROL_PLANE_URL", "{bad}");
             assert!(!error.to_string().contains("SECRET"));
         }
@@ -209,6 +352,8 @@ mod tests {
             plan_id: None,
         };
         assert_eq!(flaw(&good), None);
+        let of_plan = Release { plan_id: Some("arm-1.2.0".to_owned()), ..good.clone() };
+        assert_eq!(flaw(&of_plan), None);
         let with = |change: &dyn Fn(&mut Release)| {
             let mut release = good.clone();
             change(&mut release);
@@ -216,6 +361,8 @@ mod tests {
         };
         for bad in [
             with(&|it| it.id.clear()),
+            with(&|it| it.plan_id = Some(String::new())),
+            with(&|it| it.plan_id = Some("a\nb".to_owned())),
             with(&|it| it.id = "\u{1b}[31m".to_owned()),
             with(&|it| it.artifact_ref = "x".repeat(TEXT_LEN_MAX + 1)),
             with(&|it| it.lock_fingerprint = "sha256:".to_owned() + &"0a".repeat(32)),

@@ -1,7 +1,8 @@
 //! Round after round, for as long as the runtime serves.
 //!
 //! A round: ask; record what is new; activate what is wanted and not in force; record what came of it; tell the
-//! control plane.
+//! control plane, if it answered. A runtime is well that decides by its policy (mode `normal`) and whose log takes
+//! entries.
 //!
 //! * **Z1** No record, no effect: a candidate is activated only when the entry about it is durable.
 //! * **Z2** Whatever the control plane does, calls are decided as before: the poller shares nothing with them but
@@ -13,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use api::release::{Ack, Release, ReleaseProblem, ReleaseStatus};
+use api::{
+    health::Mode,
+    release::{Release, ReleaseProblem, ReleaseStatus},
+};
 use jiff::Timestamp;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -21,8 +25,8 @@ use wal_format::Event;
 
 use super::{
     Activator,
-    control::{ControlPlane, PollError},
-    course::{Course, Next},
+    control::{ControlPlane, NotTaken, PollError},
+    course::{Course, Next, Node},
 };
 use crate::interceptor::Interceptor;
 
@@ -88,7 +92,9 @@ impl Poller {
         let answer = self.control_plane.desired().await;
         self.show(&answer);
         let in_force = self.interceptor.policy.in_force().lock_fingerprint;
-        let Next { record, candidate } = self.course.polled(&answer, in_force.as_deref());
+        let unwell = self.unwell();
+        let node = Node { in_force: in_force.as_deref(), unwell: unwell.as_deref() };
+        let Next { record, candidate } = self.course.polled(&answer, node);
         let news = !record.is_empty();
         if let (true, Err(error)) = (news, &answer) {
             let url = self.control_plane.shown();
@@ -102,9 +108,20 @@ impl Poller {
         if let Some(release) = candidate {
             self.activate(&release).await;
         }
-        if let Some(ack) = self.course.unacknowledged().cloned() {
-            self.acknowledge(&ack).await;
+        self.show_problem(&answer);
+        if answer.is_ok() {
+            self.acknowledge().await;
         }
+    }
+
+    /// Why this runtime is not well, if it is not.
+    fn unwell(&self) -> Option<String> {
+        let mode = self.interceptor.policy.mode();
+        if mode != Mode::Normal {
+            return Some(format!("its mode is {}", self.interceptor.policy.mode_name()));
+        }
+        let failure = self.interceptor.journal.status().failure;
+        failure.map(|it| format!("its log takes no entries: {}", it.code()))
     }
 
     async fn activate(&mut self, release: &Release) {
@@ -119,17 +136,25 @@ impl Poller {
                 "release not activated; what was in force still is"
             ),
         }
-        let problem = self.course.failure();
-        self.shown.lock().problem =
-            problem.map(|it| ReleaseProblem { code: it.code.to_owned(), text: it.text.clone() });
         self.record(&event).await;
     }
 
-    async fn acknowledge(&mut self, ack: &Ack) {
-        match self.control_plane.acknowledge(ack).await {
-            Ok(()) => self.course.acknowledged(),
-            // The next round tells it again (K2).
-            Err(error) => tracing::debug!(code = error.code(), %error, "not acknowledged"),
+    /// Tells the control plane what waits, until it does not take it.
+    async fn acknowledge(&mut self) {
+        while let Some(ack) = self.course.unacknowledged().cloned() {
+            let answer = self.control_plane.acknowledge(&ack).await;
+            let goes_on = !matches!(answer, Err(NotTaken::Later(_)));
+            if let Some(event) = self.course.acknowledged(answer) {
+                let (release_id, plan_id) = (&ack.release_id, ack.plan_id.as_deref());
+                let why = (event.attrs.get("code"), event.attrs.get("error"));
+                let (code, error) =
+                    (why.0.and_then(|it| it.as_str()), why.1.and_then(|it| it.as_str()));
+                tracing::warn!(release_id, plan_id, code, error, "acknowledgement not taken");
+                self.record(&event).await;
+            }
+            if !goes_on {
+                return;
+            }
         }
     }
 
@@ -143,20 +168,26 @@ impl Poller {
     }
 
     fn show(&self, answer: &Result<Option<Release>, PollError>) {
-        let mut status = self.shown.lock();
-        match answer {
-            Ok(release) => {
-                status.last_answer = Some(Timestamp::now().to_string());
-                status.desired.clone_from(release);
-                let failure = self.course.failure().filter(|_| release.is_some());
-                status.problem = failure
-                    .map(|it| ReleaseProblem { code: it.code.to_owned(), text: it.text.clone() });
+        if let Ok(release) = answer {
+            let mut status = self.shown.lock();
+            status.last_answer = Some(Timestamp::now().to_string());
+            status.desired.clone_from(release);
+        }
+        self.show_problem(answer);
+    }
+
+    fn show_problem(&self, answer: &Result<Option<Release>, PollError>) {
+        let failure = self.course.failure();
+        self.shown.lock().problem = match answer {
+            Ok(None) => None,
+            Ok(Some(_)) => {
+                failure.map(|it| ReleaseProblem { code: it.code.to_owned(), text: it.text.clone() })
             }
             Err(error) => {
                 let (code, text) = (error.code().to_owned(), error.to_string());
-                status.problem = Some(ReleaseProblem { code, text });
+                Some(ReleaseProblem { code, text })
             }
-        }
+        };
     }
 }
 

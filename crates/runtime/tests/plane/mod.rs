@@ -7,7 +7,10 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Path as Segments, State},
-    http::{StatusCode, header::LOCATION},
+    http::{
+        HeaderMap, StatusCode,
+        header::{AUTHORIZATION, LOCATION},
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -20,6 +23,7 @@ pub(crate) enum Says {
     Body(Value),
     Text(&'static str),
     Status(u16),
+    Problem(u16, &'static str),
     Redirect,
     Endless,
     Resets,
@@ -30,6 +34,10 @@ pub(crate) struct Plane {
     pub(crate) says: Arc<watch::Sender<Says>>,
     pub(crate) polls: Arc<watch::Sender<u32>>,
     pub(crate) acks: Arc<watch::Sender<Vec<Value>>>,
+    /// What the last question showed.
+    pub(crate) shown: Arc<watch::Sender<Option<String>>>,
+    /// How an acknowledgement is answered; a problem with this code when it is no 2xx.
+    pub(crate) answer: Arc<watch::Sender<(u16, &'static str)>>,
 }
 
 impl Plane {
@@ -39,6 +47,8 @@ impl Plane {
             says: Arc::new(watch::Sender::new(says)),
             polls: Arc::default(),
             acks: Arc::default(),
+            shown: Arc::default(),
+            answer: Arc::new(watch::Sender::new((204, ""))),
         };
         let app = Router::new()
             .route("/v1/nodes/{id}/desired", get(desired))
@@ -58,14 +68,21 @@ impl Plane {
     }
 }
 
-async fn desired(State(plane): State<Plane>, Segments(node): Segments<String>) -> Response {
+async fn desired(
+    State(plane): State<Plane>,
+    Segments(node): Segments<String>,
+    headers: HeaderMap,
+) -> Response {
     assert_eq!(node, "edge-1");
+    let shown = headers.get(AUTHORIZATION).map(|it| it.to_str().unwrap().to_owned());
+    plane.shown.send_replace(shown);
     plane.polls.send_modify(|it| *it += 1);
     let says = plane.says.borrow().clone();
     match says {
         Says::Body(body) => Json(body).into_response(),
         Says::Text(text) => text.into_response(),
         Says::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Says::Problem(status, code) => problem(status, code),
         Says::Redirect => {
             (StatusCode::FOUND, [(LOCATION, "/v1/nodes/edge-2/desired")]).into_response()
         }
@@ -86,7 +103,15 @@ fn futures_of(piece: Vec<u8>) -> impl futures_util::Stream<Item = Result<Vec<u8>
     futures_util::stream::repeat_with(move || Ok(piece.clone()))
 }
 
-async fn ack(State(plane): State<Plane>, Json(ack): Json<Value>) -> StatusCode {
+async fn ack(State(plane): State<Plane>, Json(ack): Json<Value>) -> Response {
     plane.acks.send_modify(|it| it.push(ack));
-    StatusCode::NO_CONTENT
+    match *plane.answer.borrow() {
+        (204, _) => StatusCode::NO_CONTENT.into_response(),
+        (status, code) => problem(status, code),
+    }
+}
+
+fn problem(status: u16, code: &str) -> Response {
+    let problem = api::problem::Problem::new(status, code, "No", "no");
+    (StatusCode::from_u16(status).unwrap(), Json(problem)).into_response()
 }
