@@ -8,5 +8,6 @@ mod narrator;
 pub mod release;
 mod replaced;
 pub mod tutorial;
+pub mod val;
 
 pub use narrator::{Narrator, Verdicts};
