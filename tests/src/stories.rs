@@ -1,10 +1,12 @@
 //! What is told: each story is a function that starts real processes and checks what it sees.
 
 mod collector;
+mod control_plane;
 pub mod demo;
 mod disk;
 pub mod drill;
 mod narrator;
+pub mod operators;
 pub mod release;
 mod replaced;
 pub mod tutorial;

@@ -76,6 +76,11 @@ fn a_collector_that_is_away_costs_nothing_and_gets_everything_later() {
 }
 
 #[test]
+fn a_control_plane_that_is_killed_loses_nothing_and_nodes_keep_working() {
+    holds("control-plane-killed");
+}
+
+#[test]
 fn a_first_start_on_a_full_disk_says_so_and_leaves_nothing() {
     holds("disk-full-at-first-start");
 }

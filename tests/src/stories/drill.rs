@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
-    stories::{Narrator, Verdicts, collector, disk, release, replaced},
+    stories::{Narrator, Verdicts, collector, control_plane, disk, release, replaced},
 };
 
 /// A fault and what is believed about it.
@@ -88,6 +88,7 @@ pub const ALL: &[Drill] = &[
     disk::FULL_AT_RECOVERY,
     collector::OFFLINE,
     release::TAMPERED,
+    control_plane::KILLED,
 ];
 
 impl Drill {
