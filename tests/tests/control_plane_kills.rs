@@ -91,5 +91,6 @@ fn live(ms: u64) {
 
 /// Not `eprintln`: that is captured, and the seed must be seen.
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{text}").unwrap();
 }

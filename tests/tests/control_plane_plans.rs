@@ -27,7 +27,7 @@ fn holds(name: &str, kill: Kill, unproven: &[&str]) {
     let evidence = dir.path().join(plan(name).evidence_name(kill));
     for end in ["report.txt", "report.json", "cp.log"] {
         let file = evidence.join(format!("{name}-{end}"));
-        assert!(file.metadata().unwrap().len() > 0, "{file:?} is empty");
+        assert!(file.metadata().unwrap().len() > 0, "{} is empty", file.display());
     }
 
     let without = run(name, Fault::LeftOut, kill, dir.path());

@@ -24,6 +24,9 @@ struct State {
 
 const RETRY: (&str, &str) = ("recover", r#"{"strategy":"retry","reason":"begin"}"#);
 
+/// What moves a plan that waits for nodes, or has failed.
+const LIVE: &[&str] = &["retry", "skip_failed", "rollback"];
+
 /// Every row of the table in `rollout_store::explain`.
 fn states() -> Vec<State> {
     let plain = json!({ "id": "all", "percent": 100 });
@@ -39,7 +42,6 @@ fn states() -> Vec<State> {
     };
     let manual = gate(json!({ "kind": "manual" }));
     let soak = gate(json!({ "kind": "time_soak", "soak_seconds": 3600 }));
-    const LIVE: &[&str] = &["retry", "skip_failed", "rollback"];
     vec![
         state("draft", "draft", &plain, &[], &["plan publish", "plan cancel"]),
         state("published", "published", &plain, &[], &["retry", "rollback"]),

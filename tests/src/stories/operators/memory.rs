@@ -333,3 +333,6 @@ pub(super) fn same(ask: &Ask, first: &Answer, again: &Answer) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

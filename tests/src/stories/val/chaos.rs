@@ -110,7 +110,7 @@ fn play(lab: &mut Lab) -> Result<()> {
 fn create_plans(lab: &Lab) -> Result<u16> {
     let durable = (1..=5).map(|it| format!("val11-dur-{it}"));
     let others = [GATE, CORRUPT].into_iter().chain(SILENT).map(str::to_owned);
-    let (mut codes, mut corrupt_code) = (String::new(), 0);
+    let (mut codes, mut corrupt_code) = (Vec::new(), 0);
     for id in durable.chain(others) {
         let (status, text) = if id == CORRUPT {
             let mut body = plan(&id);
@@ -120,13 +120,13 @@ fn create_plans(lab: &Lab) -> Result<u16> {
         } else {
             lab.create(&id)?
         };
-        codes.push_str(&format!("{id} {status}\n"));
+        codes.push(format!("{id} {status}"));
         if id == CORRUPT {
             corrupt_code = status;
             lab.keep("val11-corrupt-plan-create.txt", &format!("HTTP {status}\n{text}"))?;
         }
     }
-    lab.keep("val11-plans-created.txt", &codes)?;
+    lab.keep("val11-plans-created.txt", &codes.join("\n"))?;
     Ok(corrupt_code)
 }
 

@@ -182,8 +182,9 @@ impl Lab {
             Ok(Found { holds, facts }) => (holds, facts),
             Err(error) => (false, vec![("error", format!("{error:#}"))]),
         };
-        let lines: String = facts.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        self.keep(file, &format!("{lines}pass={passed}"))?;
+        let mut lines: Vec<_> = facts.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        lines.push(format!("pass={passed}"));
+        self.keep(file, &lines.join("\n"))?;
         let check = Check { id, what, passed, facts };
         self.narrator.say(&format!("   {}", check.line()));
         self.checks.push(check);

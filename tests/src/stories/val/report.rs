@@ -98,41 +98,41 @@ impl Report {
         let Plan { name, title, minimum, .. } = self.plan;
         let (count, total, port) = (self.count(), self.total(), self.port);
         let name = name.to_ascii_uppercase();
-        let mut text = format!(
+        let mut parts = vec![format!(
             "## {name} {title} — Operator Recommendations\n\nDate: {}\nPass: {count}/{total}\n\
              Environment: local-SQLite / port {port}\n",
             self.date
-        );
+        )];
         if let Some(kill) = self.kill {
-            text.push_str(&format!("Signal: SIG{}\n", kill.name().to_ascii_uppercase()));
+            parts.push(format!("Signal: SIG{}\n", kill.name().to_ascii_uppercase()));
         }
         if !minimum.is_empty() {
             let verdict = word(self.all_passed(minimum));
-            text.push_str(&format!("Minimum acceptable ({}): {verdict}\n", minimum.join(", ")));
+            parts.push(format!("Minimum acceptable ({}): {verdict}\n", minimum.join(", ")));
         }
-        for Section { title, claim, checks, if_failed, always } in self.plan.sections {
-            let passed = self.all_passed(checks);
-            let finding = |id: &&str| match self.check(id) {
-                Some(check) => format!("{id}: {}", check.finding()),
-                None => format!("{id}: not run"),
-            };
-            let findings: Vec<_> = checks.iter().map(finding).collect();
-            let advice = [(!passed).then_some(*if_failed), *always];
-            let advice: Vec<_> = advice.into_iter().flatten().collect();
-            let advice = if advice.is_empty() { "none".to_owned() } else { advice.join("; ") };
-            text.push_str(&format!(
-                "\n### {title}\n- [{}] {claim} ({})\n- Finding: {}\n- Recommendation: {advice}\n",
-                word(passed),
-                checks.join(", "),
-                findings.join("; ")
-            ));
-        }
-        let lines = self.checks.iter().map(|it| format!("- {}\n", it.line()));
-        text.push_str(&format!(
-            "\n### Checks in the order they were made\n{}",
-            lines.collect::<String>()
-        ));
-        text
+        parts.extend(self.plan.sections.iter().map(|it| self.section(it)));
+        parts.push("\n### Checks in the order they were made\n".to_owned());
+        parts.extend(self.checks.iter().map(|it| format!("- {}\n", it.line())));
+        parts.concat()
+    }
+
+    fn section(&self, section: &Section) -> String {
+        let Section { title, claim, checks, if_failed, always } = section;
+        let passed = self.all_passed(checks);
+        let finding = |id: &&str| match self.check(id) {
+            Some(check) => format!("{id}: {}", check.finding()),
+            None => format!("{id}: not run"),
+        };
+        let findings: Vec<_> = checks.iter().map(finding).collect();
+        let advice = [(!passed).then_some(*if_failed), *always];
+        let advice: Vec<_> = advice.into_iter().flatten().collect();
+        let advice = if advice.is_empty() { "none".to_owned() } else { advice.join("; ") };
+        format!(
+            "\n### {title}\n- [{}] {claim} ({})\n- Finding: {}\n- Recommendation: {advice}\n",
+            word(passed),
+            checks.join(", "),
+            findings.join("; ")
+        )
     }
 
     /// For programs.

@@ -110,24 +110,26 @@ fn wanted() -> usize {
     WORKERS.iter().sum::<usize>() * PLANS_EACH
 }
 
+/// Creates plans one after the other; what went wrong.
+async fn work(http: reqwest::Client, url: String, name: String) -> Vec<String> {
+    let mut errors = Vec::new();
+    for number in 0..PLANS_EACH {
+        match http.post(&url).json(&plan(&format!("{name}-{number}"))).send().await {
+            Ok(answer) if answer.status().as_u16() == 201 => {}
+            Ok(answer) => errors.push(format!("HTTP {}", answer.status())),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    errors
+}
+
 fn round(lab: &Lab, workers: usize) -> Result<Round> {
     let began = Instant::now();
     let url = lab.url("/v1/rollouts");
     let tasks: Vec<_> = (0..workers)
         .map(|worker| {
             let (http, url) = (lab.client.http().clone(), url.clone());
-            lab.client.spawn(async move {
-                let mut errors = Vec::new();
-                for number in 0..PLANS_EACH {
-                    let body = plan(&format!("val08-{workers}-{worker}-{number}"));
-                    match http.post(&url).json(&body).send().await {
-                        Ok(answer) if answer.status().as_u16() == 201 => {}
-                        Ok(answer) => errors.push(format!("HTTP {}", answer.status())),
-                        Err(error) => errors.push(error.to_string()),
-                    }
-                }
-                errors
-            })
+            lab.client.spawn(work(http, url, format!("val08-{workers}-{worker}")))
         })
         .collect();
     let mut errors = Vec::new();
