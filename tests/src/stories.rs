@@ -5,6 +5,7 @@ mod control_plane;
 pub mod demo;
 mod disk;
 pub mod drill;
+mod last_good;
 mod narrator;
 pub mod operators;
 pub mod release;
