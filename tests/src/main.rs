@@ -2,9 +2,12 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use api::exit::Exit;
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser,
+    error::ErrorKind,
+};
 use e2e::{
     harness::{NO_SKIP, demo_dir, drill_report, evidence_dir},
     stories::{
@@ -96,7 +99,9 @@ fn play(args: &DrillArgs) -> Result<ExitCode> {
         Some(SignalArg::Kill) => &[Kill::Kill],
     };
     if args.signal.is_some() && !plans.iter().any(Plan::kills) {
-        bail!("--signal is for val11: nothing else ends the control plane by a signal of choice");
+        let why =
+            "--signal is for val11: nothing else ends the control plane by a signal of choice";
+        Cli::command().error(ErrorKind::ArgumentConflict, why).exit();
     }
     // A plan that ends nothing is run once.
     let runs: Vec<_> = plans
