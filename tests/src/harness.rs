@@ -14,7 +14,7 @@ pub use client::Client;
 pub use mount::{Disk, Mount, mounts_below};
 pub use process::{Finished, Process, run_to_end};
 pub use stack::{Ports, RuntimeOptions, Stack, autonomy, program};
-pub use workspace::{demo_dir, demo_policies, drill_report};
+pub use workspace::{demo_dir, demo_policies, drill_report, evidence_dir};
 
 use std::time::{Duration, Instant};
 

@@ -1,15 +1,19 @@
 //! Tells the stories from the command line; `cargo xtask` starts this.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use api::exit::Exit;
-use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser,
+    error::ErrorKind,
+};
 use e2e::{
-    harness::{NO_SKIP, demo_dir, drill_report},
+    harness::{NO_SKIP, demo_dir, drill_report, evidence_dir},
     stories::{
         demo,
         drill::{self, Drill, Fault},
+        val::{self, Kill, Plan},
     },
 };
 
@@ -27,19 +31,39 @@ enum Story {
         #[command(subcommand)]
         part: Option<Demo>,
     },
-    /// Injects real faults and checks what the programs do; every drill, or one.
-    Drill {
-        /// Which one.
-        #[arg(value_parser = names())]
-        name: Option<String>,
-        /// Leaves the faults out, to see that every drill notices.
-        #[arg(long)]
-        without_fault: bool,
-    },
+    /// Injects real faults and checks what the programs do; every drill and validation plan, or one.
+    Drill(DrillArgs),
+}
+
+#[derive(Args, Debug)]
+struct DrillArgs {
+    /// Which one.
+    #[arg(value_parser = names())]
+    name: Option<String>,
+    /// Leaves the faults out, to see that every drill notices.
+    #[arg(long)]
+    without_fault: bool,
+    /// How val11 ends the control plane; both ways, one after the other, when not given.
+    #[arg(long, value_enum)]
+    signal: Option<SignalArg>,
+    /// Where validation plans leave their evidence, each run in a directory of its own, made anew [default:
+    /// evidence in the checkout].
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<PathBuf>,
+}
+
+/// How val11 ends the control plane.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SignalArg {
+    /// SIGTERM.
+    Term,
+    /// SIGKILL.
+    Kill,
 }
 
 fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(drill::ALL.iter().map(|it| it.name))
+    let drills = drill::ALL.iter().map(|it| it.name);
+    PossibleValuesParser::new(drills.chain(val::ALL.iter().map(|it| it.name)))
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,15 +85,40 @@ enum Demo {
 fn main() -> Result<ExitCode> {
     match Cli::parse().story {
         Story::Demo { part } => tell(part.as_ref()),
-        Story::Drill { name, without_fault } => {
-            let asked = |it: &&Drill| name.as_deref().is_none_or(|name| name == it.name);
-            let drills: Vec<_> = drill::ALL.iter().filter(asked).copied().collect();
-            let fault = if without_fault { Fault::LeftOut } else { Fault::Injected };
-            let no_skip = std::env::var_os(NO_SKIP).is_some();
-            let passed = drill::run(&drills, fault, no_skip, &drill_report())?;
-            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(Exit::Partial.code()) })
-        }
+        Story::Drill(args) => play(&args),
     }
+}
+
+fn play(args: &DrillArgs) -> Result<ExitCode> {
+    let asked = |name: &str| args.name.as_deref().is_none_or(|it| it == name);
+    let drills: Vec<Drill> = drill::ALL.iter().filter(|it| asked(it.name)).copied().collect();
+    let plans: Vec<Plan> = val::ALL.iter().filter(|it| asked(it.name)).copied().collect();
+    let kills = match args.signal {
+        None => &Kill::ALL[..],
+        Some(SignalArg::Term) => &[Kill::Term],
+        Some(SignalArg::Kill) => &[Kill::Kill],
+    };
+    if args.signal.is_some() && !plans.iter().any(Plan::kills) {
+        let why =
+            "--signal is for val11: nothing else ends the control plane by a signal of choice";
+        Cli::command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
+    // A plan that ends nothing is run once.
+    let runs: Vec<_> = plans
+        .iter()
+        .flat_map(|plan| kills.iter().take(if plan.kills() { 2 } else { 1 }).map(|it| (*plan, *it)))
+        .collect();
+    let fault = if args.without_fault { Fault::LeftOut } else { Fault::Injected };
+    let no_skip = std::env::var_os(NO_SKIP).is_some();
+    let mut passed = true;
+    if !drills.is_empty() {
+        passed &= drill::run(&drills, fault, no_skip, &drill_report())?;
+    }
+    if !runs.is_empty() {
+        let evidence = args.evidence.clone().unwrap_or_else(evidence_dir);
+        passed &= val::run(&runs, fault, &evidence)?;
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(Exit::Partial.code()) })
 }
 
 fn tell(part: Option<&Demo>) -> Result<ExitCode> {

@@ -1,14 +1,18 @@
 //! What is told: each story is a function that starts real processes and checks what it sees.
 
 mod collector;
+mod control_plane;
 pub mod demo;
 mod disk;
 pub mod drill;
 pub mod fleet;
+mod last_good;
 mod narrator;
+pub mod operators;
 pub mod release;
 mod replaced;
 pub mod rollout_loop;
 pub mod tutorial;
+pub mod val;
 
 pub use narrator::{Narrator, Verdicts};

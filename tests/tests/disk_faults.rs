@@ -76,6 +76,21 @@ fn a_collector_that_is_away_costs_nothing_and_gets_everything_later() {
 }
 
 #[test]
+fn a_node_without_a_registry_decides_by_the_last_good_release() {
+    holds("registry-gone");
+}
+
+#[test]
+fn a_bundle_that_is_not_what_was_built_is_rejected() {
+    holds("bundle-rejected");
+}
+
+#[test]
+fn a_control_plane_that_is_killed_loses_nothing_and_nodes_keep_working() {
+    holds("control-plane-killed");
+}
+
+#[test]
 fn a_first_start_on_a_full_disk_says_so_and_leaves_nothing() {
     holds("disk-full-at-first-start");
 }

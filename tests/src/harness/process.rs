@@ -1,7 +1,9 @@
 //! A child process whose output is captured and which never outlives its owner.
 
 use std::{
-    io::{BufRead as _, BufReader, Read},
+    fs::File,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
@@ -28,6 +30,8 @@ pub struct Process {
 struct Output {
     lines: Mutex<Vec<String>>,
     grown: Condvar,
+    /// Where every line goes, too.
+    copy: Option<File>,
 }
 
 /// A program that has ended.
@@ -69,13 +73,27 @@ impl Process {
     ///
     /// When it cannot be started.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+        Self::start_with(name, command, Output::default())
+    }
+
+    /// Starts a program, collects its output, and appends it to a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened or the program not be started.
+    pub fn start_copied(name: &str, command: &mut Command, file: &Path) -> Result<Self> {
+        let copy = File::options().append(true).create(true).open(file)?;
+        Self::start_with(name, command, Output { copy: Some(copy), ..Output::default() })
+    }
+
+    fn start_with(name: &str, command: &mut Command, output: Output) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let output = Arc::<Output>::default();
+        let output = Arc::new(output);
         if let Some(stdout) = child.stdout.take() {
             collect(stdout, &output);
         }
@@ -192,6 +210,10 @@ fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>) {
     let output = Arc::clone(output);
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if let Some(mut copy) = output.copy.as_ref() {
+                // One write a line, so that the streams do not mix. What cannot be copied is still collected.
+                copy.write_all(format!("{line}\n").as_bytes()).ok();
+            }
             output.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             output.grown.notify_all();
         }

@@ -22,3 +22,8 @@ pub fn demo_dir() -> PathBuf {
 pub fn drill_report() -> PathBuf {
     root().join("target/drill/report.json")
 }
+
+/// Where the validation plans leave their evidence when nobody says.
+pub fn evidence_dir() -> PathBuf {
+    root().join("evidence")
+}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
-    stories::{Narrator, Verdicts, collector, disk, release, replaced},
+    stories::{Narrator, Verdicts, collector, control_plane, disk, last_good, release, replaced},
 };
 
 /// A fault and what is believed about it.
@@ -86,8 +86,11 @@ pub const ALL: &[Drill] = &[
     disk::FULL_AT_FIRST_START,
     disk::READ_ONLY_AT_FIRST_START,
     disk::FULL_AT_RECOVERY,
+    last_good::REGISTRY_GONE,
+    last_good::BUNDLE_REJECTED,
     collector::OFFLINE,
     release::TAMPERED,
+    control_plane::KILLED,
 ];
 
 impl Drill {

@@ -20,6 +20,7 @@ use rollout_store::{
 
 use super::{
     ask::{AskedWrong, BODY_LEN_MAX, Change, Params},
+    rollouts::say_replayed,
     view,
 };
 use crate::{
@@ -119,7 +120,7 @@ pub(crate) async fn publish(State(app): State<App>, request: Request) -> Result<
     .with("lock_fingerprint", release.lock_fingerprint.as_str());
     let write = Write::Release { release: Box::new(release), by: change.by };
     let ask = Ask { write, idempotency: change.idempotency, draft: Some(draft) };
-    let Applied { written, .. } = app.rollouts.ask(ask).await?;
+    let Applied { written, replayed, .. } = app.rollouts.ask(ask).await?;
     let (status, release) = match written {
         Written::Released(it) => (StatusCode::CREATED, it),
         Written::ReleasedBefore(it) => (StatusCode::OK, it),
@@ -127,6 +128,7 @@ pub(crate) async fn publish(State(app): State<App>, request: Request) -> Result<
     };
     let mut response = json_response(&view::release(&release))?;
     *response.status_mut() = status;
+    say_replayed(&mut response, replayed);
     Ok(response)
 }
 

@@ -55,10 +55,15 @@ pub(crate) fn stamped(
     if let Ok(etag) = etag {
         response.headers_mut().insert(header::ETAG, etag);
     }
+    say_replayed(&mut response, replayed);
+    response
+}
+
+/// Says that an answer was given before.
+pub(crate) fn say_replayed(response: &mut Response, replayed: bool) {
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    response
 }
 
 /// The plan in a result.
@@ -96,10 +101,10 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     let ask = Ask { write, idempotency: change.idempotency, draft: Some(draft) };
     let applied = app.rollouts.ask(ask).await?;
     let new = matches!(applied.written, Written::Created(_));
-    if new {
+    let (rollout, replayed) = changed(applied)?;
+    if new && !replayed {
         app.measures.plans_created.inc();
     }
-    let (rollout, replayed) = changed(applied)?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     answer(&rollout, status, replayed)
 }
