@@ -11,6 +11,7 @@
 //! | `boot`     | opens `rollouts.db` by the boot table of `store`                                  |
 //! | `draft`    | what a request puts on record, before and after its outcome is known             |
 //! | `ledger`   | the audit trail as the writer keeps it                                           |
+//! | `queue`    | what is asked for, and the handle that asks                                      |
 //! | `writer`   | the thread                                                                       |
 //! | `promoter` | the thread that moves plans                                                      |
 //!
@@ -27,6 +28,7 @@ mod boot;
 mod draft;
 mod ledger;
 mod promoter;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -46,8 +48,8 @@ pub use boot::RolloutsError;
 pub(crate) use draft::Draft;
 pub use ledger::LedgerError;
 pub(crate) use promoter::ask as step;
-use writer::Writer;
-pub(crate) use writer::{Ask, AskError, Clock};
+use queue::Writer;
+pub(crate) use queue::{Ask, AskError, Clock};
 
 impl Interruptible for SqliteReader {
     fn stopper(&self) -> rusqlite::InterruptHandle {

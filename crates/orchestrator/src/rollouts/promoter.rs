@@ -25,7 +25,7 @@ use rollout_store::{
 use super::{
     Draft,
     boot::RolloutsError,
-    writer::{Ask, AskError, Clock, Writer},
+    queue::{Ask, AskError, Clock, Writer},
 };
 
 /// Steps that wait for the writer at once.
