@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     boot::{Opened, RolloutsError},
     draft::Draft,
-    writer::Work,
+    writer::{Told, Work},
 };
 use crate::{
     config::Limits,
@@ -116,7 +116,7 @@ impl Writer {
         let queue_len_max = limits.queue_len_max.max(limits.requests_max);
         let (jobs, queue) = sync_channel(queue_len_max);
         let (block, blocked) = watch::channel(None);
-        let work = Work::new(opened, clock, queue, (report, version, block));
+        let work = Work::new(opened, clock, queue, Told { report, version, block });
         let thread = thread::Builder::new()
             .name("rollouts-writer".to_owned())
             .spawn(move || work.run())

@@ -30,6 +30,16 @@ const GROUP_MAX: usize = 512;
 /// Quiet time after which notes that were told are dropped.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Whom the thread tells what.
+pub(super) struct Told {
+    /// Why it stopped.
+    pub(super) report: watch::Sender<Option<Failure>>,
+    /// That plans or releases are others.
+    pub(super) version: watch::Sender<u64>,
+    /// Why nothing can be put on record.
+    pub(super) block: watch::Sender<Option<String>>,
+}
+
 /// What the thread owns.
 pub(super) struct Work {
     /// `None` after a failure (W4).
@@ -60,16 +70,8 @@ struct Group {
 }
 
 impl Work {
-    pub(super) fn new(
-        opened: Opened,
-        clock: Clock,
-        queue: Receiver<Job>,
-        (report, version, block): (
-            watch::Sender<Option<Failure>>,
-            watch::Sender<u64>,
-            watch::Sender<Option<String>>,
-        ),
-    ) -> Self {
+    pub(super) fn new(opened: Opened, clock: Clock, queue: Receiver<Job>, told: Told) -> Self {
+        let Told { report, version, block } = told;
         let Opened { store, epoch, mark, watched, ledger, acquired_at, .. } = opened;
         Self {
             store: Some(store),
