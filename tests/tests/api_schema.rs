@@ -1,9 +1,13 @@
-//! The API of the control plane, driven from its own OpenAPI document by a program that is not ours (schemathesis):
+//! The API of the control plane, driven from its own `OpenAPI` document by a program that is not ours (schemathesis):
 //! whatever is sent, no answer is a 5xx, and none is another one than the document says.
 //!
 //! Permissions have a truth table of their own in the crate `orchestrator`; here everybody may do everything, so that
 //! what is sent gets past the gate.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test"
+)]
 
 use std::{fs, io::Write as _, process::Command};
 
