@@ -77,7 +77,8 @@ fn every_command_prints_what_the_page_shows(name: &str, after_rehearsal: &str) {
     let blocks = in_order(&page);
     let rehearsal = self::blocks(page.split("\n## Rehearsal\n").nth(1).unwrap()).len();
     let port = Ports::free().unwrap().orchestrator.to_string();
-    let mut script = "set -o pipefail\nexec 2>&1\ntrap 'kill $(jobs -p) 2> /dev/null' EXIT\n".to_owned();
+    let mut script =
+        "set -o pipefail\nexec 2>&1\ntrap 'kill $(jobs -p) 2> /dev/null' EXIT\n".to_owned();
     for (at, block) in blocks.iter().enumerate() {
         writeln!(script, "{}\necho \"{MARK}$?\"", block.commands).unwrap();
         if at + 1 == rehearsal {
