@@ -144,10 +144,9 @@ fn roles_of_the_page() -> BTreeSet<(String, Vec<String>)> {
     let section = page.split("\n## Roles\n").nth(1).unwrap();
     let section = section.split("| permission |").next().unwrap();
     let rows = section.lines().filter(|it| it.starts_with("| `"));
-    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
     rows.map(|row| {
-        let cells: Vec<Vec<String>> = row.split('|').skip(1).map(quoted).collect();
-        (cells[0][0].clone(), cells[1].clone())
+        let mut quoted = row.split('`').skip(1).step_by(2).map(str::to_owned);
+        (quoted.next().unwrap(), quoted.collect())
     })
     .collect()
 }

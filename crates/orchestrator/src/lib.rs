@@ -1,28 +1,36 @@
-//! The control plane: durable event intake and queries over HTTP.
+//! The control plane: rollouts, releases, nodes, events, roles and the audit trail over HTTP.
 //!
 //! | module     | what it holds                                                                |
 //! |------------|------------------------------------------------------------------------------|
-//! | `auth`     | who may do what: identities, roles, tokens, the decision                      |
 //! | `config`   | [`Config`] and [`Limits`]: every setting and every bound                       |
-//! | `server`   | [`run`] and [`serve`]: routes, connections, the mapping of errors to answers   |
-//! | `events`   | `POST /v1/events` and `GET /v1/events`: validation, filters, cursors           |
-//! | `store`    | events on `SQLite`: one writer that commits in groups, a few readers             |
+//! | `server`   | [`run`] and [`serve`]: connections, what handlers reach, the mapping of errors to answers |
+//! | `routes`   | the table of routes, the gate before them, the handlers                      |
+//! | `auth`     | who may do what: identities, roles, tokens, the decision                      |
+//! | `rollouts` | plans, releases and nodes: one writer with the audit trail, readers, the promoter |
+//! | `wanted`   | what the nodes of a channel are to do, read once for all of them             |
+//! | `presence` | which nodes were heard of: kept in memory, written in groups                 |
+//! | `events`   | events: validation, filters, cursors, the stream                             |
+//! | `store`    | events on `SQLite`: one writer that commits in groups, a few readers; how both databases are opened |
 //! | `lifecycle`| the write-ahead log of the service's own starts and stops                    |
 //! | `shutdown` | the signals that end the service                                             |
 //!
 //! # Invariants
 //!
-//! * **O1** A 2xx answer to `POST /v1/events` is sent after the commit that holds its events was
-//!   synced. A kill at any time loses nothing that was answered.
+//! * **O1** A 2xx answer to a change, `POST /v1/events` included, is sent after the commit that holds it was
+//!   synced. A kill at any time loses nothing that was answered. The one exception is named: that a node asked
+//!   (`presence`).
 //! * **O2** A request is stored whole or not at all, whatever happens to the requests beside it.
 //! * **O3** An `event_id` is stored once. Sending again after an unknown result is always safe.
 //! * **O4** The order of events is the order of their insertion. Pages walk it without gap or
 //!   repeat while events arrive.
 //! * **O5** A store that cannot be trusted stops the service: nothing retries a failed sync, and
 //!   what is on the disk is refused by name, never repaired by guess.
-//! * **O6** A store that ends before an event that was answered is refused, although `SQLite` takes
+//! * **O6** A store that ends before an event or a change that was answered is refused, although `SQLite` takes
 //!   a damaged, cut or removed log for a shorter one. After a kill this holds for every answer,
 //!   after a loss of power for those before the last checkpoint.
+//! * **O7** A change of a plan or release and its record in the audit trail are one: neither is there without the
+//!   other, whenever the process dies. What cannot be put on record is refused (see `rollouts`).
+//! * **O8** No handler runs for a caller who may not have it; each route says in the table what it needs.
 //!
 //! # Examples
 //!
