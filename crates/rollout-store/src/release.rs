@@ -12,6 +12,7 @@ use crate::{
     name::{Actor, Channel, NAME_LEN_MAX, PlanId, ReleaseId, StageId},
     plan::{Kind, Target},
     rollout::Rollout,
+    stage::StagePhase,
 };
 
 /// Longest generation in a name, with its point.
@@ -38,12 +39,13 @@ pub struct NewRelease {
 
 impl NewRelease {
     /// The release that a plan becomes when it has passed every gate, under each name it may get: the name of the
-    /// plan, or one that says its generation too. Nothing for a plan that ends with a part of its channel, and for
-    /// what is no behavior: nodes poll behavior alone.
+    /// plan, or one that says its generation too. Nothing for a plan that ends with a part of its channel or has a
+    /// stage that passed no gate, and for what is no behavior: nodes poll behavior alone.
     pub fn of_plan(rollout: &Rollout) -> Vec<Self> {
         let plan = rollout.plan();
         let whole = plan.stages.last().is_some_and(|it| it.target == Target::Percent(100));
-        if !whole || plan.rollout_kind != Kind::Behavior {
+        let passed = rollout.stages().iter().all(|it| it.phase == StagePhase::Promoted);
+        if !whole || !passed || plan.rollout_kind != Kind::Behavior {
             return Vec::new();
         }
         let id = rollout.id().as_str();

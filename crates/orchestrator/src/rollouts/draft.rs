@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 /// Everything but the outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Draft {
+    /// Unique: by it the trail says what was told.
+    id: String,
     event: String,
     category: String,
     action: String,
@@ -27,6 +29,7 @@ impl Draft {
         actor: &str,
     ) -> Self {
         Self {
+            id: uuid::Uuid::new_v4().simple().to_string(),
             event: event.to_owned(),
             category: category.as_str().to_owned(),
             action: action.to_owned(),
@@ -35,6 +38,11 @@ impl Draft {
             resource: resource.to_owned(),
             fields: Map::new(),
         }
+    }
+
+    /// Its unique id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Adds a field.

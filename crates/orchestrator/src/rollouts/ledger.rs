@@ -2,15 +2,16 @@
 //!
 //! # Invariants
 //!
-//! * **G1** Notes are told in the order of their numbers, each once. Which was told last stands in the trail itself:
-//!   in the newest record that names this store.
+//! * **G1** Notes are told in the order of their numbers, each once. Which were told stands in the trail itself: a
+//!   record carries the unique id of its note. The number alone would not do: a database that was restored from a
+//!   backup gives numbers again that the trail knows already.
 //! * **G2** After a failed append it is unknown what the trail holds. It is opened again and looked at before
 //!   anything more is told.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use audit::{AppendError, Filter, NewRecord, QueryError, Settings, Source, Trail};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollout_store::{ReadError, RolloutReader, store::Noted};
 use serde_json::Value;
 use thiserror::Error;
@@ -18,12 +19,19 @@ use vfs::Vfs;
 
 use super::draft::Draft;
 
+/// Field with the unique id of a note.
+const NOTE_ID: &str = "note_id";
 /// Field with the number of a note.
 const NOTE: &str = "note";
 /// Field with the store of a note.
 const STORE: &str = "store";
 /// Notes that are told with one append: at their longest they fit into one.
 const NOTES_AT_ONCE: u32 = 256;
+/// Notes that can wait at a start: what one batch can have committed, and more.
+const NOTES_WAITING: u32 = 4096;
+/// How much older than the first waiting note a record may be before the rest of the trail is not looked at. Clocks
+/// jump; a day is more than they do.
+const SLACK: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why something is not on record.
 #[derive(Debug, Error)]
@@ -107,10 +115,11 @@ impl Ledger {
     }
 
     fn tell_all(&mut self, notes: &dyn RolloutReader) -> Result<(), LedgerError> {
-        if notes.notes(0, 1)?.is_empty() {
+        let waiting = notes.notes(self.told, NOTES_WAITING)?;
+        if waiting.is_empty() {
             return Ok(());
         }
-        self.told = self.told.max(self.last_told()?);
+        self.told = self.told.max(self.last_told(&waiting)?);
         loop {
             let waiting = notes.notes(self.told, NOTES_AT_ONCE)?;
             let Some(last) = waiting.last() else { return Ok(()) };
@@ -119,15 +128,23 @@ impl Ledger {
         }
     }
 
-    /// The number in the newest record of this store; 0 when there is none.
-    fn last_told(&self) -> Result<u64, LedgerError> {
+    /// The number of the last of these notes that the trail holds; 0 when it holds none.
+    fn last_told(&self, waiting: &[Noted]) -> Result<u64, LedgerError> {
+        let id = |it: &Noted| Draft::from_note(&it.text).ok().map(|draft| draft.id().to_owned());
+        let known: BTreeMap<_, _> =
+            waiting.iter().filter_map(|it| Some((id(it)?, it.number))).collect();
+        let first = waiting.iter().map(|it| it.at.unix_ms()).min().unwrap_or_default();
+        let first = Timestamp::from_millisecond(first).unwrap_or(Timestamp::MIN);
+        let not_before = first.checked_sub(SLACK).unwrap_or(Timestamp::MIN);
         let filter = Filter { source: Some(Source::Orchestrator), ..Filter::default() };
         for record in audit::newest(&self.vfs, &self.dir, &filter)? {
-            let record = record?;
-            let field = |name| record.event.fields.get(name);
-            let ours = field(STORE).and_then(|it| it.as_str()) == Some(self.store_id.as_str());
-            if let Some(number) = field(NOTE).and_then(Value::as_u64).filter(|_| ours) {
-                return Ok(number);
+            let event = record?.event;
+            let told = event.fields.get(NOTE_ID).and_then(Value::as_str);
+            if let Some(number) = told.and_then(|it| known.get(it)) {
+                return Ok(*number);
+            }
+            if event.timestamp < not_before {
+                break;
             }
         }
         Ok(0)
@@ -151,7 +168,8 @@ impl Ledger {
 
     /// Adds what [`Self::last_told`] looks for.
     pub(super) fn numbered(&self, draft: Draft, note: u64) -> Draft {
-        draft.with(STORE, self.store_id.as_str()).with(NOTE, note)
+        let id = draft.id().to_owned();
+        draft.with(STORE, self.store_id.as_str()).with(NOTE, note).with(NOTE_ID, id)
     }
 
     /// Appends records; `told` is the number of the last note among them.

@@ -124,11 +124,17 @@ async fn what_was_committed_and_not_told_is_told_once_by_the_next_start() {
     world.rollouts.close().unwrap();
     drop(world);
     // Notes as the commit leaves them, of which the trail knows the first.
+    let filter = Filter::default();
+    let newest = audit::query(&os(), &dir.path().join("audit"), &filter, 1).unwrap().remove(0);
+    let told = newest.event.fields["note_id"].as_str().unwrap().to_owned();
     let conn = rusqlite::Connection::open(dir.path().join(names::ROLLOUTS)).unwrap();
     for (number, id) in [(2, "p2"), (3, "p3"), (4, "p4")] {
-        let draft = create(id).draft.unwrap().to_note().unwrap();
-        let sql = "INSERT INTO notes VALUES (?1, 0, ?2, '{\"result\":\"created\"}')";
-        conn.execute(sql, rusqlite::params![number, draft]).unwrap();
+        let draft = create(id).draft.unwrap();
+        let own = draft.id().to_owned();
+        let text = draft.to_note().unwrap();
+        let text = if id == "p2" { text.replace(&own, &told) } else { text };
+        let sql = "INSERT INTO notes VALUES (?1, ?2, ?3, '{\"result\":\"created\"}')";
+        conn.execute(sql, rusqlite::params![number, 1_767_323_045_000_i64, text]).unwrap();
     }
     drop(conn);
     for _ in 0..2 {
@@ -163,6 +169,35 @@ async fn a_trail_that_cannot_be_written_refuses_changes_until_it_can() {
     assert_eq!(world.rollouts.record_blocked(), None);
     let told: Vec<_> = trail(&vfs, dir.path()).into_iter().filter_map(|it| it.2).collect();
     assert_eq!(told, ["p1", "p2", "p5"]);
+}
+
+/// G1: the numbers of a restored store are in the trail already, for other changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_from_a_backup_beside_a_newer_trail_has_its_changes_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [names::ROLLOUTS, names::ROLLOUTS_USED].map(|it| dir.path().join(it));
+    let disk = MemVfs::new(FaultPlan::none());
+    let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+    let world = try_open(dir.path(), Arc::clone(&vfs), NEVER).unwrap();
+    world.rollouts.close().unwrap();
+    drop(world);
+    let backup = files.clone().map(|it| std::fs::read(it).unwrap());
+    let world = try_open(dir.path(), Arc::clone(&vfs), NEVER).unwrap();
+    for id in ["p1", "p2", "p3"] {
+        world.rollouts.ask(create(id)).await.unwrap();
+    }
+    world.rollouts.close().unwrap();
+    drop(world);
+    for (path, bytes) in files.iter().zip(backup) {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let world = try_open(dir.path(), Arc::clone(&vfs), NEVER).unwrap();
+    disk.set_plan(FaultPlan::new(|_, _| Some(Fault::Enospc)));
+    world.rollouts.ask(create("q1")).await.unwrap();
+    disk.set_plan(FaultPlan::none());
+    world.rollouts.ask(create("q2")).await.unwrap();
+    let told: Vec<_> = trail(&vfs, dir.path()).into_iter().filter_map(|it| it.2).collect();
+    assert_eq!(told, ["p1", "p2", "p3", "q1", "q2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
