@@ -28,6 +28,7 @@ const KILLS: u64 = 20;
 struct Process {
     child: Child,
     lines: Receiver<String>,
+    _audit: tempfile::TempDir,
 }
 
 impl Process {
@@ -38,13 +39,16 @@ impl Process {
     }
 
     fn spawn(command: &mut Command) -> Self {
+        // Roles have tests of their own; the audit trail of a test is beside its data.
+        let audit = tempfile::tempdir().unwrap();
+        command.env("AUTONOMY_RBAC_ENFORCEMENT", "0").env("AUTONOMY_AUDIT_DIR", audit.path());
         let mut child = command.stderr(Stdio::piped()).env_remove("RUST_LOG").spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
             stderr.lines().map_while(Result::ok).try_for_each(|it| sender.send(it))
         });
-        Self { child, lines }
+        Self { child, lines, _audit: audit }
     }
 
     /// Waits until it listens, and returns where.

@@ -15,6 +15,8 @@ use crate::{moment::Moment, name::NodeId};
 pub const DETAIL_LEN_MAX: usize = 512;
 /// Nodes that a text names.
 const NAMED: usize = 5;
+/// Characters of what a node said about its failure.
+const SAID_LEN_MAX: usize = 120;
 
 /// How far a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,8 +84,8 @@ pub struct Tally {
     pub verified: u64,
     /// Failed in this attempt.
     pub failed: u64,
-    /// The first nodes that failed.
-    pub failed_nodes: Vec<NodeId>,
+    /// The first nodes that failed, each with what it said about it.
+    pub failed_nodes: Vec<String>,
     /// The first nodes that are neither healthy nor failed.
     pub missing_nodes: Vec<NodeId>,
 }
@@ -113,13 +115,21 @@ impl Evidence {
                 Some(it) if it.progress == Progress::Healthy && fresh(it) => tally.verified += 1,
                 Some(it) if it.progress == Progress::Failed && it.attempt == attempt => {
                     tally.failed += 1;
-                    push(&mut tally.failed_nodes, node);
+                    if tally.failed_nodes.len() < NAMED {
+                        tally.failed_nodes.push(failed(node, &it.detail));
+                    }
                 }
                 _ => push(&mut tally.missing_nodes, node),
             }
         }
         tally
     }
+}
+
+/// A node and the beginning of what it said about its failure.
+fn failed(node: &NodeId, detail: &str) -> String {
+    let said: String = detail.chars().take(SAID_LEN_MAX).collect();
+    if said.is_empty() { node.to_string() } else { format!("{node} ({said})") }
 }
 
 fn push(names: &mut Vec<NodeId>, node: &NodeId) {
@@ -136,8 +146,8 @@ impl Tally {
 }
 
 /// `a, b, c and 7 more`.
-pub(crate) fn spell_nodes(first: &[NodeId], count: u64) -> String {
-    let named: Vec<_> = first.iter().map(NodeId::as_str).collect();
+pub(crate) fn spell_nodes<T: ToString>(first: &[T], count: u64) -> String {
+    let named: Vec<_> = first.iter().map(ToString::to_string).collect();
     let rest = count.saturating_sub(named.len() as u64);
     let text = named.join(", ");
     if rest == 0 { text } else { format!("{text} and {rest} more") }

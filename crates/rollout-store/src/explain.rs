@@ -20,7 +20,7 @@
 
 use crate::{
     evidence::{Evidence, spell_nodes},
-    gate::{GateReport, Outcome},
+    gate::{GateReport, Outcome, Verdict},
     moment::Moment,
     name::{PlanId, StageId},
     phase::Phase,
@@ -81,7 +81,7 @@ pub fn explain(rollout: &Rollout, evidence: Option<&Evidence>, now: Moment) -> E
             vec![command::plan("publish", id), command::plan("cancel", id)],
         ),
         Phase::Published => explanation(
-            format!("no node has acted on the plan yet; {}", silent_nodes(rollout, evidence)),
+            published(rollout, evidence),
             creator,
             "check that the nodes poll; retry starts the plan without them",
             vec![command::recover(id, "retry"), command::recover(id, "rollback")],
@@ -115,6 +115,19 @@ pub fn explain(rollout: &Rollout, evidence: Option<&Evidence>, now: Moment) -> E
             Vec::new(),
         ),
     }
+}
+
+fn published(rollout: &Rollout, evidence: Option<&Evidence>) -> String {
+    let rejected = rollout
+        .state()
+        .and_then(|it| it.rulings.iter().find(|it| it.1.verdict == Verdict::Rejected));
+    let rejected = rejected.map_or_else(String::new, |(gate, it)| {
+        format!(
+            "; gate {gate} was rejected by {}: {}: the plan fails as soon as it starts",
+            it.actor, it.reason
+        )
+    });
+    format!("no node has acted on the plan yet; {}{rejected}", silent_nodes(rollout, evidence))
 }
 
 fn active(rollout: &Rollout, evidence: Option<&Evidence>, now: Moment) -> Explanation {

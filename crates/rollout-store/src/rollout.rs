@@ -197,7 +197,10 @@ impl Rollout {
 
     /// The same plan with a word of a person about a gate.
     pub(crate) fn ruled(&self, stage: usize, gate: GateId, ruling: Ruling, stamp: &Stamp) -> Self {
-        let mut next = self.changed(stamp);
+        // Who stopped the plan and why stays: a word about a gate is kept with the gate.
+        let mut next = self.disturbed();
+        next.updated_at = stamp.now;
+        next.last_step = None;
         if let Some(state) = next.stages.get_mut(stage) {
             state.rulings.insert(gate, ruling);
         }

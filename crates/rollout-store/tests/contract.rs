@@ -36,6 +36,9 @@ macro_rules! contract {
                 an_approval_is_bound_to_content_stage_and_time
                 a_halted_stage_leaves_only_rollback_and_cancel
                 skip_failed_goes_past_the_current_stage_only
+                a_node_that_failed_in_a_skipped_stage_does_not_keep_later_ones
+                a_word_about_a_gate_does_not_hide_why_the_plan_stands
+                what_a_node_says_about_its_failure_stands_in_the_gate
                 the_stuck_scan_goes_through_the_six_steps_of_the_drill
                 a_plan_that_was_recovered_leaves_the_stuck_scan
                 a_deadline_fails_a_stage_and_a_pause_does_not_count
@@ -396,7 +399,7 @@ fn an_approval_is_bound_to_content_stage_and_time(scene: &mut Scene<'_>) {
     assert_eq!(scene.promote().stepped, 0, "the approval has expired before the soak has passed");
     scene.one(rule(approved.clone())).unwrap();
     assert_eq!(scene.promote().stepped, 1);
-    assert_eq!(scene.one(rule(approved)).unwrap_err().code(), "STAGE_CONFLICT");
+    assert_eq!(scene.one(rule(approved)).unwrap_err().code(), "STAGE_NOT_CURRENT");
     scene.create(&staged("r", stages)).unwrap();
     scene.report("r", "n1", Progress::Healthy).unwrap();
     let rejected = ruling("manual", Verdict::Rejected);
@@ -443,6 +446,54 @@ fn skip_failed_goes_past_the_current_stage_only(scene: &mut Scene<'_>) {
     assert_eq!((scene.get("p").phase(), scene.get("p").current()), (Phase::Active, 1));
     scene.one(skip("b")).unwrap();
     assert_eq!(scene.get("p").phase(), Phase::Completed);
+}
+
+fn a_node_that_failed_in_a_skipped_stage_does_not_keep_later_ones(scene: &mut Scene<'_>) {
+    scene.beat("n1", None);
+    scene.beat("n2", None);
+    let stages = r#"[{"id":"a","nodes":["n1"]},{"id":"b","percent":100}]"#;
+    scene.create(&staged("p", stages)).unwrap();
+    scene.report("p", "n1", Progress::Failed).unwrap();
+    scene.promote();
+    scene.recover("p", Strategy::SkipFailed).unwrap();
+    assert_eq!(scene.promote().stepped, 0, "{:?}", scene.gates("p"));
+    scene.report("p", "n2", Progress::Healthy).unwrap();
+    scene.promote();
+    assert_eq!(scene.get("p").phase(), Phase::Completed);
+    // As soon as it does well it counts again.
+    let counted = scene.reader().tallies(&scene.get("p"), scene.now).unwrap()[1].targeted;
+    assert_eq!(counted, 1);
+}
+
+fn a_word_about_a_gate_does_not_hide_why_the_plan_stands(scene: &mut Scene<'_>) {
+    let stages = r#"[{"id":"a","nodes":["n1"],"gates":[{"kind":"manual"}]}]"#;
+    scene.create(&staged("p", stages)).unwrap();
+    scene.report("p", "n1", Progress::Activated).unwrap();
+    scene.verb("p", Verb::Pause).unwrap();
+    let ruling = GateRuling {
+        stage: stage("a"),
+        gate: rollout_store::GateId::new("manual").unwrap(),
+        verdict: Verdict::Approved,
+        digest: None,
+        expires_after_seconds: None,
+    };
+    let by = rollout_store::Actor::new("bo").unwrap();
+    let reason = Some(rollout_store::Reason::new("it is good").unwrap());
+    let word = Order { by, reason, ..order("p") };
+    let before = scene.get("p");
+    scene.one(Write::Rule { order: word, ruling }).unwrap();
+    let after = scene.get("p");
+    assert_eq!((after.reason(), after.changed_by()), (before.reason(), before.changed_by()));
+    assert!(after.generation() > before.generation());
+}
+
+fn what_a_node_says_about_its_failure_stands_in_the_gate(scene: &mut Scene<'_>) {
+    scene.create(&staged("p", r#"[{"id":"a","nodes":["n1"]}]"#)).unwrap();
+    let (id, detail) = (PlanId::new("p").unwrap(), "ErrDigestMismatch: digest differs".to_owned());
+    let progress = Progress::Failed;
+    scene.one(Write::Report { plan: id, node: node("n1"), progress, detail }).unwrap();
+    let said = &scene.gates("p")[0].detail;
+    assert!(said.ends_with("failed: n1 (ErrDigestMismatch: digest differs)"), "{said}");
 }
 
 fn stuck_ids(scene: &Scene<'_>, threshold: u64) -> Vec<String> {

@@ -12,6 +12,7 @@
 //! | C   | anything          | valid, none | no  | –     |                             | allowed: enforcement off        |
 //! | D   | anything          | valid       | yes | –     | names somebody else         | denied: `OPERATOR_MISMATCH`     |
 //! | E   | anything          | valid       | yes | yes   |                             | allowed: permission             |
+//! | K   | bootstrap or more | valid       | yes | no    | open, from this machine     | allowed: bootstrap              |
 //! | F   | a permission      | valid       | yes | no    | break-glass, and no node    | allowed: break-glass            |
 //! | G   | a permission      | valid       | yes | no    | otherwise                   | denied: `PERMISSION_MISSING`    |
 //! | H   | a node            | valid       | yes | no    |                             | denied: `NOT_THIS_NODE`         |
@@ -233,7 +234,7 @@ pub(crate) fn decide(
         return Ok(allow(actor, Because::EnforcementOff));
     }
     match subject {
-        Some(subject) => of_somebody(access, switches, subject, caller.claimed, need),
+        Some(subject) => of_somebody(access, switches, subject, caller, need),
         None => of_nobody(access, caller.loopback, need),
     }
 }
@@ -243,11 +244,11 @@ fn of_somebody(
     access: &Access,
     switches: Switches,
     subject: &Subject,
-    claimed: Option<&str>,
+    caller: Caller<'_>,
     need: Need<'_>,
 ) -> Result<Allowed, Denied> {
     let actor = subject.as_str();
-    if claimed.is_some_and(|it| it != actor) {
+    if caller.claimed.is_some_and(|it| it != actor) {
         return Err(deny(actor, Why::OperatorMismatch));
     }
     match need {
@@ -256,6 +257,8 @@ fn of_somebody(
         Need::Permission(permission) | Need::BootstrapOr(permission) => {
             if access.permits(subject, permission) {
                 Ok(allow(actor, Because::Permission))
+            } else if may_bootstrap(access, caller, need) && !subject.is_node() {
+                Ok(allow(actor, Because::Bootstrap))
             } else if switches.break_glass && !subject.is_node() {
                 Ok(allow(actor, Because::BreakGlass))
             } else {
@@ -270,6 +273,11 @@ fn of_somebody(
             }
         }
     }
+}
+
+/// Whether somebody with an identity comes first: where every client has to show a certificate, nobody is without.
+fn may_bootstrap(access: &Access, caller: Caller<'_>, need: Need<'_>) -> bool {
+    matches!(need, Need::BootstrapOr(_)) && caller.loopback && !access.bootstrap_closed()
 }
 
 /// Rows I and J. Strangers elsewhere do not learn that the door is open.

@@ -184,7 +184,14 @@ fn message(
             )
         }
         Verdict::Approved => {
-            format!("gate {gate} of stage {stage} approved; the stage waits for its other gates")
+            let waits = match rollout.phase().name() {
+                "active" => "the stage waits for its other gates",
+                "published" => "the plan waits for the first report of a node",
+                "paused" => "the plan is paused",
+                "failed" => "the plan has failed and has to be recovered",
+                _ => "the plan is no longer live",
+            };
+            format!("gate {gate} of stage {stage} approved; {waits}")
         }
     }
 }

@@ -234,16 +234,12 @@ fn rule<R: Rows>(
         let kind = gate.rule.kind();
         return Err(WriteError::GateNotManual { gate: ruling.gate.clone(), kind }.into());
     }
-    let act = Act::Promote;
     if rollout.phase().is_terminal() {
-        let refused = ActRefused::Phase { phase: rollout.phase(), act };
+        let refused = ActRefused::Phase { phase: rollout.phase(), act: Act::Promote };
         return Err(WriteError::Refused(refused).into());
     }
-    if let Some(state) = rollout.stages().get(index)
-        && state.phase.is_terminal()
-    {
-        let refused = ActRefused::Stage { stage: state.phase, act };
-        return Err(WriteError::Refused(refused).into());
+    if rollout.stages().get(index).is_some_and(|it| it.phase.is_terminal()) {
+        return Err(WriteError::StageNotCurrent { stage: ruling.stage.clone() }.into());
     }
     if ruling.digest.is_some_and(|it| it != rollout.digest()) {
         return Err(WriteError::DigestMismatch.into());

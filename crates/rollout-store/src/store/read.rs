@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Cursor, Epoch, Noted, ReadError};
 use crate::{
     cohort::Cohort,
-    evidence::{Evidence, Report, Tally},
+    evidence::{Evidence, Progress, Report, Tally},
     explain::{Explanation, explain},
     moment::Moment,
     name::{Channel, NodeId, PlanId, ReleaseId},
@@ -13,6 +13,7 @@ use crate::{
     plan::Target,
     release::{Assignment, Desired, Release},
     rollout::Rollout,
+    stage::StagePhase,
     stuck::{NODES_PER_SCAN_MAX, STUCK_MAX, StuckList, diagnose, diagnose_unreadable},
 };
 
@@ -328,16 +329,28 @@ fn gather(
     reports: &BTreeMap<NodeId, Report>,
 ) -> Evidence {
     let Some(spec) = rollout.plan().stages.get(stage) else { return Evidence::default() };
+    let counts = |node: &&NodeId| !set_aside(rollout, stage, node, reports.get(*node));
     let with_report = |node: &NodeId| (node.clone(), reports.get(node).cloned());
     let nodes = match &spec.target {
-        Target::Nodes(nodes) => nodes.iter().map(with_report).collect(),
+        Target::Nodes(nodes) => nodes.iter().filter(counts).map(with_report).collect(),
         Target::Percent(percent) => {
             let cohort = Cohort::of(rollout.id());
             let inside = fleet.iter().filter(|it| cohort.contains(it, *percent));
-            inside.map(with_report).collect()
+            inside.filter(counts).map(with_report).collect()
         }
     };
     Evidence::new(nodes)
+}
+
+/// Whether a person went past a stage with this node in it, and it has failed still: it does not keep later stages.
+/// As soon as it does well it counts again.
+fn set_aside(rollout: &Rollout, stage: usize, node: &NodeId, report: Option<&Report>) -> bool {
+    let failed = report.is_some_and(|it| it.progress == Progress::Failed);
+    let before = rollout.plan().stages.iter().zip(rollout.stages()).take(stage);
+    failed
+        && before.into_iter().any(|(spec, state)| {
+            state.phase == StagePhase::Skipped && spec.target.contains(rollout.id(), node)
+        })
 }
 
 /// The nodes of each channel, read once a scan and within a budget.

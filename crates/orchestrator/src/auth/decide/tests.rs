@@ -127,7 +127,7 @@ const TABLE: &[Row] = &[
         ..ANY
     },
     Row {
-        what: PERMISSIONS,
+        what: &[What::Permission],
         who: &[Who::Other],
         enforcement: ON,
         contradicts: Some(false),
@@ -136,10 +136,39 @@ const TABLE: &[Row] = &[
         ..ANY
     },
     Row {
-        what: PERMISSIONS,
+        what: &[What::Bootstrap],
         who: &[Who::Other],
         enforcement: ON,
         contradicts: Some(false),
+        may_bootstrap: Some(false),
+        break_glass: Some(true),
+        want: "BreakGlass",
+        ..ANY
+    },
+    Row {
+        what: &[What::Bootstrap],
+        who: &[Who::Other],
+        enforcement: ON,
+        contradicts: Some(false),
+        may_bootstrap: Some(true),
+        want: "Bootstrap",
+        ..ANY
+    },
+    Row {
+        what: &[What::Permission],
+        who: &[Who::Other],
+        enforcement: ON,
+        contradicts: Some(false),
+        break_glass: Some(false),
+        want: "PERMISSION_MISSING",
+        ..ANY
+    },
+    Row {
+        what: &[What::Bootstrap],
+        who: &[Who::Other],
+        enforcement: ON,
+        contradicts: Some(false),
+        may_bootstrap: Some(false),
         break_glass: Some(false),
         want: "PERMISSION_MISSING",
         ..ANY
@@ -281,7 +310,10 @@ fn every_case_names_the_right_actor_and_leaves_the_right_event() {
                         Some(false) => ("somebody-else", None),
                         None => (ANONYMOUS, None),
                     },
-                    Because::Bootstrap => (BOOTSTRAP, Some("auth.bootstrap.access")),
+                    Because::Bootstrap => {
+                        let actor = if identified { by_itself } else { BOOTSTRAP };
+                        (actor, Some("auth.bootstrap.access"))
+                    }
                     Because::BreakGlass => (by_itself, Some("auth.break_glass.used")),
                 };
                 assert_eq!(allowed.actor(), actor, "{case:?}");
