@@ -10,15 +10,21 @@ use rusqlite::Connection;
 use tokio::net::TcpListener;
 use vfs::{OsVfs, Vfs};
 
-use super::{SERVER, plain::PLAN_LEN};
+use super::{
+    SERVER,
+    client::{self, Ask},
+    plain::PLAN_LEN,
+};
 use crate::calls::{Server, input_ended};
 
 /// Directory of the audit trail, below that of the stores.
 const AUDIT: &str = "audit";
 
-/// Starts the service over a directory.
+/// Starts the service over a directory, and waits until its stores are open.
 pub(crate) fn start(dir: &Path) -> Result<Server> {
-    Server::spawn(&[SERVER], dir)
+    let server = Server::spawn(&[SERVER], dir)?;
+    client::once(server.port(), &Ask::get("/v1/health"))?;
+    Ok(server)
 }
 
 /// Serves `dir` until the input ends: permissions not enforced, everything on record.
