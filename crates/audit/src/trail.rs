@@ -23,7 +23,7 @@
 //! * **L5** What was found behind the head is written again before anything is built on it.
 //! * **L6** After a failed write or sync the value refuses everything. Nothing is tried again.
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use vfs::{File, Lock, OpenMode, Vfs, write_all_at};
@@ -197,22 +197,25 @@ impl Trail {
         self.reopen_head()?;
         let mut attached = attach(&self.files, &*self.head_file, self.known.as_ref())?;
         // Measured before anything is changed: a refused append leaves no trace.
-        let (lines, _) = encode(records, attached.place.tail.cursor.at);
+        let (mut lines, mut receipts) = encode(records, attached.place.tail.cursor.at);
         if lines.len() > APPEND_LEN_MAX {
             let (found, max) = (lines.len(), APPEND_LEN_MAX);
             return Err(AppendError::TooLarge { what: "bytes", found, max });
         }
-        let mut all = self.repair(&mut attached, now)?;
-        let notes = all.len();
-        all.extend_from_slice(records);
-        let (mut lines, mut receipts) = encode(&all, attached.place.tail.cursor.at);
+        let own = self.repair(&mut attached, now)?;
+        let notes = own.len();
+        let mut all = Cow::Borrowed(records);
+        if notes > 0 {
+            all = Cow::Owned([&own, records].concat());
+            (lines, receipts) = encode(&all, attached.place.tail.cursor.at);
+        }
         if self.is_full(&attached.place, lines.len()) {
             attached = self.rotate(attached, now)?;
             (lines, receipts) = encode(&all, attached.place.tail.cursor.at);
         }
         let mut place = self.write(attached.place, &lines)?;
         let cursor = &mut place.tail.cursor;
-        for record in &all {
+        for record in all.as_ref() {
             cursor.span = Some(own::Span::with(cursor.span, record.timestamp));
         }
         if let Some(last) = receipts.last() {

@@ -23,8 +23,9 @@ mod load;
 mod server;
 mod split;
 
-pub(crate) use server::serve;
-use server::{Server, Serves};
+pub(crate) use load::parsed;
+use server::Serves;
+pub(crate) use server::{Server, input_ended, serve};
 use split::Part;
 
 /// Name of the benchmark; those of its cases begin with it.

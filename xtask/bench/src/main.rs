@@ -1,4 +1,4 @@
-//! The benchmarks of the log, the drain, the policy, the runtime and the supply chain: beside floors and beside peers.
+//! The benchmarks of the log, the drain, the policy, the runtime, the supply chain and the control plane: beside floors and beside peers.
 //!
 //! `cargo xtask bench` with one or more of their names starts them. The README says what each case means.
 //!
@@ -22,6 +22,7 @@
 //! | `drains`   | the cases of the drain                                              |
 //! | `calls`    | the cases of tool calls                                             |
 //! | `supplies` | the cases of the supply chain                                       |
+//! | `planes`   | the cases of the control plane                                      |
 //! | `machine`  | where the figures were made                                         |
 //! | `report`   | the tables and the file                                             |
 
@@ -39,6 +40,7 @@ mod options;
 mod ours;
 mod peers;
 mod plain;
+mod planes;
 mod report;
 mod rounds;
 mod sample;
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         [supplies::MEASURE, dir] => supplies::measure(dir.as_ref()),
         [drains::SINK] => drains::serve(),
         [calls::SERVER, who, dir] => calls::serve(who, dir.as_ref()),
+        [planes::SERVER, dir] => planes::serve(dir.as_ref()),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);
@@ -115,6 +118,7 @@ fn bench(name: &str) -> Option<Bench> {
         Bench { name: decisions::BENCH, measure: decide },
         Bench { name: calls::BENCH, measure: runtime },
         Bench { name: supplies::BENCH, measure: supply },
+        Bench { name: planes::BENCH, measure: plane },
     ];
     all.into_iter().find(|it| it.name == name)
 }
@@ -150,6 +154,10 @@ fn runtime(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
 
 fn supply(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
     run_cases(supplies::cases(data, options.log_bytes())?, options, data, report)
+}
+
+fn plane(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(planes::cases(data, options.rows), options, data, report)
 }
 
 fn decide(options: &Options, data: &Path, report: &mut Report) -> Result<()> {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-cargo xtask bench [wal] [drain] [policy] [runtime] [supply-chain] [options]
+cargo xtask bench [wal] [drain] [policy] [runtime] [supply-chain] [control-plane] [options]
 
   --quick        three rounds of 0.3 s and small logs: does it run, roughly where are we
   --dir D        where the data goes; a directory on the disk to be measured (default target/bench)
@@ -19,6 +19,7 @@ cargo xtask bench [wal] [drain] [policy] [runtime] [supply-chain] [options]
   --gib G        wal, supply-chain: size of the log, and of the image (default 1)
   --entries N    drain: entries that are delivered; the largest backlog has five times as many
                  (default 1000000)
+  --rows N       control-plane: the largest store of the cases about growth (default 100000)
   --case TEXT    only cases whose name contains TEXT; may be given again
   --only TEXT    only contestants whose name contains TEXT; may be given again
 
@@ -32,6 +33,7 @@ pub(crate) struct Options {
     pub(crate) round: Duration,
     pub(crate) gib: f64,
     pub(crate) entries: u64,
+    pub(crate) rows: u64,
     pub(crate) out: PathBuf,
     dir: Option<PathBuf>,
     cases: Vec<String>,
@@ -47,6 +49,7 @@ impl Options {
             round: Duration::from_secs(2),
             gib: 1.0,
             entries: 1_000_000,
+            rows: 100_000,
             out: PathBuf::from("target/bench"),
             dir: None,
             cases: Vec::new(),
@@ -70,7 +73,8 @@ impl Options {
                     res.given.extend(["--dir", "…"].map(str::to_owned));
                     continue;
                 }
-                "--rounds" | "--seconds" | "--gib" | "--entries" | "--case" | "--only" => {
+                "--rounds" | "--seconds" | "--gib" | "--entries" | "--rows" | "--case"
+                | "--only" => {
                     let value = value()?;
                     res.set(word, value)?;
                     res.given.extend([(*word).to_owned(), quoted(value)]);
@@ -94,6 +98,7 @@ impl Options {
             "--rounds" => self.rounds = parse(option, value)?,
             "--seconds" => self.round = Duration::try_from_secs_f64(parse(option, value)?)?,
             "--entries" => self.entries = parse(option, value)?,
+            "--rows" => self.rows = parse(option, value)?,
             "--gib" => self.gib = parse(option, value)?,
             "--case" => self.cases.push(value.to_owned()),
             _ => self.only.push(value.to_owned()),

@@ -15,6 +15,11 @@ impl Window {
     pub(crate) fn of(round: Duration) -> Self {
         Self { warm: round / 10, measured: round }
     }
+
+    /// The same, at least so long.
+    pub(crate) fn at_least(self, measured: Duration) -> Self {
+        if self.measured < measured { Self::of(measured) } else { self }
+    }
 }
 
 /// What one contestant did in one round.

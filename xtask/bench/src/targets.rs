@@ -62,6 +62,37 @@ pub(crate) mod name {
     pub(crate) const SIGNATURE: &str = "supply-chain, one signature";
     pub(crate) const VERIFY_MEMORY: &str = "supply-chain, peak memory of a large image";
 
+    pub(crate) const CREATE: &str = "create";
+    pub(crate) const PLAIN_INSERT: &str = "rusqlite, a transaction each";
+    pub(crate) const PLAIN_GROUP: &str = "rusqlite, one transaction for all";
+    pub(crate) const INGEST: &str = "ingest";
+    pub(crate) const PLAIN_EVENTS: &str = "rusqlite, 500 a transaction";
+    pub(crate) const POLL: &str = "poll, 1667 a second";
+    pub(crate) const FIFTY_MS: &str = "50 ms";
+    pub(crate) const ROWS_2: &str = "10² rows";
+    pub(crate) const ROWS_3: &str = "10³ rows";
+    pub(crate) const ROWS_4: &str = "10⁴ rows";
+    pub(crate) const ROWS_5: &str = "10⁵ rows";
+    pub(crate) const ROWS_6: &str = "10⁶ rows";
+    pub(crate) const EVENTS_4_FIRST: &str = "10⁴ events, first page";
+    pub(crate) const EVENTS_4_LAST: &str = "10⁴ events, last page";
+    pub(crate) const EVENTS_6_FIRST: &str = "10⁶ events, first page";
+    pub(crate) const EVENTS_6_LAST: &str = "10⁶ events, last page";
+    pub(crate) const PLANS_4_FIRST: &str = "10⁴ plans, first page";
+    pub(crate) const PLANS_4_LAST: &str = "10⁴ plans, last page";
+    pub(crate) const PLANS_5_FIRST: &str = "10⁵ plans, first page";
+    pub(crate) const PLANS_5_LAST: &str = "10⁵ plans, last page";
+    pub(crate) const EVENT_PAGES: &str = "control-plane, pages of events";
+    pub(crate) const PLAN_PAGES: &str = "control-plane, pages of plans";
+    pub(crate) const POLLS: &str = "control-plane, 100000 nodes poll within a minute";
+    pub(crate) const GROWTH_CREATE: &str = "control-plane, create, as plans come in";
+    pub(crate) const GROWTH_GET: &str = "control-plane, get, as plans come in";
+    pub(crate) const GROWTH_LIST: &str = "control-plane, page, as plans come in";
+    pub(crate) const GROWTH_STUCK: &str = "control-plane, stuck scan of 100, as plans come in";
+    pub(crate) const GROWTH_BEAT: &str = "control-plane, heartbeat, as nodes come in";
+    pub(crate) const GROWTH_APPEND: &str = "control-plane, 500 events, as events come in";
+    pub(crate) const GROWTH_EVENTS: &str = "control-plane, page, as events come in";
+
     pub(crate) const DECISION: &str = "decision";
     pub(crate) const DECISION_WHOLE: &str = "decision, without index";
     pub(crate) const REGORUS: &str = "regorus";
@@ -141,6 +172,9 @@ use Figure::{P50, P99, P99OverP50, Rate};
 /// No backlog costs more than 1.3 times what the cheapest costs, by entry.
 const FLAT: f64 = 1.0 / 1.3;
 
+/// No operation of the control plane costs more than twice what it costs in a small store.
+const GROWN: f64 = 2.0;
+
 /// Every target.
 #[rustfmt::skip]
 pub(crate) const TARGETS: &[Target] = &[
@@ -183,6 +217,18 @@ pub(crate) const TARGETS: &[Target] = &[
     target(name::VERIFY_LARGE, name::VERIFY, Rate, Named(name::SHA2), AtLeast(0.9)),
     target(name::VERIFY_SMALL, name::VERIFY, P50, Named(name::FIVE_MS), AtMost(1.0)),
     target(name::SIGNATURE, name::OPEN_SIGNATURE, Rate, Named(name::DALEK), AtLeast(0.9)),
+    target(name::EVENT_PAGES, name::EVENTS_6_FIRST, P50, Named(name::EVENTS_4_FIRST), AtMost(GROWN)),
+    target(name::EVENT_PAGES, name::EVENTS_6_LAST, P50, Named(name::EVENTS_4_LAST), AtMost(GROWN)),
+    target(name::PLAN_PAGES, name::PLANS_5_FIRST, P50, Named(name::PLANS_4_FIRST), AtMost(GROWN)),
+    target(name::PLAN_PAGES, name::PLANS_5_LAST, P50, Named(name::PLANS_4_LAST), AtMost(GROWN)),
+    target(name::POLLS, name::POLL, P99, Named(name::FIFTY_MS), AtMost(1.0)),
+    target(name::GROWTH_CREATE, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
+    target(name::GROWTH_GET, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
+    target(name::GROWTH_LIST, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
+    target(name::GROWTH_STUCK, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
+    target(name::GROWTH_BEAT, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
+    target(name::GROWTH_APPEND, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
+    target(name::GROWTH_EVENTS, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
     target(name::VERIFY_MEMORY, name::VERIFY, Rate, Named(name::VERIFY_MEMORY_LIMIT), AtMost(1.0)),
 ];
 
@@ -248,6 +294,7 @@ fn bench_of(case: &str) -> &'static str {
         (crate::decisions::CASES, crate::decisions::BENCH),
         (crate::calls::BENCH, crate::calls::BENCH),
         (crate::supplies::BENCH, crate::supplies::BENCH),
+        (crate::planes::BENCH, crate::planes::BENCH),
     ];
     named.into_iter().find(|it| case.starts_with(it.0)).map_or("wal", |it| it.1)
 }

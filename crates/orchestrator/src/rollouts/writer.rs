@@ -61,6 +61,24 @@ pub(super) struct Work {
 type Asked = (Box<Prepared>, oneshot::Sender<Result<Applied, AskError>>);
 type Recorded = (Vec<NewRecord>, oneshot::Sender<Result<(), AskError>>);
 
+/// Whoever waits while the store has his request.
+struct Waiting {
+    draft: Option<Draft>,
+    answer: oneshot::Sender<Result<Applied, AskError>>,
+}
+
+impl Waiting {
+    fn refuse(self, error: &AskError) {
+        // Whoever asked may have gone.
+        _ = self.answer.send(Err(error.clone()));
+    }
+}
+
+fn divided((ask, answer): Asked) -> (Request, Waiting) {
+    let Prepared { request, draft } = *ask;
+    (request, Waiting { draft, answer })
+}
+
 /// What is done at once.
 #[derive(Default)]
 struct Group {
@@ -200,16 +218,17 @@ impl Work {
         if asked.is_empty() {
             return;
         }
-        match self.apply(&asked) {
-            Ok((answers, now)) => self.answer(asked, answers, now),
-            Err(error) => refuse_all(asked, &error),
+        let (requests, waiting): (Vec<_>, Vec<_>) = asked.into_iter().map(divided).unzip();
+        match self.apply(requests) {
+            Ok((answers, now)) => self.answer(waiting, answers, now),
+            Err(error) => waiting.into_iter().for_each(|it| it.refuse(&error)),
         }
     }
 
     /// Applies a batch; when this returns, it is durable and the floor is raised to it (W1).
-    fn apply(&mut self, asked: &[Asked]) -> Result<(Vec<Answer>, Moment), AskError> {
+    fn apply(&mut self, mut requests: Vec<Request>) -> Result<(Vec<Answer>, Moment), AskError> {
         let now = self.now();
-        let mut requests: Vec<_> = asked.iter().map(|it| it.0.request.clone()).collect();
+        let asked = requests.len();
         let told = self.ledger.told();
         if told > self.dropped {
             requests.push(Write::Told { through: told }.into());
@@ -243,8 +262,8 @@ impl Work {
         if answers.iter().flatten().any(|it| changes_plans(&it.written)) {
             self.version.send_modify(|it| *it += 1);
         }
-        if answers.len() > asked.len() {
-            answers.truncate(asked.len());
+        if answers.len() > asked {
+            answers.truncate(asked);
             self.dropped = told;
         }
         Ok((answers, now))
@@ -252,11 +271,11 @@ impl Work {
 
     /// Puts a batch on record, then answers it. A record that cannot be told now stands in the store (W2): the
     /// change is made and will be told, so it is answered as what it is.
-    fn answer(&mut self, asked: Vec<Asked>, answers: Vec<Answer>, now: Moment) {
+    fn answer(&mut self, mut waiting: Vec<Waiting>, answers: Vec<Answer>, now: Moment) {
         let mut records = Vec::new();
         let mut told = None;
-        for ((ask, _), answer) in asked.iter().zip(&answers) {
-            let Some(draft) = ask.draft.clone() else { continue };
+        for (waiting, answer) in waiting.iter_mut().zip(&answers) {
+            let Some(draft) = waiting.draft.take() else { continue };
             match answer {
                 Ok(Applied { written, note: Some(note), .. }) => {
                     let draft = self.ledger.numbered(draft, *note);
@@ -269,9 +288,9 @@ impl Work {
         }
         // Told or not, the outcome of the change is known. What could not be told blocks the next one (W3).
         _ = self.append(&records, told);
-        for ((_, sender), answer) in asked.into_iter().zip(answers) {
+        for (waiting, answer) in waiting.into_iter().zip(answers) {
             // Whoever asked may have gone; the change is durable all the same.
-            _ = sender.send(answer.map_err(AskError::Refused));
+            _ = waiting.answer.send(answer.map_err(AskError::Refused));
         }
     }
 
@@ -280,7 +299,7 @@ impl Work {
         if self.ledger.told() <= self.dropped {
             return;
         }
-        if let Err(error) = self.apply(&[]) {
+        if let Err(error) = self.apply(Vec::new()) {
             // They are told once all the same (G1), and the next batch drops them.
             tracing::warn!(%error, "notes that were told could not be dropped");
         }

@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use rollout_store::Moment;
@@ -20,9 +20,21 @@ use crate::{
 /// Queries of the audit trail at once: each reads files, from their end and maybe to their beginning.
 const TRAIL_READS: usize = 2;
 
-/// What every handler can reach.
+/// What every handler can reach. Each layer of the router has a copy, which costs one count.
 #[derive(Clone)]
-pub(crate) struct App {
+pub(crate) struct App(Arc<Reach>);
+
+impl Deref for App {
+    type Target = Reach;
+
+    fn deref(&self) -> &Reach {
+        &self.0
+    }
+}
+
+/// What is behind it.
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Reach {
     pub(crate) store: Arc<Store>,
     pub(crate) rollouts: Arc<Rollouts>,
     pub(crate) access: Arc<Keeper>,
@@ -65,7 +77,7 @@ pub(crate) struct Parts {
 impl App {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, rollouts, access, limits, clock, vfs, audit_dir, stopping } = parts;
-        Self {
+        Self(Arc::new(Reach {
             store,
             rollouts,
             access,
@@ -81,7 +93,13 @@ impl App {
             vfs,
             audit_dir: Arc::new(audit_dir),
             holder: format!("pid {}", std::process::id()).into(),
-        }
+        }))
+    }
+
+    /// The same under other bounds; places among the requests in work are shared.
+    #[cfg(test)]
+    pub(crate) fn with_limits(&self, limits: Limits) -> Self {
+        Self(Arc::new(Reach { limits: Arc::new(limits), ..Reach::clone(self) }))
     }
 
     /// The time.

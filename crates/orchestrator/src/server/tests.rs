@@ -72,7 +72,7 @@ async fn a_request_beyond_its_time_has_an_unknown_result_and_says_so() {
     assert!(detail.contains("the result is unknown, sending again is safe"), "{detail}");
     release.send(()).unwrap();
     // It was stored after all; sending again is what the answer says it is.
-    let patient = App { limits: Arc::new(Limits::STANDARD), ..app };
+    let patient = app.with_limits(Limits::STANDARD);
     let (status, body) = post(&patient, "a", 1).await;
     assert_eq!((status, &body["deduped"]), (StatusCode::OK, &json!(1)), "{body}");
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Error, TransactionBehavior, named_params};
+use rusqlite::{Connection, Error, TransactionBehavior, named_params, params};
 
 use super::{
     NewEvent, Stored,
@@ -16,7 +16,7 @@ use super::{
 
 const INSERT_EVENT: &str = "
     INSERT INTO events (event_id, event_type, node_id, at_ns, body)
-    VALUES (:event_id, :event_type, :node_id, :at_ns, :body)
+    VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (event_id) DO NOTHING";
 
 const RAISE_BLOCK: &str = "
@@ -79,13 +79,13 @@ fn commit(
     let mut last = None;
     let mut stored = Vec::with_capacity(requests.len());
     {
-        let mut insert = transaction.prepare(INSERT_EVENT)?;
+        let mut insert = transaction.prepare_cached(INSERT_EVENT)?;
         for request in requests {
             let (of_request, id) = insert_all(&transaction, &mut insert, request, &mut latest)?;
             stored.push(of_request);
             last = last.max(id);
         }
-        let mut raise = transaction.prepare(RAISE_BLOCK)?;
+        let mut raise = transaction.prepare_cached(RAISE_BLOCK)?;
         for (block, latest_ns) in latest {
             raise.execute(named_params! { ":block": block, ":latest_ns": latest_ns })?;
         }
@@ -103,13 +103,8 @@ fn insert_all(
     let mut last = None;
     let mut stored = Stored::default();
     for event in events {
-        let rows = insert.execute(named_params! {
-            ":event_id": event.event_id,
-            ":event_type": event.event_type,
-            ":node_id": event.node_id,
-            ":at_ns": event.at_ns,
-            ":body": event.body,
-        })?;
+        let NewEvent { event_id, event_type, node_id, at_ns, body } = event;
+        let rows = insert.execute(params![event_id, event_type, node_id, at_ns, body])?;
         if rows == 0 {
             stored.deduped += 1;
             continue;

@@ -46,6 +46,8 @@ pub use error::OpenError;
 
 /// The first bytes of every `SQLite` database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Pages that the writer keeps, in KiB: new keys fall anywhere into the indexes.
+const CACHE_KIB: i64 = 32 << 10;
 /// Distance of interrupts of a check that does not end.
 const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
 
@@ -358,6 +360,7 @@ fn set_modes(conn: &Connection) -> Result<(), rusqlite::Error> {
         return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(1), Some(message)));
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Checkpoints are explicit, see `checkpoint`.
     conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     // Reading creates the log file, which is then watched.

@@ -132,7 +132,7 @@ fn read(
     ];
     params.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
 
-    let mut statement = conn.prepare(&sql(query))?;
+    let mut statement = conn.prepare_cached(&sql(query))?;
     let mut rows = statement.query(params.as_slice())?;
     let mut page = Page::default();
     let (mut last, mut len) = (None, 0);
@@ -168,7 +168,7 @@ fn read_tail(
     for (name, value) in &optional {
         params.extend(value.map(|it| (*name, it as &dyn ToSql)));
     }
-    let mut statement = conn.prepare(&sql)?;
+    let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params.as_slice())?;
     let mut tail = Tail { events: Vec::new(), seen: query.after };
     let mut len = 0;

@@ -22,6 +22,8 @@ use super::migrate::{APPLICATION_ID, Identity, MIGRATIONS, identity, migrate};
 
 /// How long a connection waits for a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages that the writer keeps, in KiB: new keys fall anywhere into the indexes.
+const CACHE_KIB: i64 = 32 << 10;
 /// Prepared statements that a connection keeps.
 const STATEMENTS: usize = 64;
 
@@ -183,6 +185,7 @@ fn set_modes(conn: &Connection) -> Result<(), Error> {
         return Err(Error::SqliteFailure(rusqlite::ffi::Error::new(1), Some(message)));
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Checkpoints are explicit: those of SQLite ignore a failed sync and try it again later.
     conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))
 }

@@ -101,7 +101,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<u16> {
 }
 
 /// Returns the status of an answer and its length, once its head is there.
-fn parsed(bytes: &[u8]) -> Result<Option<(u16, usize)>> {
+pub(crate) fn parsed(bytes: &[u8]) -> Result<Option<(u16, usize)>> {
     let Some(at) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(bytes.get(..at).unwrap_or_default())?;
     let status = head.get(9..12).context("a status")?.parse()?;

@@ -63,8 +63,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(serves: Serves, dir: &Path) -> Result<Self> {
+        Self::spawn(&[SERVER, serves.name()], dir)
+    }
+
+    /// Runs a hidden command that serves in `dir`, prints its port, and ends with its input.
+    pub(crate) fn spawn(words: &[&str], dir: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        let command = command.arg(SERVER).arg(serves.name()).arg(dir);
+        let command = command.args(words).arg(dir);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
@@ -78,7 +83,16 @@ impl Server {
 
     /// Memory that it has now, in MiB.
     pub(crate) fn memory_mib(&self) -> Result<f64> {
-        let kib = crate::memory::status_kib_of(&self.child.id().to_string(), "VmRSS:")?;
+        self.status_mib("VmRSS:")
+    }
+
+    /// The most memory that it ever had, in MiB.
+    pub(crate) fn peak_mib(&self) -> Result<f64> {
+        self.status_mib("VmHWM:")
+    }
+
+    fn status_mib(&self, key: &str) -> Result<f64> {
+        let kib = crate::memory::status_kib_of(&self.child.id().to_string(), key)?;
         Ok(kib as f64 / 1024.0)
     }
 
@@ -106,15 +120,7 @@ pub(crate) fn serve(who: &str, dir: &Path) -> Result<()> {
     threads.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let (stop, stopped) = oneshot::channel();
-        std::thread::spawn(move || {
-            // Whatever ends the input ends the server.
-            std::io::stdin().read_to_end(&mut Vec::new()).ok();
-            stop.send(()).ok();
-        });
-        let stopped = async {
-            stopped.await.ok();
-        };
+        let stopped = input_ended();
         match serves {
             Serves::Runtime => {
                 let runtime = Runtime::open(&config(dir)?, Tools::default().with(Echo)).await?;
@@ -132,6 +138,18 @@ pub(crate) fn serve(who: &str, dir: &Path) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Ends with the input: whoever started this process ends it so.
+pub(crate) fn input_ended() -> impl Future<Output = ()> + Send + 'static {
+    let (stop, stopped) = oneshot::channel();
+    std::thread::spawn(move || {
+        std::io::stdin().read_to_end(&mut Vec::new()).ok();
+        stop.send(()).ok();
+    });
+    async {
+        stopped.await.ok();
+    }
 }
 
 async fn answer(State(log): State<Option<Arc<Plain>>>, body: Bytes) -> (StatusCode, Json<Value>) {
