@@ -13,13 +13,14 @@ use std::{
 
 use audit::NewRecord;
 use rollout_store::{
-    Applied, ApplyError, Epoch, Moment, RolloutStore as _, SqliteStore, Write, Written,
+    Applied, ApplyError, Epoch, Moment, Request, RolloutStore as _, SqliteStore, Write, Written,
     store::{About, Answer},
 };
 use tokio::sync::{oneshot, watch};
 
 use super::{
     boot::Opened,
+    draft::Draft,
     ledger::Ledger,
     queue::{AskError, Clock, Job, Prepared},
 };
