@@ -37,7 +37,7 @@ pub(crate) struct Keeper {
     dir: PathBuf,
     current: RwLock<Arc<Access>>,
     /// One change at a time (U2).
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     brake: Mutex<Brake>,
     denials: Denials,
     switches: Switches,
@@ -56,7 +56,7 @@ impl Keeper {
             vfs,
             dir,
             current: RwLock::new(Arc::new(access)),
-            changing: tokio::sync::Mutex::new(()),
+            changing: Arc::default(),
             brake: Mutex::new(Brake::default()),
             denials: Denials::new(),
             switches,
@@ -87,16 +87,31 @@ impl Keeper {
         &self.denials
     }
 
-    /// Makes a change: decided, on record, durable, and only then in force (U1, U2).
+    /// Makes a change: decided, on record, durable, and only then in force (U1, U2). A caller that goes away does not
+    /// end it in the middle: the next change would then meet a file that is still being written.
     pub(crate) async fn change(
-        &self,
+        self: &Arc<Self>,
         app: &App,
         change: Change,
         by: &Allowed,
         draft: Draft,
     ) -> Result<(Arc<Access>, Effect), Refusal> {
-        let _one = self.changing.lock().await;
-        let decided = self.current().apply(&change, by, Timestamp::now());
+        let (keeper, app, by) = (Arc::clone(self), app.clone(), by.clone());
+        let whole = tokio::spawn(async move {
+            let _one = Arc::clone(&keeper.changing).lock_owned().await;
+            keeper.change_alone(&app, &change, &by, draft).await
+        });
+        whole.await.map_err(|error| Refusal::Internal(error.to_string()))?
+    }
+
+    async fn change_alone(
+        &self,
+        app: &App,
+        change: &Change,
+        by: &Allowed,
+        draft: Draft,
+    ) -> Result<(Arc<Access>, Effect), Refusal> {
+        let decided = self.current().apply(change, by, Timestamp::now());
         let (next, effect) = match decided {
             Ok(decided) => decided,
             Err(error) => {

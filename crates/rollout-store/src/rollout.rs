@@ -231,6 +231,7 @@ impl Rollout {
             it.phase != StagePhase::Open || (it.entered_at.is_some() && it.deadline_at.is_some())
         };
         self.stages.len() == self.plan.stages.len()
+            && self.digest == self.plan.digest()
             && self.life().is_sound()
             && self.stages.iter().all(dated)
     }

@@ -12,7 +12,8 @@
 //!
 //! * **T1** What is sent is committed: an event that was seen here is never lost.
 //! * **T2** A stream holds one page in memory and no connection of the store while it waits.
-//! * **T3** A stream ends when the service stops, when its client does not read, and when the store fails.
+//! * **T3** A stream ends when the service stops, when its client does not read, when the store fails, and with the
+//!   first event after roles or tokens have changed: what was allowed may not be any more.
 
 use std::{
     collections::VecDeque,
@@ -51,6 +52,8 @@ struct Following {
     waiting: VecDeque<(i64, String)>,
     stored: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
+    /// The state of roles and tokens under which it was allowed.
+    allowed_at: u64,
     _slot: OwnedSemaphorePermit,
     _counted: Counted,
 }
@@ -111,9 +114,18 @@ pub(crate) async fn stream(
     };
     let query = TailQuery { node_id, event_type, after, limit: PAGE };
     let stopping = app.stopping.clone();
+    let allowed_at = app.access.current().generation();
     let counted = Counted::new(Arc::clone(&app.measures));
-    let following =
-        Following { app, query, waiting, stored, stopping, _slot: slot, _counted: counted };
+    let following = Following {
+        app,
+        query,
+        waiting,
+        stored,
+        stopping,
+        allowed_at,
+        _slot: slot,
+        _counted: counted,
+    };
     let events = unfold(following, next);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
@@ -131,6 +143,10 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, AskedWrong> {
 
 async fn next(mut it: Following) -> Option<(Result<Event, Infallible>, Following)> {
     loop {
+        // Roles or tokens are others: whoever still may comes back behind the event that he saw last.
+        if it.app.access.current().generation() != it.allowed_at {
+            return None;
+        }
         if let Some((id, body)) = it.waiting.pop_front() {
             let event = Event::default().id(id.to_string()).data(body);
             return Some((Ok(event), it));

@@ -5,6 +5,8 @@
 //! * **G1** Notes are told in the order of their numbers, each once. Which were told stands in the trail itself: a
 //!   record carries the unique id of its note. The number alone would not do: a database that was restored from a
 //!   backup gives numbers again that the trail knows already.
+//! * **G3** A trail that ends before a record that this process has written is not continued: somebody put an older
+//!   one in its place.
 //! * **G2** After a failed append it is unknown what the trail holds. It is opened again and looked at before
 //!   anything more is told.
 
@@ -49,6 +51,14 @@ pub enum LedgerError {
     /// The notes could not be read.
     #[error(transparent)]
     Notes(#[from] ReadError),
+    /// Records that this process has written are gone.
+    #[error("the trail ends at record {found}, and record {seen} was written")]
+    RolledBack {
+        /// Where it ends.
+        found: u64,
+        /// What was written.
+        seen: u64,
+    },
 }
 
 impl LedgerError {
@@ -59,6 +69,7 @@ impl LedgerError {
             Self::Append(it) => it.code(),
             Self::Query(it) => it.code(),
             Self::Notes(it) => it.code(),
+            Self::RolledBack { .. } => "AUDIT_ROLLED_BACK",
         }
     }
 }
@@ -78,6 +89,8 @@ pub(super) struct Ledger {
     trail: Option<Trail>,
     /// Every note up to this number is in the trail.
     told: u64,
+    /// The number of the last record that this process has seen there.
+    seen: u64,
 }
 
 impl Ledger {
@@ -88,7 +101,7 @@ impl Ledger {
         store_id: String,
     ) -> Result<Self, LedgerError> {
         let trail = Trail::open(Arc::clone(&vfs), dir, settings())?;
-        Ok(Self { vfs, dir: dir.to_owned(), store_id, trail: Some(trail), told: 0 })
+        Ok(Self { vfs, dir: dir.to_owned(), store_id, trail: Some(trail), told: 0, seen: 0 })
     }
 
     /// Whether what was told last is known.
@@ -105,6 +118,10 @@ impl Ledger {
     pub(super) fn catch_up(&mut self, notes: &dyn RolloutReader) -> Result<(), LedgerError> {
         if self.trail.is_none() {
             let trail = Trail::open(Arc::clone(&self.vfs), &self.dir, settings())?;
+            let found = trail.head().map_or(0, |it| it.seq);
+            if found < self.seen {
+                return Err(LedgerError::RolledBack { found, seen: self.seen });
+            }
             self.trail = Some(trail);
         }
         let caught_up = self.tell_all(notes);
@@ -180,9 +197,12 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let Some(trail) = &mut self.trail else { return Err(AppendError::Poisoned.into()) };
         for records in records.chunks(NOTES_AT_ONCE as usize) {
-            if let Err(error) = trail.append(records, Timestamp::now()) {
-                self.trail = None;
-                return Err(error.into());
+            match trail.append(records, Timestamp::now()) {
+                Ok(receipts) => self.seen = receipts.last().map_or(self.seen, |it| it.seq),
+                Err(error) => {
+                    self.trail = None;
+                    return Err(error.into());
+                }
             }
         }
         self.told = self.told.max(told.unwrap_or(0));

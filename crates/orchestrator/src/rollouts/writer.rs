@@ -240,7 +240,8 @@ impl Work {
         let mut answers = match applied {
             Ok(answers) => answers,
             Err(error) => {
-                if matches!(error, ApplyError::Stopped { .. }) {
+                // Somebody else writes now, or nobody can: this process has nothing left to do.
+                if matches!(error, ApplyError::Stopped { .. } | ApplyError::StaleEpoch { .. }) {
                     self.fail(Failure::Io { detail: error.to_string() });
                 }
                 return Err(error.into());

@@ -69,9 +69,15 @@ pub(crate) async fn query(State(app): State<App>, uri: Uri) -> Result<Response, 
     let filter = filter(&params)?;
     let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     // A trail is read from its end; a filter that nothing fits reads all of it, one at a time.
-    let _one = app.trail_reads.acquire().await.map_err(|_| Refusal::Stopping)?;
+    let one = std::sync::Arc::clone(&app.trail_reads).acquire_owned().await;
+    let one = one.map_err(|_| Refusal::Stopping)?;
     let (vfs, dir) = (app.vfs.clone(), app.audit_dir.clone());
-    let found = task::spawn_blocking(move || audit::query(&vfs, &dir, &filter, limit as usize));
+    // The place is given back when the read ends, not when whoever asked goes away.
+    let found = task::spawn_blocking(move || {
+        let found = audit::query(&vfs, &dir, &filter, limit as usize);
+        drop(one);
+        found
+    });
     let found = found.await.map_err(|error| Refusal::Internal(error.to_string()))?;
     let records: Vec<_> = found.map_err(Refusal::Trail)?.into_iter().map(wire).collect();
     json_response(&AuditList { count: records.len() as u64, records })
@@ -109,6 +115,10 @@ fn asked(
     let source = wire.source.parse::<Source>().map_err(|error| wrong("source", &error))?;
     if source == Source::Orchestrator {
         return Err(wrong("source", &"the control plane speaks for itself"));
+    }
+    // What is said from elsewhere must not look like what happens here.
+    if !matches!(category, Category::Goal | Category::Wal | Category::Relay | Category::Cert) {
+        return Err(wrong("category", &"goal, wal, relay and cert are recorded from elsewhere"));
     }
     let at = Timestamp::from_millisecond(now.unix_ms()).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut record =

@@ -23,7 +23,7 @@ use axum::{
 };
 use connections::Peer;
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::table::Needs;
 use crate::{
@@ -38,6 +38,8 @@ use crate::{
 
 /// Refusals that are written at once.
 const DENIALS_BURST: u32 = 50;
+/// How long a refusal waits for its record; it is written later then.
+const RECORD_WAIT: Duration = Duration::from_secs(1);
 /// Characters of a path in the trail.
 const PATH_LEN_MAX: usize = 512;
 /// Characters of a method in the trail.
@@ -105,6 +107,9 @@ pub(crate) async fn pass(
     if needs == Needs::Nothing {
         return Ok(next.run(request).await);
     }
+    if from_a_page(&request) {
+        return Err(Refusal::Browser);
+    }
     let peer = request.extensions().get::<Peer>().cloned();
     let address = peer.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |it| it.addr.ip());
     let certificate = peer.as_ref().and_then(|it| it.certificate.as_deref());
@@ -138,6 +143,15 @@ pub(crate) async fn pass(
             Err(denied.into())
         }
     }
+}
+
+/// Whether a page of somebody else lets a browser change something. Its user may hold a certificate, or be on this
+/// machine; the page must not act for him.
+fn from_a_page(request: &Request) -> bool {
+    let site = request.headers().get("sec-fetch-site").map(axum::http::HeaderValue::as_bytes);
+    let own = matches!(site, None | Some(b"same-origin" | b"none"));
+    let foreign = !own || request.headers().contains_key(axum::http::header::ORIGIN);
+    foreign && !request.method().is_safe()
 }
 
 fn ask(
@@ -206,7 +220,8 @@ async fn refused(app: &App, denied: &Denied, wanted: Wanted) {
         .with("code", denied.code())
         .with_some("not_written_before", Some(skipped).filter(|it| *it > 0))
         .record(Outcome::Denied, app.now());
-    if let Err(error) = app.rollouts.record(vec![record]).await {
+    let recorded = timeout(RECORD_WAIT, app.rollouts.record(vec![record])).await;
+    if let Ok(Err(error)) = recorded {
         // The answer is a refusal all the same.
         tracing::warn!(%error, "a refusal is not on record");
     }

@@ -21,9 +21,11 @@ use serde::Serialize;
 
 use super::{
     ask::{AskedWrong, BODY_LEN_MAX, Change, named},
+    gate::Permit,
     view,
 };
 use crate::{
+    auth::{decide::Because, subject::NODE_PREFIX},
     rollouts::Ask,
     server::{App, Refusal, json_response},
 };
@@ -40,10 +42,14 @@ pub(crate) fn node_id(text: &str) -> Result<NodeId, AskedWrong> {
 pub(crate) async fn desired(
     State(app): State<App>,
     Path(id): Path<String>,
+    request: Request,
 ) -> Result<Response, Refusal> {
     let node = node_id(&id)?;
+    let itself = speaks_for_itself(&request, &node);
     let desired = app.wanted.of(&app.rollouts, &node).await?;
-    app.presence.heard(node, app.now());
+    if itself {
+        app.presence.heard(node, app.now());
+    }
     let first = desired.rollouts.iter().find(|it| it.rollout_kind == Kind::Behavior);
     let release = match (first, &desired.release) {
         (Some(assigned), _) => Some(of_plan(assigned)),
@@ -51,6 +57,15 @@ pub(crate) async fn desired(
     };
     let rollouts = desired.rollouts.iter().map(view::assigned).collect();
     json_response(&WireDesired { release, rollouts })
+}
+
+/// Whether it is the node that asks, and nobody who looks at it: a look is no sign of life.
+fn speaks_for_itself(request: &Request, node: &NodeId) -> bool {
+    let permit = request.extensions().get::<Permit>();
+    permit.is_some_and(|it| {
+        it.0.because() == Because::EnforcementOff
+            || it.0.actor().strip_prefix(NODE_PREFIX) == Some(node.as_str())
+    })
 }
 
 fn of_plan(it: &Assignment) -> WireRelease {

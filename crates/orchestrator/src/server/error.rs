@@ -199,7 +199,7 @@ impl ServeError {
 }
 
 const HINT_ROLLED_BACK: &str = "restore orchestrator.db, orchestrator.db-wal and orchestrator.used together from a backup; or remove orchestrator.used to accept the loss";
-const HINT_MARK_CORRUPT: &str = "restore orchestrator.used together with orchestrator.db from a backup; or remove orchestrator.used to take the database as it is";
+const HINT_MARK_CORRUPT: &str = "restore that file together with its database (orchestrator.db or rollouts.db) from a backup; or remove it to take the database as it is";
 
 const HINT_TLS: &str = "check the files of --tls-cert-file, --tls-key-file and --tls-ca-file: PEM, readable, and the key that of the certificate";
 const HINT_ROLLOUTS: &str = "restore rollouts.db, rollouts.db-wal and rollouts.used together from a backup; or remove rollouts.used to accept the loss";
@@ -232,7 +232,12 @@ fn of_rollouts(error: &RolloutsError) -> (&'static str, Exit, &'static str) {
         RolloutsError::Audit { source, .. } => {
             let exit =
                 if source.code() == "AUDIT_CORRUPT" { Exit::Integrity } else { Exit::Failed };
-            let hint = "run `autonomy audit verify`; AUTONOMY_AUDIT_DIR names another directory";
+            let hint = match source.code() {
+                "AUDIT_DISK_FULL" => {
+                    "make room in the directory of the audit trail, then start again"
+                }
+                _ => "run `autonomy audit verify`; AUTONOMY_AUDIT_DIR names another directory",
+            };
             (source.code(), exit, hint)
         }
         RolloutsError::Thread { .. } => {
@@ -278,7 +283,7 @@ fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
         OpenError::Corrupt { .. } => (
             "STORE_CORRUPT",
             Exit::Integrity,
-            "keep a copy of the data directory and restore orchestrator.db from a backup",
+            "keep a copy of the data directory and restore that database from a backup",
         ),
         OpenError::RolledBack { .. } => ("STORE_ROLLED_BACK", Exit::Integrity, HINT_ROLLED_BACK),
         OpenError::MarkCorrupt { .. } => ("STORE_MARK_CORRUPT", Exit::Integrity, HINT_MARK_CORRUPT),

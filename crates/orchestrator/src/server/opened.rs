@@ -63,17 +63,14 @@ fn open_rest(
         clock: Arc::clone(&clock),
         limits: &config.limits,
     };
+    // Whoever holds the log of its life holds the directory. Taking the store over comes after that: a start that is
+    // refused must not depose the process that serves.
+    let lifecycle = Lifecycle::open(&config.data_dir, config.overrides)?;
     let rollouts = Arc::new(Rollouts::open(opening)?);
-    let begun = Lifecycle::open(&config.data_dir, config.overrides)
-        .map_err(ServeError::from)
-        .and_then(|it| it.started().map(|()| it).map_err(ServeError::from));
-    let lifecycle = match begun {
-        Ok(lifecycle) => lifecycle,
-        Err(error) => {
-            rollouts.close().ok();
-            return Err(error);
-        }
-    };
+    if let Err(error) = lifecycle.started() {
+        rollouts.close().ok();
+        return Err(error.into());
+    }
     let (stop, stopping) = watch::channel(false);
     let app = App::new(Parts {
         store: Arc::clone(store),

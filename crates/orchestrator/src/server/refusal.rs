@@ -84,6 +84,8 @@ pub(crate) enum Refusal {
     Trail(audit::QueryError),
     #[error("a node sends events of its own; `{node}` is another one")]
     OtherNode { node: String },
+    #[error("a page of somebody else may not change anything here")]
+    Browser,
     #[error("no token of this name")]
     NoToken,
     #[error("the channel `{channel}` has no release")]
@@ -166,6 +168,7 @@ impl Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, error.code(), "The audit trail cannot be read")
             }
             Self::OtherNode { .. } => (StatusCode::FORBIDDEN, "NOT_THIS_NODE", "Not allowed"),
+            Self::Browser => (StatusCode::FORBIDDEN, "BROWSER_REFUSED", "Not allowed"),
             Self::NoToken => (StatusCode::NOT_FOUND, "TOKEN_NOT_FOUND", "Not found"),
             Self::NoRelease { .. } => (StatusCode::NOT_FOUND, "RELEASE_UNKNOWN", "Not found"),
             Self::Standalone => (StatusCode::CONFLICT, "HA_STANDALONE", "Nobody else can lead"),

@@ -24,6 +24,8 @@ use crate::{
     },
 };
 
+/// A page ends, with a cursor, at the plan with which its records reach so many bytes.
+pub(super) const PAGE_LEN_MAX: usize = 4 << 20;
 /// What every query of plans selects, in the order that [`plan_row`] reads.
 const PLAN: &str = "SELECT position, id, quiet_since, body FROM rollouts";
 
@@ -82,6 +84,31 @@ impl SqliteReader {
         rows.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(failed)
     }
 
+    /// The same up to [`PAGE_LEN_MAX`] bytes, and whether that bound ended it.
+    fn plans_of_a_page(
+        &self,
+        which: &str,
+        params: impl Params,
+    ) -> Result<(Vec<(i64, Quiet)>, bool), ReadError> {
+        let mut statement = self.conn.prepare_cached(&format!("{PLAN} {which}")).map_err(failed)?;
+        let mut rows = statement.query(params).map_err(failed)?;
+        let (mut found, mut len) = (Vec::new(), 0);
+        while let Some(row) = rows.next().map_err(failed)? {
+            if len >= PAGE_LEN_MAX {
+                return Ok((found, true));
+            }
+            len += row
+                .get_ref(3)
+                .map_err(failed)?
+                .as_bytes_or_null()
+                .ok()
+                .flatten()
+                .map_or(0, <[u8]>::len);
+            found.extend(plan_row(row).map_err(failed)?);
+        }
+        Ok((found, false))
+    }
+
     fn list<T>(
         &self,
         sql: &str,
@@ -132,14 +159,14 @@ impl RolloutReader for SqliteReader {
         // One more than asked for tells whether something follows.
         let rows = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let counted = "SELECT coalesce(sum(n), 0) FROM counts WHERE name";
-        let (mut found, total) = if let Some(phase) = query.phase {
-            let found = self.plans(sql::PAGE_OF_PHASE, params![before, rows, phase])?;
+        let ((mut found, cut), total) = if let Some(phase) = query.phase {
+            let found = self.plans_of_a_page(sql::PAGE_OF_PHASE, params![before, rows, phase])?;
             (found, self.count(&format!("{counted} = ?1"), [phase])?)
         } else {
-            let found = self.plans(sql::PAGE, params![before, rows])?;
+            let found = self.plans_of_a_page(sql::PAGE, params![before, rows])?;
             (found, self.count(&format!("{counted} <> 'nodes'"), [])?)
         };
-        let more = found.len() > limit;
+        let more = cut || found.len() > limit;
         found.truncate(limit);
         let last = found.last().filter(|_| more).and_then(|it| Cursor::new(it.0));
         let mut page = Page { next: last, total, ..Page::default() };
