@@ -123,7 +123,7 @@ pub fn cycle_plan(
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'a> {
     /// Its name, which becomes the id of its step.
-    pub node_id: &'a str,
+    pub id: &'a str,
     /// What it calls.
     pub tool: &'a str,
     /// What it is called with.
@@ -142,7 +142,7 @@ impl Node<'_> {
     /// [`HashError`] when the arguments have a float or nest too deep.
     pub fn step(&self, plan_id: &str, cycle: u64) -> Result<PlannedStep, HashError> {
         let params = json!({
-            "node_id": self.node_id,
+            "node_id": self.id,
             "tool": self.tool,
             "args": self.args,
             "depends_on": self.depends_on,
@@ -151,9 +151,9 @@ impl Node<'_> {
             "plan_id": plan_id,
         });
         let world =
-            |state| sha256_json(&json!({"node": self.node_id, "state": state, "cycle": cycle}));
+            |state| sha256_json(&json!({"node": self.id, "state": state, "cycle": cycle}));
         Ok(PlannedStep {
-            step_id: self.node_id.to_owned(),
+            step_id: self.id.to_owned(),
             tool: Some(self.tool.to_owned()),
             params_hash: Some(sha256_json(&params)?),
             pre_hash: Some(world("pre")?),
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_node_is_hashed_with_its_place_and_refuses_floats() {
-        let node = |args, order| Node { node_id: "n", tool: "t", args, depends_on: &["m"], order };
+        let node = |args, order| Node { id: "n", tool: "t", args, depends_on: &["m"], order };
         let (args, float) = (json!({"a": 1, "ts": 9}), json!({"a": 0.5}));
         let same = json!({"a": 1});
         let step = node(&args, 0).step("p", 1).unwrap();
