@@ -188,3 +188,50 @@ fn sw_11_every_step_of_an_archive_can_be_the_last() {
         }
     }
 }
+
+#[test]
+fn sw_11b_an_archive_that_was_answered_outlives_a_loss_of_power_and_the_log_does_not() {
+    let vfs = MemVfs::default();
+    assert_eq!(history(&vfs).0, WANTED.len());
+    let whole = bytes(&vfs, &log_path("m")).unwrap();
+    archive(&vfs, &log_path("m"), None, Unfinalized::Force, &how()).unwrap();
+    vfs.power_loss(CrashPolicy::LoseAll);
+    assert!(vfs.stat(&log_path("m")).unwrap().is_none());
+    assert_eq!(whereabouts(&vfs), whole);
+}
+
+#[test]
+fn sw_4c_every_step_of_a_repair_can_be_the_last_and_what_was_torn_is_kept() {
+    let torn = format!("{{\"op\":\"{}", "x".repeat(700));
+    let ready = || {
+        let vfs = MemVfs::default();
+        drop(log_with(&vfs, "m", &[("s", "executing")]));
+        let mut file = bytes(&vfs, &log_path("m")).unwrap();
+        let kept = file.clone();
+        file.extend_from_slice(torn.as_bytes());
+        leave(&vfs, &log_path("m"), &file);
+        vfs.set_plan(FaultPlan::none());
+        (vfs, kept)
+    };
+    let (vfs, _) = ready();
+    recover_all(&vfs);
+    for step in 0..=vfs.steps() {
+        for policy in policies() {
+            let (vfs, kept) = ready();
+            vfs.set_plan(FaultPlan::crash_at(step));
+            recover_all(&vfs);
+            vfs.power_loss(policy);
+            recover_all(&vfs);
+            vfs.power_loss(CrashPolicy::LoseAll);
+            let place = format!("step {step} {policy:?}");
+            let names = vfs.list(Path::new(STEPS)).unwrap();
+            let aside = names.iter().filter(|it| it.contains(".torn-") && !it.ends_with(".tmp"));
+            let aside: Vec<_> =
+                aside.map(|it| bytes(&vfs, &Path::new(STEPS).join(it)).unwrap()).collect();
+            assert!(aside.contains(&torn.clone().into_bytes()), "{place}: {names:?}");
+            let log = bytes(&vfs, &log_path("m")).unwrap();
+            assert!(log.starts_with(&kept), "{place}");
+            assert_eq!(lines(&vfs, "m").last().unwrap()["reset"], true, "{place}");
+        }
+    }
+}

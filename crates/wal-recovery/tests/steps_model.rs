@@ -53,8 +53,10 @@ struct Mandate {
     dice: Dice,
     effects: Effects,
     plans: Vec<PlanCommit>,
-    /// Whether somebody is killed beside the failures of the disk.
+    /// Whether nobody is killed beside the failures of the disk.
     quiet: bool,
+    /// Whether the device has failed: then a line that was written can be gone.
+    device_failed: bool,
     reviews: u64,
     resets: u64,
     confirmed: u64,
@@ -77,7 +79,17 @@ impl Mandate {
             })
             .collect();
         let (vfs, effects) = (MemVfs::default(), Effects::default());
-        Self { vfs, dice, effects, plans, quiet: false, reviews: 0, resets: 0, confirmed: 0 }
+        Self {
+            vfs,
+            dice,
+            effects,
+            plans,
+            quiet: false,
+            device_failed: false,
+            reviews: 0,
+            resets: 0,
+            confirmed: 0,
+        }
     }
 
     fn idem_key(plan: &PlanCommit, step: &StepState) -> String {
@@ -94,6 +106,7 @@ impl Mandate {
         let (report, _) = recover_all(&self.vfs);
         self.resets += report.reset_count;
         if report.per_file.iter().any(|it| it.isolated) {
+            assert!(self.device_failed, "a crash alone isolates no file: {report:?}");
             return Err(Stop::Isolated);
         }
         if !report.files_failed.is_empty() {
@@ -193,6 +206,7 @@ impl Mandate {
             1 => {
                 let faults = [Fault::Eio, Fault::Enospc, Fault::Short(3), Fault::Interrupted];
                 let fault = faults[usize::try_from(self.dice.roll(4)).unwrap()];
+                self.device_failed |= fault == Fault::Eio || fault == Fault::Enospc;
                 FaultPlan::new(move |step, op| {
                     let data = matches!(op, Op::Write { .. } | Op::Sync(_));
                     (step == at && data).then_some(fault)
