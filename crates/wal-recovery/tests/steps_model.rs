@@ -34,6 +34,14 @@ const LIVES_MAX: u64 = 6;
 struct Effects(BTreeMap<String, u32>);
 
 impl Effects {
+    /// Does what the step is for.
+    fn happen(&mut self, step: &StepState, key: &str) {
+        if step.planned.effect != Some(Effect::None) {
+            *self.0.entry(key.to_owned()).or_default() += 1;
+            assert_eq!(self.count(key), 1, "{step:?} ran twice");
+        }
+    }
+
     fn count(&self, key: &str) -> u32 {
         self.0.get(key).copied().unwrap_or_default()
     }
@@ -168,10 +176,7 @@ impl Mandate {
                 VerdictKind::SafeToRetry => {
                     log.mark_executing(key, seen, now()).map_err(|_| Stop::Killed)?;
                     self.lives()?;
-                    if step.planned.effect != Some(Effect::None) {
-                        *self.effects.0.entry(idem_key.clone()).or_default() += 1;
-                        assert_eq!(self.effects.count(&idem_key), 1, "{step:?} ran twice");
-                    }
+                    self.effects.happen(&step, &idem_key);
                     self.lives()?;
                     let post_hash = Some(post);
                     let it = Completion { post_hash, ..Completion::default() };

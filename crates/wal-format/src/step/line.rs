@@ -204,18 +204,18 @@ mod tests {
         })
     }
 
-    fn text(it: &str) -> Option<String> {
-        Some(it.to_owned())
+    fn text(it: &str) -> String {
+        it.to_owned()
     }
 
     #[test]
     fn every_record_has_its_keys_in_their_order() {
         let step = PlannedStep {
             step_id: "s".to_owned(),
-            tool: text("t"),
+            tool: Some(text("t")),
             params_hash: None,
-            pre_hash: text("a"),
-            expected_post_hash: text("b"),
+            pre_hash: Some(text("a")),
+            expected_post_hash: Some(text("b")),
             effect: None,
         };
         let plan = PlanCommit::new("p", "m", 2, vec![step]).unwrap();
@@ -228,8 +228,8 @@ mod tests {
         );
         let append = Append {
             step_id: "s".to_owned(),
-            plan_id: text("p"),
-            idem_key: text("k"),
+            plan_id: Some(text("p")),
+            idem_key: Some(text("k")),
             status: StepStatus::Pending,
         };
         check(
@@ -238,7 +238,7 @@ mod tests {
         );
         let finalize = |status, reason| PlanFinalize { plan_id: "p".to_owned(), status, reason };
         check(
-            StepRecord::PlanFinalize(finalize(FinalizeStatus::Abandoned, text("r"))),
+            StepRecord::PlanFinalize(finalize(FinalizeStatus::Abandoned, Some(text("r")))),
             r#""op":"plan_finalize","plan_id":"p","status":"abandoned","reason":"r""#,
         );
         check(
@@ -255,9 +255,9 @@ mod tests {
                 &format!(r#""op":"transition","step_id":"s","plan_id":"p","status":{keys}"#),
             );
         };
-        check(Change::Executing { pre_hash: text("a") }, r#""executing","pre_hash":"a""#);
+        check(Change::Executing { pre_hash: Some(text("a")) }, r#""executing","pre_hash":"a""#);
         let completed = |recovered, evidence| Change::Completed {
-            post_hash: text("b"),
+            post_hash: Some(text("b")),
             result_hash: None,
             recovered,
             evidence,
@@ -268,15 +268,15 @@ mod tests {
             r#""completed","post_hash":"b","result_hash":null,"recovered":true,"evidence":{"a":[1]}"#,
         );
         check(
-            Change::Failed { error_class: text("E"), error_msg: text("m") },
+            Change::Failed { error_class: Some(text("E")), error_msg: Some(text("m")) },
             r#""failed","error_class":"E","error_msg":"m""#,
         );
         check(
-            Change::NeedsReview { reason: text("r"), evidence: Some(json!(7)) },
+            Change::NeedsReview { reason: Some(text("r")), evidence: Some(json!(7)) },
             r#""needs_review","reason":"r","evidence":7"#,
         );
         check(Change::NeedsReview { reason: None, evidence: None }, r#""needs_review""#);
-        check(Change::Paused { reason: text("r") }, r#""paused","reason":"r""#);
+        check(Change::Paused { reason: Some(text("r")) }, r#""paused","reason":"r""#);
         check(Change::Pending { reset: true }, r#""pending","reset":true"#);
         check(Change::Pending { reset: false }, r#""pending""#);
         check(Change::Abandoned { reason: None }, r#""abandoned""#);
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn an_unknown_op_is_told_and_is_no_damage() {
         let said = |it: &str| StepLine::parse(it.as_bytes()).unwrap().said;
-        assert_eq!(said(r#"{"op":"lease","v":1}"#), Said::Unknown { op: text("lease") });
+        assert_eq!(said(r#"{"op":"lease","v":1}"#), Said::Unknown { op: Some(text("lease")) });
         assert_eq!(said("{}"), Said::Unknown { op: None });
     }
 

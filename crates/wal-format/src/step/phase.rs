@@ -150,8 +150,7 @@ impl Node<'_> {
             "cycle": cycle,
             "plan_id": plan_id,
         });
-        let world =
-            |state| sha256_json(&json!({"node": self.id, "state": state, "cycle": cycle}));
+        let world = |state| sha256_json(&json!({"node": self.id, "state": state, "cycle": cycle}));
         Ok(PlannedStep {
             step_id: self.id.to_owned(),
             tool: Some(self.tool.to_owned()),

@@ -49,7 +49,7 @@ pub enum DamagePolicy {
 /// How a step log is opened.
 #[derive(Clone, Debug)]
 pub struct StepOpening {
-    /// The time. It only names what is put aside.
+    /// The time: in the name of what is put aside, and in what a recovery writes.
     pub now: Timestamp,
     /// Who opens it, for whoever comes second.
     pub holder: String,

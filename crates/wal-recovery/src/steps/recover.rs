@@ -32,7 +32,7 @@ pub struct RecoveryReport {
     pub files_failed: Vec<FailedFile>,
     /// How many torn tails were put aside.
     pub torn_tails: u64,
-    /// How many plans have no commit.
+    /// How many plans that have not ended have steps that nobody committed.
     pub orphan_plans: u64,
     /// Each log, in the order of its name.
     pub per_file: Vec<FileReport>,
@@ -62,7 +62,7 @@ pub struct FileReport {
     pub corrupt: Vec<CorruptLine>,
     /// Whether it was left alone for them. Its mandate needs a human.
     pub isolated: bool,
-    /// How many plans have no commit. Their mandates need a human.
+    /// How many plans that have not ended have steps that nobody committed. They need a human.
     pub orphan_plans: u64,
     /// Records about what no record has introduced.
     pub strays: u64,

@@ -157,9 +157,11 @@ impl Plans {
         })
     }
 
-    /// How many plans have no commit.
+    /// How many plans that have not ended have steps that nobody committed.
     pub fn orphans(&self) -> u64 {
-        self.list.iter().filter(|it| it.is_orphan()).count() as u64
+        let orphaned =
+            self.not_finalized().filter(|it| it.is_orphan() || it.steps.iter().any(|it| it.orphan));
+        orphaned.count() as u64
     }
 
     /// Finds a step for a change. A line without a plan is about the latest plan with such a step.

@@ -120,7 +120,9 @@ fn steps_without_a_commit_are_orphans_of_their_plan_or_of_none() {
     let stranger = named.replace(r#""step_id":"s""#, r#""step_id":"x""#);
     let found = folded(&[COMMIT, &stranger]);
     assert!(step(&found, "p", "x").orphan && !step(&found, "p", "s").orphan);
-    assert_eq!(found.plans.orphans(), 0);
+    assert_eq!(found.plans.orphans(), 1);
+    let end = r#"{"op":"plan_finalize","plan_id":"p","status":"abandoned","reason":"r"}"#;
+    assert_eq!(folded(&[&named, end]).plans.orphans(), 0, "a human has given it up");
 }
 
 #[test]
