@@ -1,6 +1,6 @@
 //! The step log of a mandate: what was decided, how far it came, and what a crash left open.
 //!
-//! Recovery executes nothing. It makes steps that were interrupted eligible again, and [`verify`]
+//! Recovery executes nothing. It makes steps that were interrupted eligible again, and [`verify`](fn@verify)(fn@verify)
 //! says whether one may run, is already done, or needs a human.
 //!
 //! | module    | what it does                                                            |
@@ -10,7 +10,8 @@
 //! | `fold`    | lines to plans, and every line that is none                             |
 //! | `admit`   | what may be written next                                                |
 //! | `open`    | locks, reads, repairs: the only way to a [`StepLog`]                    |
-//! | `log`     | appends, one durable line at a time                                     |
+//! | `append`  | one record to the disk, in the right order                              |
+//! | `log`     | what threads share of it                                                |
 //! | `verify`  | may a step run (again)? Six rules, the first that fits wins             |
 //! | `recover` | resets what was executing, file by file                                 |
 //! | `event`   | what a recovery has to say, as values                                   |
@@ -35,6 +36,7 @@
 //! * **S10** A log is there as it was or as an archive that was read back, at every moment.
 
 mod admit;
+mod append;
 mod archive;
 pub mod codes;
 mod event;
@@ -47,10 +49,11 @@ mod state;
 mod verify;
 
 pub use admit::{Place, Refusal, Written};
+pub use append::StepAppendError;
 pub use archive::{ArchiveStepsError, Unfinalized, archive};
 pub use event::{RecoveryEvent, SOURCE, Severity};
 pub use fold::{CORRUPT_LINES_MAX, CorruptCause, CorruptLine, Counts, Folded, ORPHAN_REASON, fold};
-pub use log::{Completion, StepAppendError, StepLog};
+pub use log::{Completion, StepLog};
 pub use machine::{StepEvent, next_status};
 pub use open::{
     DamagePolicy, FILE_LEN_MAX, OpenedSteps, StepOpenError, StepOpening, TornTail, read,

@@ -1,7 +1,7 @@
 //! Resets what was executing, file by file.
 //!
 //! Each log may have steps that were `executing` when the process ended. They become `pending`, so that
-//! whoever runs cycles can ask [`verify`](super::verify) about them. Nothing is run, deleted,
+//! whoever runs cycles can ask [`verify`](fn@super::verify) about them. Nothing is run, deleted,
 //! archived or ended here, and a second recovery finds nothing to do.
 
 use std::{
@@ -14,9 +14,10 @@ use vfs::Vfs;
 use wal_format::step::{is_step_file, mandate_of};
 
 use super::{
+    append::StepAppendError,
     event::RecoveryEvent,
     fold::{CorruptLine, Folded},
-    log::{StepAppendError, StepLog},
+    log::StepLog,
     open::{StepOpenError, StepOpening, TornTail, at},
     state::StepKey,
 };
