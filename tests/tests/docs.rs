@@ -228,6 +228,7 @@ const SOURCES: [&str; 29] = [
     "crates/runtime/src/releases",
     "crates/runtime/src/releases.rs",
     "crates/runtime/src/server.rs",
+    "crates/wal-recovery/src/steps",
 ];
 /// Texts in them that look like a code and are none.
 const NO_CODES: [&str; 13] = [

@@ -18,6 +18,7 @@
 //! | `manifest`  | what is known about an archived log                          |
 //! | `seal`      | a signed statement about how far a log goes                  |
 //! | `names`     | the files of a log directory                                 |
+//! | `step`      | the step log: plans, steps and how far they came             |
 
 mod birth;
 mod canonical;
@@ -35,6 +36,7 @@ mod safe_point;
 mod seal;
 mod seq;
 mod skim;
+pub mod step;
 mod switch;
 
 pub use birth::{Birth, Origin, WalId};

@@ -24,6 +24,7 @@
 //! | `repair`    | a damaged log is put aside whole, and a new one is linked to it             |
 //! | `seal`      | signed statements about how far a log goes                                  |
 //! | `switch`    | the live log is replaced by a new one that is linked to it                  |
+//! | `steps`     | the step log of a mandate: opened, repaired, appended to, recovered           |
 
 pub mod archive;
 pub mod codes;
@@ -41,6 +42,7 @@ pub mod repair;
 mod scan;
 pub mod seal;
 mod state;
+pub mod steps;
 mod submission;
 mod survey;
 mod switch;

@@ -9,6 +9,7 @@
     reason = "each test file uses its part of the harness; a failed unwrap is a failed test"
 )]
 
+pub mod mandate;
 pub mod oracle;
 pub mod world;
 
