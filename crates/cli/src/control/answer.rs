@@ -14,6 +14,7 @@
 //! | none                                | `CONTROL_PLANE_UNREACHABLE`         |    7 |
 
 use api::{env, exit::Exit, problem::Problem};
+use reqwest::Method;
 
 use crate::{
     failure::{BROKEN_PIPE, Failure},
@@ -24,6 +25,8 @@ use crate::{
 const EXCERPT_LEN_MAX: usize = 200;
 /// Longest detail of a problem, in characters.
 const DETAIL_LEN_MAX: usize = 4096;
+/// What to do about a change whose end nobody here knows.
+const MAY_BE_DONE: &str = "it may have been done: look before you do it again";
 /// Longest code that is taken for one.
 const CODE_LEN_MAX: usize = 64;
 
@@ -47,6 +50,8 @@ pub(crate) enum AskError {
         request: String,
         /// What is wrong with it.
         text: String,
+        /// What came of what was asked.
+        effect: Effect,
     },
     /// It is a refusal.
     Refused(Box<Refused>),
@@ -61,6 +66,13 @@ pub(crate) enum Effect {
     NotSent,
     /// It may have changed something.
     Unknown,
+}
+
+impl Effect {
+    /// That of a request that arrived, and whose answer is lost.
+    pub(super) fn of_lost(method: &Method) -> Self {
+        if *method == Method::GET { Self::Nothing } else { Self::Unknown }
+    }
 }
 
 /// A refusal.
@@ -78,6 +90,8 @@ pub(crate) struct Refused {
     pub(crate) retry_after: Option<u64>,
     /// Where else it would be answered.
     pub(crate) location: Option<String>,
+    /// Whether it was done nevertheless, as far as anybody here knows.
+    pub(crate) may_be_done: bool,
 }
 
 impl Refused {
@@ -92,7 +106,15 @@ impl Refused {
             Some(_) => String::new(),
             None => printable(text.trim()).chars().take(EXCERPT_LEN_MAX).collect(),
         };
-        Self { request, status, problem, excerpt, retry_after: None, location: None }
+        Self {
+            request,
+            status,
+            problem,
+            excerpt,
+            retry_after: None,
+            location: None,
+            may_be_done: false,
+        }
     }
 
     /// What it says when it is no problem.
@@ -149,18 +171,23 @@ impl From<AskError> for Failure {
                 failure.cause = chain;
                 failure.cause.retain(|it| !failure.message.contains(it.as_str()));
                 let check = "check the URL, and that the control plane runs there";
-                failure.hint(match effect {
+                failure.hint = Some(match effect {
                     Effect::Nothing => check.to_owned(),
                     Effect::NotSent => format!("nothing was done; {check}"),
-                    Effect::Unknown => {
-                        "it may have been done: look before you do it again".to_owned()
-                    }
-                })
+                    Effect::Unknown => MAY_BE_DONE.to_owned(),
+                });
+                failure.may_be_done = effect == Effect::Unknown;
+                failure
             }
-            AskError::Unreadable { request, text } => {
+            AskError::Unreadable { request, text, effect } => {
                 let message = format!("{request}: the answer cannot be used: {text}");
-                Self::new(Exit::Failed, "CONTROL_PLANE_UNREADABLE", message)
-                    .hint("check that the URL is that of a control plane of this version")
+                let mut failure = Self::new(Exit::Failed, "CONTROL_PLANE_UNREADABLE", message);
+                let check = "check that the URL is that of a control plane of this version";
+                failure.may_be_done = effect == Effect::Unknown;
+                failure.hint(match effect {
+                    Effect::Unknown => format!("{MAY_BE_DONE}, and {check}"),
+                    Effect::Nothing | Effect::NotSent => check.to_owned(),
+                })
             }
             AskError::Refused(refused) => {
                 let exit = exit_of(refused.status);
@@ -172,6 +199,10 @@ impl From<AskError> for Failure {
                     None => Self::new(exit, "CONTROL_PLANE_REFUSED", refused.bare()),
                 };
                 failure.hint = refused.hint();
+                if refused.may_be_done {
+                    failure.may_be_done = true;
+                    failure.hint = Some(MAY_BE_DONE.to_owned());
+                }
                 failure
             }
         }

@@ -174,6 +174,41 @@ fn a_change_whose_connection_breaks_is_sent_once_more_under_the_same_key() {
     assert_eq!(read.try_iter().count(), 2);
 }
 
+/// Q2.
+#[test]
+fn a_change_that_may_have_arrived_is_never_called_undone_whatever_the_second_attempt_meets() {
+    // The server reads the request, and nobody listens at the second attempt.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        drop(listener);
+        request(&mut stream);
+    });
+    let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+    assert_eq!(failure.exit, Exit::Unreachable);
+    assert!(failure.message.contains("connection refused"), "{}", failure.message);
+    assert!(failure.may_be_done && failure.hint.unwrap().contains("may have been done"));
+    // Who refuses before he looks at the key does not say what came of the first; who has looked does.
+    for (status, may_be_done) in [
+        ("503 Service Unavailable", true),
+        ("401 Unauthorized", true),
+        ("409 Conflict", false),
+        ("404 Not Found", false),
+    ] {
+        let problem = r#"{"type":"t","title":"t","status":1,"detail":"d","code":"X_Y"}"#;
+        let (url, _read) = server(vec![Vec::new(), answer(status, "", problem)]);
+        let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+        assert_eq!(failure.may_be_done, may_be_done, "{status}");
+        let (url, _read) = server(vec![answer(status, "", problem)]);
+        let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+        assert!(!failure.may_be_done, "{status}");
+        // What changes nothing was not done.
+        let (url, _read) = server(vec![Vec::new(), answer(status, "", problem)]);
+        assert!(!plane(&url).get::<Value>(&Route::new("x")).unwrap_err().may_be_done);
+    }
+}
+
 /// Q1.
 #[test]
 fn success_is_a_status_2xx_with_the_value_that_was_asked_for() {
