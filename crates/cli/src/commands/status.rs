@@ -67,7 +67,7 @@ fn control_plane(args: &Status, context: Context<'_>) -> Vec<Part> {
         Err(failure) => return vec![Part { name, found: Err(failure) }],
     };
     let health = health(&plane);
-    let is_there = !matches!(&health, Err(it) if it.exit == Exit::Unreachable);
+    let is_there = !matches!(&health, Err(it) if is_unanswered(it));
     let mut parts = vec![Part { name, found: health }];
     if is_there {
         parts.extend([
@@ -77,6 +77,12 @@ fn control_plane(args: &Status, context: Context<'_>) -> Vec<Part> {
         ]);
     }
     parts
+}
+
+/// Whether every other part would end the same way.
+fn is_unanswered(failure: &Failure) -> bool {
+    let tls = ["TLS_UNTRUSTED", "TLS_CLIENT_CERTIFICATE", "TLS_EXPECTED"];
+    failure.exit == Exit::Unreachable || tls.contains(&failure.code.as_str())
 }
 
 fn health(plane: &ControlPlane) -> Result<Found, Failure> {

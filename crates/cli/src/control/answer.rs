@@ -12,6 +12,9 @@
 //! | a refusal that is no problem JSON   | `CONTROL_PLANE_REFUSED`             | as above |
 //! | success that cannot be read         | `CONTROL_PLANE_UNREADABLE`          |    1 |
 //! | none                                | `CONTROL_PLANE_UNREACHABLE`         |    7 |
+//! | none: its certificate does not hold | `TLS_UNTRUSTED`                     |    2 |
+//! | none: it wants another certificate  | `TLS_CLIENT_CERTIFICATE`            |    3 |
+//! | none: TLS on one side only          | `TLS_EXPECTED`                      |    2 |
 
 use api::{env, exit::Exit, problem::Problem};
 use reqwest::Method;
@@ -44,6 +47,17 @@ pub(crate) enum AskError {
         /// What came of what was asked.
         effect: Effect,
     },
+    /// There is none, and asking again the same way gives none (Q2).
+    Tls {
+        /// `Post "http://…"`.
+        request: String,
+        /// What happened.
+        text: String,
+        /// Why.
+        fault: TlsFault,
+        /// What came of what was asked.
+        effect: Effect,
+    },
     /// It claims success and cannot be understood.
     Unreadable {
         /// `Post "http://…"`.
@@ -55,6 +69,45 @@ pub(crate) enum AskError {
     },
     /// It is a refusal.
     Refused(Box<Refused>),
+}
+
+/// A mistake in how the control plane was asked. Nothing was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsFault {
+    /// Its certificate does not hold here.
+    Untrusted,
+    /// It wants a certificate, or another one.
+    ClientCertificate,
+    /// It was asked with TLS, and speaks none.
+    NoTls,
+    /// It was asked without TLS, and speaks nothing else.
+    OnlyTls,
+}
+
+impl TlsFault {
+    fn code(self) -> (Exit, &'static str) {
+        match self {
+            Self::Untrusted => (Exit::Usage, "TLS_UNTRUSTED"),
+            Self::ClientCertificate => (Exit::Denied, "TLS_CLIENT_CERTIFICATE"),
+            Self::NoTls | Self::OnlyTls => (Exit::Usage, "TLS_EXPECTED"),
+        }
+    }
+
+    fn hint(self) -> String {
+        match self {
+            Self::Untrusted => format!(
+                "set {} to the authority (PEM) that signed its certificate, and ask it by a name that stands there",
+                env::CA_FILE
+            ),
+            Self::ClientCertificate => format!(
+                "set {} and {} to a certificate that it lets in, and its key",
+                env::CLIENT_CERTIFICATE,
+                env::CLIENT_KEY
+            ),
+            Self::NoTls => "no TLS is spoken there: pass the URL with http://".to_owned(),
+            Self::OnlyTls => "no plain HTTP is spoken there: pass the URL with https://".to_owned(),
+        }
+    }
 }
 
 /// What came of something that has no answer.
@@ -124,6 +177,15 @@ impl Refused {
         format!("{request}: answered {status}{said}{excerpt}")
     }
 
+    /// Whether a server that speaks TLS only says so in plain text, as most do.
+    fn is_of_tls(&self) -> bool {
+        let said = self.excerpt.to_ascii_lowercase();
+        self.status == 400
+            && ["http request to an https server", "http request was sent to https port"]
+                .iter()
+                .any(|it| said.contains(it))
+    }
+
     fn hint(&self) -> Option<String> {
         let again = self.retry_after.map(|it| format!("try again in {it} s"));
         match (self.status, &self.location) {
@@ -179,6 +241,16 @@ impl From<AskError> for Failure {
                 failure.may_be_done = effect == Effect::Unknown;
                 failure
             }
+            AskError::Tls { request, text, fault, effect } => {
+                let (exit, code) = fault.code();
+                let failure = Self::new(exit, code, format!("{request}: {text}"));
+                failure.hint(match effect {
+                    Effect::Nothing => fault.hint(),
+                    Effect::NotSent | Effect::Unknown => {
+                        format!("nothing was done; {}", fault.hint())
+                    }
+                })
+            }
             AskError::Unreadable { request, text, effect } => {
                 let message = format!("{request}: the answer cannot be used: {text}");
                 let mut failure = Self::new(Exit::Failed, "CONTROL_PLANE_UNREADABLE", message);
@@ -188,6 +260,11 @@ impl From<AskError> for Failure {
                     Effect::Unknown => format!("{MAY_BE_DONE}, and {check}"),
                     Effect::Nothing | Effect::NotSent => check.to_owned(),
                 })
+            }
+            AskError::Refused(refused) if refused.is_of_tls() => {
+                let fault = TlsFault::OnlyTls;
+                let (exit, code) = fault.code();
+                Self::new(exit, code, refused.bare()).hint(fault.hint())
             }
             AskError::Refused(refused) => {
                 let exit = exit_of(refused.status);
@@ -261,6 +338,36 @@ mod tests {
             odd.replace("A B;rm", "A_B").replace("\"d\"", &format!("\"{}\"", "d".repeat(99_999)));
         assert_eq!(refused(500, &long).message.len(), DETAIL_LEN_MAX);
         assert_eq!(refused(500, "").message, "Get \"http://h/v1/x\": answered 500");
+    }
+
+    #[test]
+    fn a_mistake_about_tls_has_its_code_and_says_what_to_set() {
+        for (fault, exit, code, hint) in [
+            (TlsFault::Untrusted, Exit::Usage, "TLS_UNTRUSTED", "AUTONOMY_CA_FILE"),
+            (
+                TlsFault::ClientCertificate,
+                Exit::Denied,
+                "TLS_CLIENT_CERTIFICATE",
+                "AUTONOMY_CLIENT_CERTIFICATE and AUTONOMY_CLIENT_KEY",
+            ),
+            (TlsFault::NoTls, Exit::Usage, "TLS_EXPECTED", "http://"),
+            (TlsFault::OnlyTls, Exit::Usage, "TLS_EXPECTED", "https://"),
+        ] {
+            let (request, text) = ("Post \"x\"".to_owned(), "t".to_owned());
+            let failure =
+                Failure::from(AskError::Tls { request, text, fault, effect: Effect::NotSent });
+            assert_eq!((failure.exit, failure.code.as_str()), (exit, code));
+            let told = failure.hint.unwrap();
+            assert!(told.starts_with("nothing was done; ") && told.contains(hint), "{told}");
+            assert!(!failure.may_be_done);
+        }
+        for said in [
+            "Client sent an HTTP request to an HTTPS server.",
+            "<html><title>400 The plain HTTP request was sent to HTTPS port</title>",
+        ] {
+            assert_eq!(refused(400, said).code, "TLS_EXPECTED");
+            assert_eq!(refused(404, said).code, "CONTROL_PLANE_REFUSED");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::answer::{AskError, Effect, Refused};
+use super::answer::{AskError, Effect, Refused, TlsFault};
 use crate::failure::causes;
 
 /// Most bytes of an answer: a page of a thousand plans.
@@ -19,6 +19,9 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a question is sent: once more when the connection broke (Q2).
 const ATTEMPTS_MAX: u32 = 2;
+
+/// How hyper calls an answer that does not begin as HTTP does.
+const NO_HTTP: &str = "invalid HTTP version parsed";
 
 /// An answer that was read whole.
 #[derive(Clone, Debug)]
@@ -85,7 +88,12 @@ pub(super) async fn exchange(
             }
             Err(error) => error,
         };
-        let broke = matches!(&error, Broken::Http(it) if !it.is_connect() && !it.is_timeout());
+        let broke = match &error {
+            Broken::Http(it) => {
+                !it.is_connect() && !it.is_timeout() && tls_fault(it, request.url()).is_none()
+            }
+            Broken::TooLong => false,
+        };
         if broke && attempt < ATTEMPTS_MAX {
             attempt += 1;
             repeated = true;
@@ -115,11 +123,15 @@ impl Broken {
         match self {
             Self::Http(error) => {
                 let error = error.without_url();
+                let text = spelled(&error, asked.url(), timeout);
+                // What may have arrived before is what counts.
+                if let Some(fault) = tls_fault(&error, asked.url()).filter(|_| !repeated) {
+                    return AskError::Tls { request, text, fault, effect };
+                }
                 let effect = match effect {
                     Effect::Unknown if error.is_connect() && !repeated => Effect::NotSent,
                     effect => effect,
                 };
-                let text = spelled(&error, asked.url(), timeout);
                 AskError::Unreachable { request, text, chain: causes(&error), effect }
             }
             Self::TooLong => {
@@ -183,6 +195,18 @@ fn spelled(error: &reqwest::Error, url: &Url, timeout: Duration) -> String {
         innermost
     };
     format!("dial tcp {host}:{port}: connect: {why}")
+}
+
+/// What is wrong about TLS, if that is what is wrong. A request that meets it was not received.
+fn tls_fault(error: &reqwest::Error, url: &Url) -> Option<TlsFault> {
+    match tls::Fault::of(error) {
+        Some(tls::Fault::Untrusted) => Some(TlsFault::Untrusted),
+        Some(tls::Fault::ClientCertificate) => Some(TlsFault::ClientCertificate),
+        Some(tls::Fault::NoTls) => Some(TlsFault::NoTls),
+        // A server of TLS answers with an alert, which is no version of HTTP.
+        None if url.scheme() == "http" && innermost(error) == NO_HTTP => Some(TlsFault::OnlyTls),
+        None => None,
+    }
 }
 
 /// The text of the cause behind all others.

@@ -306,6 +306,28 @@ fn a_server_that_is_not_there_is_told_in_the_words_of_a_dial() {
     assert!(failure.hint.unwrap().contains("nothing was done"));
 }
 
+#[test]
+fn tls_on_one_side_only_is_told_with_the_scheme_and_not_tried_again() {
+    let alert = [0x15, 3, 3, 0, 2, 2, 0x46].to_vec();
+    let (url, read) = server(vec![alert, answer("200 OK", "", "{}")]);
+    let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "TLS_EXPECTED"), "{failure:?}");
+    let hint = failure.hint.unwrap();
+    assert!(hint.contains("nothing was done") && hint.contains("https://"), "{hint}");
+    assert_eq!(read.try_iter().count(), 1);
+    // The other way round: whoever speaks plain HTTP has no use for a greeting of TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        stream.write_all(&answer("400 Bad Request", "", "")).unwrap();
+    });
+    let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "TLS_EXPECTED"), "{failure:?}");
+    assert!(failure.hint.unwrap().contains("http://"));
+}
+
 /// A URL that nobody listens at.
 fn dead_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
