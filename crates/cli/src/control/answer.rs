@@ -28,6 +28,8 @@ use crate::{
 const EXCERPT_LEN_MAX: usize = 200;
 /// Longest detail of a problem, in characters.
 const DETAIL_LEN_MAX: usize = 4096;
+/// How a control plane begins that nobody has a key to yet.
+const NO_MANAGER: &str = "nobody can manage roles yet";
 /// What to do about a change whose end nobody here knows.
 const MAY_BE_DONE: &str = "it may have been done: look before you do it again";
 /// Longest code that is taken for one.
@@ -187,6 +189,9 @@ impl Refused {
     }
 
     fn hint(&self) -> Option<String> {
+        if let Some(hint) = self.problem.as_ref().and_then(hint_of) {
+            return Some(hint);
+        }
         let again = self.retry_after.map(|it| format!("try again in {it} s"));
         match (self.status, &self.location) {
             (300..=399, Some(location)) => Some(format!(
@@ -203,6 +208,26 @@ impl Refused {
             _ => again,
         }
     }
+}
+
+/// What to do about a problem that says more than its status does.
+fn hint_of(problem: &Problem) -> Option<String> {
+    let hint = match problem.code.as_str() {
+        "OPERATOR_MISMATCH" => {
+            return Some(format!("unset {}, or set it to the subject of the token", env::OPERATOR));
+        }
+        "UNAUTHENTICATED" if problem.detail.contains(NO_MANAGER) => {
+            "on the machine of the control plane: autonomy rbac role assign, then autonomy rbac token create"
+        }
+        "GATE_UNKNOWN" => "see what there is: autonomy rollout gate list PLAN STAGE",
+        "PHASE_CONFLICT" | "STAGE_CONFLICT" => {
+            "see where it is, and what it takes: autonomy rollout explain PLAN"
+        }
+        "ROLE_NOT_FOUND" | "ROLE_NAME_FORBIDDEN" => "see what there is: autonomy rbac role list",
+        "PERMISSION_UNKNOWN" => "autonomy rbac role list shows the names",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// Whether a text is a code: it stands in messages and scripts. That of a closed pipe is none: here it means
@@ -367,6 +392,29 @@ mod tests {
         ] {
             assert_eq!(refused(400, said).code, "TLS_EXPECTED");
             assert_eq!(refused(404, said).code, "CONTROL_PLANE_REFUSED");
+        }
+    }
+
+    #[test]
+    fn a_problem_that_says_more_than_its_status_has_a_hint_of_its_own() {
+        let hint = |status, code: &str, detail: &str| {
+            let problem = Problem::new(status, code, "Title", detail);
+            refused(status, &serde_json::to_string(&problem).unwrap()).hint.unwrap()
+        };
+        for (status, code, detail, want) in [
+            (403, "OPERATOR_MISMATCH", "", "unset AUTONOMY_OPERATOR, or set it to the subject of"),
+            (401, "UNAUTHENTICATED", "nobody can manage roles yet: run", "autonomy rbac role assign"),
+            (401, "UNAUTHENTICATED", "nobody can manage roles yet", "autonomy rbac token create"),
+            (401, "UNAUTHENTICATED", "a bearer token is needed", "set AUTONOMY_TOKEN"),
+            (404, "GATE_UNKNOWN", "", "autonomy rollout gate list PLAN STAGE"),
+            (409, "PHASE_CONFLICT", "", "autonomy rollout explain PLAN"),
+            (409, "STAGE_CONFLICT", "", "autonomy rollout explain PLAN"),
+            (404, "ROLE_NOT_FOUND", "", "autonomy rbac role list"),
+            (400, "ROLE_NAME_FORBIDDEN", "", "autonomy rbac role list"),
+            (400, "PERMISSION_UNKNOWN", "", "autonomy rbac role list"),
+        ] {
+            let told = hint(status, code, detail);
+            assert!(told.contains(want), "{code}: {told}");
         }
     }
 
