@@ -38,7 +38,7 @@ pub(crate) enum TargetArg {
     /// The leader of a control plane.
     #[value(name = "ha_leader_resign")]
     HaLeaderResign,
-    /// Dead letters of a relay.
+    /// Dead letters of a relay; this version has none.
     #[value(name = "relay_deadletter")]
     RelayDeadletter,
 }

@@ -122,7 +122,8 @@ fn check(target: Target, args: &RollbackExecute) -> Result<(), Failure> {
     };
     if !facts.orchestrated {
         let message = format!("{name} is not done by this command");
-        return bad("NOT_ORCHESTRATED", message, facts.manual_path.to_owned());
+        let hint = format!("by hand: {}", facts.manual_path);
+        return bad("NOT_ORCHESTRATED", message, hint);
     }
     let strategies = facts.strategies.join(", ");
     match args.strategy {
