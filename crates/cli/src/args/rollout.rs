@@ -207,6 +207,9 @@ pub(crate) struct RolloutRecover {
     /// Changes nothing unless the plan stands at this stage.
     #[arg(long, value_name = "STAGE")]
     pub(crate) stage: Option<String>,
+    /// Changes nothing unless the plan is still at this generation.
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) if_match: Option<u64>,
     #[command(flatten)]
     pub(crate) control: ControlArgs,
 }
@@ -220,6 +223,9 @@ pub(crate) struct RolloutHalt {
     /// Why; stays with the plan.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Changes nothing unless the plan is still at this generation.
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) if_match: Option<u64>,
     #[command(flatten)]
     pub(crate) control: ControlArgs,
 }
