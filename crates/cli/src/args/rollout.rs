@@ -50,6 +50,20 @@ pub(crate) enum RolloutPlan {
     ///
     /// It begins as published, so that nodes see it at once, unless --draft is given. The same plan
     /// again changes nothing; another plan with the same id is refused.
+    #[command(after_long_help = "A plan as a file:
+  {\"metadata\": {\"id\": \"arm-1.2.0\"},
+   \"artifact_ref\": \"registry.example/agents/arm:1.2.0\",
+   \"target_lock_fingerprint\": \"blake3:…\",
+   \"stages\": [
+     {\"id\": \"canary\", \"percent\": 5, \"gates\": [
+       {\"kind\": \"time_soak\", \"soak_seconds\": 1800},
+       {\"kind\": \"health\", \"min_verified_percent\": 95},
+       {\"kind\": \"manual\"}]},
+     {\"id\": \"rest\", \"percent\": 100, \"gates\": []}]}
+
+Examples:
+  autonomy rollout plan create plan.json
+  autonomy rollout plan create --id arm-1.2.0 --artifact-ref registry.example/agents/arm:1.2.0 --lock-fingerprint blake3:… --draft")]
     #[command(after_help = "Examples:
   autonomy rollout plan create plan.json
   autonomy rollout plan create --id arm-1.2.0 --artifact-ref registry.example/agents/arm:1.2.0 --lock-fingerprint blake3:… --draft")]
