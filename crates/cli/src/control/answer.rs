@@ -403,7 +403,12 @@ mod tests {
         };
         for (status, code, detail, want) in [
             (403, "OPERATOR_MISMATCH", "", "unset AUTONOMY_OPERATOR, or set it to the subject of"),
-            (401, "UNAUTHENTICATED", "nobody can manage roles yet: run", "autonomy rbac role assign"),
+            (
+                401,
+                "UNAUTHENTICATED",
+                "nobody can manage roles yet: run",
+                "autonomy rbac role assign",
+            ),
             (401, "UNAUTHENTICATED", "nobody can manage roles yet", "autonomy rbac token create"),
             (401, "UNAUTHENTICATED", "a bearer token is needed", "set AUTONOMY_TOKEN"),
             (404, "GATE_UNKNOWN", "", "autonomy rollout gate list PLAN STAGE"),
