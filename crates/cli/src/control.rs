@@ -14,7 +14,8 @@
 //! * **Q1** Success is an answer with a status 2xx whose body was read whole and is of the type that was
 //!   asked for. Anything else is a failure.
 //! * **Q2** Every change carries an `Idempotency-Key`. When the connection breaks after it was sent, it is
-//!   sent once more under the same key; the control plane does it once.
+//!   sent once more under the same key; the control plane does it once. When a request of a change may have
+//!   arrived, no later attempt takes that back: a failure says that it may have been done.
 //! * **Q3** No proxy, no redirect, no answer longer than [`exchange::ANSWER_LEN_MAX`], none later than
 //!   [`exchange::TIMEOUT`].
 //! * **Q4** No message shows the token.
@@ -52,6 +53,7 @@ use uuid::Uuid;
 use vfs::{OsVfs, read_whole};
 
 use self::{
+    answer::Effect,
     exchange::{Answer, CONNECT_TIMEOUT, TIMEOUT, exchange, parsed, request_name},
     place::{Base, BaseError, RouteError},
 };
@@ -167,7 +169,7 @@ impl ControlPlane {
             204 => Ok(()),
             status if (200..300).contains(&status) => {
                 let text = format!("it is {status} and not 204");
-                Err(AskError::Unreadable { request, text }.into())
+                Err(AskError::Unreadable { request, text, effect: Effect::Unknown }.into())
             }
             _ => Err(AskError::Refused(Box::new(answer.refused(request))).into()),
         }

@@ -24,12 +24,15 @@ pub(crate) struct Failure {
     pub(crate) cause: Vec<String>,
     /// What was found out nevertheless; stands beside the error in JSON.
     pub(crate) report: Option<Box<serde_json::Value>>,
+    /// Whether what was asked for may have been done nevertheless.
+    pub(crate) may_be_done: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         let (code, message) = (code.to_owned(), message.into());
-        Self { exit, code, message, hint: None, cause: Vec::new(), report: None }
+        let (hint, cause, report) = (None, Vec::new(), None);
+        Self { exit, code, message, hint, cause, report, may_be_done: false }
     }
 
     /// Takes the message and the chain of causes from an error.

@@ -3,6 +3,7 @@
 //!
 //! | module     | what it holds                                                         |
 //! |------------|-----------------------------------------------------------------------|
+//! | `fault`    | [`Fault`]: what went wrong between two who do not agree on TLS         |
 //! | `machine`  | [`client_config`]: trust as the machine has it                          |
 //! | `named`    | [`Material`]: authorities and a client certificate from PEM text        |
 //! | `server`   | [`Server`]: what a server shows and whom it lets in, from PEM text      |
@@ -18,10 +19,12 @@
 //!   and nobody else. There is no "optional".
 //! * **T5** Such a server resumes no session: every connection shows its certificate anew.
 
+mod fault;
 mod machine;
 mod named;
 mod server;
 
+pub use fault::Fault;
 pub use machine::{Trust, client_config};
 pub use named::{Files, FilesError, Material, MaterialError, PEM_LEN_MAX, Part};
 pub use rustls::ClientConfig;

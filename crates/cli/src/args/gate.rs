@@ -55,6 +55,9 @@ pub(crate) struct GateWord {
     /// Changes nothing unless the plan still has this content (plan_digest of `rollout plan describe`).
     #[arg(long, value_name = "DIGEST")]
     pub(crate) plan_digest: Option<String>,
+    /// Changes nothing unless the plan is still at this generation.
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) if_match: Option<u64>,
     #[command(flatten)]
     pub(crate) control: ControlArgs,
 }

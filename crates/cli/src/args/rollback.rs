@@ -17,7 +17,8 @@ pub(crate) enum Rollback {
     Preview(RollbackPreview),
     /// Does it, and puts it on record in the audit trail of this machine, success or not.
     ///
-    /// The trail is opened first: what could not be put on record is not begun.
+    /// The trail is opened first: what could not be put on record is not begun. When the connection
+    /// breaks and nobody knows what came of it, the record says pending and result=unknown.
     #[command(after_help = "Examples:
   autonomy rollback execute --target rollout_plan --resource arm-1.2.0 --strategy rollback --reason 'ticket 4711'
   autonomy rollback execute --target rollout_stage --resource arm-1.2.0 --strategy skip_failed --reason 'one node is in repair'
@@ -37,7 +38,7 @@ pub(crate) enum TargetArg {
     /// The leader of a control plane.
     #[value(name = "ha_leader_resign")]
     HaLeaderResign,
-    /// Dead letters of a relay.
+    /// Dead letters of a relay; this version has none.
     #[value(name = "relay_deadletter")]
     RelayDeadletter,
 }

@@ -50,6 +50,20 @@ pub(crate) enum RolloutPlan {
     ///
     /// It begins as published, so that nodes see it at once, unless --draft is given. The same plan
     /// again changes nothing; another plan with the same id is refused.
+    #[command(after_long_help = "A plan as a file:
+  {\"metadata\": {\"id\": \"arm-1.2.0\"},
+   \"artifact_ref\": \"registry.example/agents/arm:1.2.0\",
+   \"target_lock_fingerprint\": \"blake3:…\",
+   \"stages\": [
+     {\"id\": \"canary\", \"percent\": 5, \"gates\": [
+       {\"kind\": \"time_soak\", \"soak_seconds\": 1800},
+       {\"kind\": \"health\", \"min_verified_percent\": 95},
+       {\"kind\": \"manual\"}]},
+     {\"id\": \"rest\", \"percent\": 100, \"gates\": []}]}
+
+Examples:
+  autonomy rollout plan create plan.json
+  autonomy rollout plan create --id arm-1.2.0 --artifact-ref registry.example/agents/arm:1.2.0 --lock-fingerprint blake3:… --draft")]
     #[command(after_help = "Examples:
   autonomy rollout plan create plan.json
   autonomy rollout plan create --id arm-1.2.0 --artifact-ref registry.example/agents/arm:1.2.0 --lock-fingerprint blake3:… --draft")]
@@ -207,6 +221,9 @@ pub(crate) struct RolloutRecover {
     /// Changes nothing unless the plan stands at this stage.
     #[arg(long, value_name = "STAGE")]
     pub(crate) stage: Option<String>,
+    /// Changes nothing unless the plan is still at this generation.
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) if_match: Option<u64>,
     #[command(flatten)]
     pub(crate) control: ControlArgs,
 }
@@ -220,6 +237,9 @@ pub(crate) struct RolloutHalt {
     /// Why; stays with the plan.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Changes nothing unless the plan is still at this generation.
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) if_match: Option<u64>,
     #[command(flatten)]
     pub(crate) control: ControlArgs,
 }

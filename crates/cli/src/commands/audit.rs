@@ -15,7 +15,7 @@ use audit::{
     query, records,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use vfs::{OsVfs, Vfs};
 
 use crate::{
@@ -32,6 +32,12 @@ use crate::{
     table::{Table, optional},
     target::Target,
 };
+
+/// Fields that tell what happened, the shortest first: the end is cut.
+const TELLING: [&str; 8] =
+    ["code", "result", "strategy", "phase", "gate", "role", "subject", "reason"];
+/// Longest detail of a line, in characters.
+const DETAIL_LEN_MAX: usize = 60;
 
 pub(crate) fn run(command: &Audit, context: Context<'_>) -> Result<Exit, Failure> {
     match command {
@@ -104,7 +110,7 @@ fn printed(error: ExportError) -> Failure {
 }
 
 fn text(records: &[Record], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new("TIMESTAMP EVENT ACTOR RESOURCE OUTCOME SOURCE");
+    let mut table = Table::new("TIMESTAMP EVENT ACTOR RESOURCE OUTCOME SOURCE DETAIL");
     for Record { event, .. } in records {
         table.row([
             &event.timestamp.to_string(),
@@ -113,9 +119,29 @@ fn text(records: &[Record], out: &mut dyn Write) -> io::Result<()> {
             &resource(event),
             event.outcome.as_str(),
             event.source.as_str(),
+            &detail(event),
         ]);
     }
     table.write(out)
+}
+
+/// The telling fields in one cell; JSON has all of them.
+fn detail(event: &NewRecord) -> String {
+    let told = TELLING.iter().filter_map(|name| {
+        let value = match event.fields.get(*name)? {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        Some(format!("{name}={value}"))
+    });
+    let told = told.collect::<Vec<_>>().join(" ");
+    if told.chars().count() <= DETAIL_LEN_MAX {
+        return told;
+    }
+    let mut cut: String = told.chars().take(DETAIL_LEN_MAX - 1).collect();
+    cut.push('…');
+    cut
 }
 
 fn resource(event: &NewRecord) -> String {

@@ -80,12 +80,16 @@ fn text(shown: &Shown, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new("NODE_ID STATUS LAST_SEEN POLICY RELEASE SEQ");
     for it in &shown.nodes {
         let sequence = it.sequence.map_or_else(String::new, |it| it.to_string());
+        let release = match (&it.release_id, &it.plan_id) {
+            (None, Some(plan)) => format!("plan:{plan}"),
+            (release, _) => release.clone().unwrap_or_default(),
+        };
         table.row([
             &it.node_id,
             &it.node_status,
             optional(it.last_seen.as_ref()),
             optional(it.policy.as_ref()),
-            optional(it.release_id.as_ref()),
+            &release,
             &sequence,
         ]);
     }
@@ -155,9 +159,11 @@ mod tests {
             node(json!({ "node_id": "arm-7", "node_status": "up", "channel": "stable",
                 "last_seen": "2026-01-02T03:04:00Z", "policy": "arm", "release_id": "rel-004",
                 "sequence": 4 })),
+            node(json!({ "node_id": "arm-9", "node_status": "up", "channel": "stable",
+                "plan_id": "p-2" })),
             node(json!({ "node_id": "arm-8\u{7}", "node_status": "unknown", "channel": "stable" })),
         ];
-        let shown = Shown { summary: summary.unwrap(), nodes, count: 2, more: true };
+        let shown = Shown { summary: summary.unwrap(), nodes, count: 3, more: true };
         let mut out = Vec::new();
         text(&shown, &mut out).unwrap();
         let want = "\
@@ -172,9 +178,10 @@ Latest Release:
   lock       blake3:0
   published  2026-01-01T00:00:00Z by ann
 
-NODE_ID     STATUS   LAST_SEEN             POLICY  RELEASE  SEQ
-arm-7       up       2026-01-02T03:04:00Z  arm     rel-004  4
-arm-8\\u{7}  unknown  -                     -       -        -
+NODE_ID     STATUS   LAST_SEEN             POLICY  RELEASE   SEQ
+arm-7       up       2026-01-02T03:04:00Z  arm     rel-004   4
+arm-9       up       -                     -       plan:p-2  -
+arm-8\\u{7}  unknown  -                     -       -         -
 ";
         assert_eq!(String::from_utf8(out).unwrap(), want);
     }

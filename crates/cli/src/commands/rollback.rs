@@ -3,6 +3,8 @@
 //! * **B1** What cannot be put on record is not begun: the trail is written to before anything is sent.
 //! * **B2** Success is what the control plane said; an outcome that could not be put on record is a failure
 //!   that says what it was.
+//! * **B3** Failure is a refusal, or a request that was never sent. When nobody here knows what came of it, the
+//!   record says `pending` and `result=unknown`, and never `failure`.
 
 mod execute;
 mod record;

@@ -93,7 +93,7 @@ fn recover(args: RolloutRecover, context: Context<'_>) -> Result<Exit, Failure> 
     let body =
         Recover { strategy: args.strategy.into(), reason: args.reason, stage_id: args.stage };
     let route = route(args.plan.id()).at("recover");
-    let changed = plane.change::<Plan>(&route, &body, None).map_err(known_plans)?;
+    let changed = plane.change::<Plan>(&route, &body, args.if_match).map_err(known_plans)?;
     tell(&changed.value, args.control.format(), text::brief)?;
     Ok(Exit::Done)
 }
@@ -102,7 +102,7 @@ fn halt(args: RolloutHalt, context: Context<'_>) -> Result<Exit, Failure> {
     let plane = ControlPlane::new(&args.control, context)?;
     let route = route(args.plan.id()).at("stages").at(args.stage.id()).at("halt");
     let body = Halt { reason: args.reason };
-    let changed = plane.change::<Plan>(&route, &body, None).map_err(known_plans)?;
+    let changed = plane.change::<Plan>(&route, &body, args.if_match).map_err(known_plans)?;
     tell(&changed.value, args.control.format(), text::brief)?;
     Ok(Exit::Done)
 }

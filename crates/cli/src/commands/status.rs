@@ -11,7 +11,7 @@ use api::{
     exit::Exit,
     fleet::{FleetSummary, STALE_SECONDS_DEFAULT},
     ha::{HaStatus, Ready},
-    rollout::{LIMIT_MAX, STUCK_THRESHOLD_SECONDS_DEFAULT, StuckList},
+    rollout::{LIMIT_MAX, RolloutList, STUCK_THRESHOLD_SECONDS_DEFAULT, StuckList},
 };
 use serde_json::{Map, Value, json};
 
@@ -34,6 +34,8 @@ use crate::{
 const RUNTIME_URL_DEFAULT: &str = "http://127.0.0.1:7777";
 /// Channel whose release counts here.
 const CHANNEL: &str = "stable";
+/// The phase of a plan that failed.
+const FAILED: &str = "failed";
 /// How many failures of the audit trail are shown.
 const FAILURES_MAX: usize = 3;
 
@@ -41,7 +43,15 @@ const FAILURES_MAX: usize = 3;
 #[derive(Clone, Debug, PartialEq)]
 struct Found {
     text: String,
+    /// More of it, a line each.
+    lines: Vec<String>,
     json: Value,
+}
+
+impl Found {
+    fn new(text: String, json: Value) -> Self {
+        Self { text, lines: Vec::new(), json }
+    }
 }
 
 /// A part of the screen.
@@ -67,16 +77,23 @@ fn control_plane(args: &Status, context: Context<'_>) -> Vec<Part> {
         Err(failure) => return vec![Part { name, found: Err(failure) }],
     };
     let health = health(&plane);
-    let is_there = !matches!(&health, Err(it) if it.exit == Exit::Unreachable);
+    let is_there = !matches!(&health, Err(it) if is_unanswered(it));
     let mut parts = vec![Part { name, found: health }];
     if is_there {
         parts.extend([
             Part { name: "ha", found: leader(&plane) },
             Part { name: "stuck_plans", found: stuck(&plane) },
+            Part { name: "failed_plans", found: failed(&plane) },
             Part { name: "fleet", found: fleet(&plane) },
         ]);
     }
     parts
+}
+
+/// Whether every other part would end the same way.
+fn is_unanswered(failure: &Failure) -> bool {
+    let tls = ["TLS_UNTRUSTED", "TLS_CLIENT_CERTIFICATE", "TLS_EXPECTED"];
+    failure.exit == Exit::Unreachable || tls.contains(&failure.code.as_str())
 }
 
 fn health(plane: &ControlPlane) -> Result<Found, Failure> {
@@ -95,7 +112,7 @@ fn health(plane: &ControlPlane) -> Result<Found, Failure> {
     let text = format!("{status}{read_text}{write_text} at {}", plane.shown());
     let json =
         json!({ "url": plane.shown(), "status": status, "read_ready": read, "write_ready": write });
-    Ok(Found { text, json })
+    Ok(Found::new(text, json))
 }
 
 fn leader(plane: &ControlPlane) -> Result<Found, Failure> {
@@ -105,7 +122,7 @@ fn leader(plane: &ControlPlane) -> Result<Found, Failure> {
         Some(it) => format!("{} leads, epoch {}", it.holder_id, it.epoch),
     };
     let text = format!("{}, {}, {leader}", ha::mode(status.mode), ha::role(status.role));
-    Ok(Found { text, json: json!(status) })
+    Ok(Found::new(text, json!(status)))
 }
 
 fn stuck(plane: &ControlPlane) -> Result<Found, Failure> {
@@ -114,7 +131,19 @@ fn stuck(plane: &ControlPlane) -> Result<Found, Failure> {
     let next = if list.count > 0 { ": autonomy rollout stuck" } else { "" };
     let text = format!("{more}{}{next}", counted(list.count, "plan"));
     let json = json!({ "count": list.count, "more": list.more, "threshold_seconds": list.threshold_seconds });
-    Ok(Found { text, json })
+    Ok(Found::new(text, json))
+}
+
+/// How many plans have failed: a fact, and no failure of this command.
+fn failed(plane: &ControlPlane) -> Result<Found, Failure> {
+    let route = Route::new("rollouts").with("phase", FAILED).with("limit", 1);
+    let RolloutList { total, .. } = plane.get(&route)?;
+    let next = match total {
+        0 => String::new(),
+        _ => format!(": autonomy rollout plan list --phase {FAILED}"),
+    };
+    let text = format!("{}{next}", counted(total, "plan"));
+    Ok(Found::new(text, json!({ "count": total })))
 }
 
 fn fleet(plane: &ControlPlane) -> Result<Found, Failure> {
@@ -122,10 +151,8 @@ fn fleet(plane: &ControlPlane) -> Result<Found, Failure> {
     let FleetSummary { total, up, stale, unknown, .. } = it;
     let nodes = counted(total, "node");
     let text = format!("{nodes}: {up} up, {stale} stale, {unknown} unknown");
-    Ok(Found {
-        text,
-        json: json!({ "total": total, "up": up, "stale": stale, "unknown": unknown }),
-    })
+    let json = json!({ "total": total, "up": up, "stale": stale, "unknown": unknown });
+    Ok(Found::new(text, json))
 }
 
 /// The runtime of this machine (U3).
@@ -137,7 +164,7 @@ fn runtime(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
         Ok(status) => status,
         Err(failure) if failure.exit == Exit::Unreachable && named.is_none() => {
             let text = format!("none runs at {url}");
-            return Ok(Found { text, json: json!({ "url": url, "running": false }) });
+            return Ok(Found::new(text, json!({ "url": url, "running": false })));
         }
         Err(mut failure) => {
             "RUNTIME_UNREACHABLE".clone_into(&mut failure.code);
@@ -149,7 +176,7 @@ fn runtime(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
     let wal = word(status.get("wal").and_then(|it| it.get("health")));
     let text = format!("{node}, mode {mode}, log {wal} at {url}");
     let json = json!({ "url": url, "running": true, "node": node, "mode": mode, "wal": wal });
-    Ok(Found { text, json })
+    Ok(Found::new(text, json))
 }
 
 /// The last failures on record here (U3).
@@ -158,13 +185,14 @@ fn audit(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
     let shown = dir.display().to_string();
     let Some(failures) = last_failures(&dir, FAILURES_MAX)? else {
         let text = format!("no trail in {shown}");
-        return Ok(Found { text, json: json!({ "dir": shown, "failures": [] }) });
+        return Ok(Found::new(text, json!({ "dir": shown, "failures": [] })));
     };
-    let text = match &failures[..] {
-        [] => format!("no failure on record in {shown}"),
-        some => format!("last failures: {}", some.join("; ")),
+    let text = match failures.len() {
+        0 => format!("no failure on record in {shown}"),
+        _ => format!("the newest failures on record in {shown}"),
     };
-    Ok(Found { text, json: json!({ "dir": shown, "failures": failures }) })
+    let lines = failures.iter().map(|it| format!("failed: {it}")).collect();
+    Ok(Found { text, lines, json: json!({ "dir": shown, "failures": failures }) })
 }
 
 fn json(parts: &[Part]) -> Value {
@@ -184,17 +212,20 @@ fn json(parts: &[Part]) -> Value {
 }
 
 fn text(parts: &[Part], out: &mut dyn Write) -> io::Result<()> {
-    let pairs: Vec<_> = parts
-        .iter()
-        .map(|part| match &part.found {
-            Ok(found) => (part.name, found.text.clone()),
+    let mut pairs = Vec::new();
+    for part in parts {
+        match &part.found {
+            Ok(found) => {
+                pairs.push((part.name, found.text.clone()));
+                pairs.extend(found.lines.iter().map(|it| ("", it.clone())));
+            }
             Err(failure) => {
                 let Failure { message, code, hint, .. } = failure;
                 let hint = hint.as_ref().map_or_else(String::new, |it| format!("; {it}"));
-                (part.name, format!("failed: {message} ({code}){hint}"))
+                pairs.push((part.name, format!("failed: {message} ({code}){hint}")));
             }
-        })
-        .collect();
+        }
+    }
     write_pairs(out, &pairs)
 }
 
@@ -204,12 +235,13 @@ mod tests {
 
     #[test]
     fn a_part_that_fails_hides_no_other() {
-        let good = Found { text: "ok".to_owned(), json: json!({ "status": "ok" }) };
+        let mut good = Found::new("ok".to_owned(), json!({ "status": "ok" }));
+        good.lines = vec!["failed: x".to_owned()];
         let bad = Failure::new(Exit::Denied, "SOME_CODE", "not for you").hint("ask");
         let parts = [Part { name: "a", found: Ok(good) }, Part { name: "fleet", found: Err(bad) }];
         let mut out = Vec::new();
         text(&parts, &mut out).unwrap();
-        let want = "a      ok\nfleet  failed: not for you (SOME_CODE); ask\n";
+        let want = "a      ok\n       failed: x\nfleet  failed: not for you (SOME_CODE); ask\n";
         assert_eq!(String::from_utf8(out).unwrap(), want);
         assert_eq!(json(&parts)["failed"], json!(["fleet"]));
         assert_eq!(json(&parts)["fleet"]["error"]["code"], "SOME_CODE");

@@ -12,8 +12,12 @@
 //! | a refusal that is no problem JSON   | `CONTROL_PLANE_REFUSED`             | as above |
 //! | success that cannot be read         | `CONTROL_PLANE_UNREADABLE`          |    1 |
 //! | none                                | `CONTROL_PLANE_UNREACHABLE`         |    7 |
+//! | none: its certificate does not hold | `TLS_UNTRUSTED`                     |    2 |
+//! | none: it wants another certificate  | `TLS_CLIENT_CERTIFICATE`            |    3 |
+//! | none: TLS on one side only          | `TLS_EXPECTED`                      |    2 |
 
 use api::{env, exit::Exit, problem::Problem};
+use reqwest::Method;
 
 use crate::{
     failure::{BROKEN_PIPE, Failure},
@@ -24,6 +28,10 @@ use crate::{
 const EXCERPT_LEN_MAX: usize = 200;
 /// Longest detail of a problem, in characters.
 const DETAIL_LEN_MAX: usize = 4096;
+/// How a control plane begins that nobody has a key to yet.
+const NO_MANAGER: &str = "nobody can manage roles yet";
+/// What to do about a change whose end nobody here knows.
+const MAY_BE_DONE: &str = "it may have been done: look before you do it again";
 /// Longest code that is taken for one.
 const CODE_LEN_MAX: usize = 64;
 
@@ -41,15 +49,67 @@ pub(crate) enum AskError {
         /// What came of what was asked.
         effect: Effect,
     },
+    /// There is none, and asking again the same way gives none (Q2).
+    Tls {
+        /// `Post "http://…"`.
+        request: String,
+        /// What happened.
+        text: String,
+        /// Why.
+        fault: TlsFault,
+        /// What came of what was asked.
+        effect: Effect,
+    },
     /// It claims success and cannot be understood.
     Unreadable {
         /// `Post "http://…"`.
         request: String,
         /// What is wrong with it.
         text: String,
+        /// What came of what was asked.
+        effect: Effect,
     },
     /// It is a refusal.
     Refused(Box<Refused>),
+}
+
+/// A mistake in how the control plane was asked. Nothing was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsFault {
+    /// Its certificate does not hold here.
+    Untrusted,
+    /// It wants a certificate, or another one.
+    ClientCertificate,
+    /// It was asked with TLS, and speaks none.
+    NoTls,
+    /// It was asked without TLS, and speaks nothing else.
+    OnlyTls,
+}
+
+impl TlsFault {
+    fn code(self) -> (Exit, &'static str) {
+        match self {
+            Self::Untrusted => (Exit::Usage, "TLS_UNTRUSTED"),
+            Self::ClientCertificate => (Exit::Denied, "TLS_CLIENT_CERTIFICATE"),
+            Self::NoTls | Self::OnlyTls => (Exit::Usage, "TLS_EXPECTED"),
+        }
+    }
+
+    fn hint(self) -> String {
+        match self {
+            Self::Untrusted => format!(
+                "set {} to the authority (PEM) that signed its certificate, and ask it by a name that stands there",
+                env::CA_FILE
+            ),
+            Self::ClientCertificate => format!(
+                "set {} and {} to a certificate that it lets in, and its key",
+                env::CLIENT_CERTIFICATE,
+                env::CLIENT_KEY
+            ),
+            Self::NoTls => "no TLS is spoken there: pass the URL with http://".to_owned(),
+            Self::OnlyTls => "no plain HTTP is spoken there: pass the URL with https://".to_owned(),
+        }
+    }
 }
 
 /// What came of something that has no answer.
@@ -61,6 +121,13 @@ pub(crate) enum Effect {
     NotSent,
     /// It may have changed something.
     Unknown,
+}
+
+impl Effect {
+    /// That of a request that arrived, and whose answer is lost.
+    pub(super) fn of_lost(method: &Method) -> Self {
+        if *method == Method::GET { Self::Nothing } else { Self::Unknown }
+    }
 }
 
 /// A refusal.
@@ -78,6 +145,8 @@ pub(crate) struct Refused {
     pub(crate) retry_after: Option<u64>,
     /// Where else it would be answered.
     pub(crate) location: Option<String>,
+    /// Whether it was done nevertheless, as far as anybody here knows.
+    pub(crate) may_be_done: bool,
 }
 
 impl Refused {
@@ -92,7 +161,15 @@ impl Refused {
             Some(_) => String::new(),
             None => printable(text.trim()).chars().take(EXCERPT_LEN_MAX).collect(),
         };
-        Self { request, status, problem, excerpt, retry_after: None, location: None }
+        Self {
+            request,
+            status,
+            problem,
+            excerpt,
+            retry_after: None,
+            location: None,
+            may_be_done: false,
+        }
     }
 
     /// What it says when it is no problem.
@@ -102,7 +179,19 @@ impl Refused {
         format!("{request}: answered {status}{said}{excerpt}")
     }
 
+    /// Whether a server that speaks TLS only says so in plain text, as most do.
+    fn is_of_tls(&self) -> bool {
+        let said = self.excerpt.to_ascii_lowercase();
+        self.status == 400
+            && ["http request to an https server", "http request was sent to https port"]
+                .iter()
+                .any(|it| said.contains(it))
+    }
+
     fn hint(&self) -> Option<String> {
+        if let Some(hint) = self.problem.as_ref().and_then(hint_of) {
+            return Some(hint);
+        }
         let again = self.retry_after.map(|it| format!("try again in {it} s"));
         match (self.status, &self.location) {
             (300..=399, Some(location)) => Some(format!(
@@ -119,6 +208,26 @@ impl Refused {
             _ => again,
         }
     }
+}
+
+/// What to do about a problem that says more than its status does.
+fn hint_of(problem: &Problem) -> Option<String> {
+    let hint = match problem.code.as_str() {
+        "OPERATOR_MISMATCH" => {
+            return Some(format!("unset {}, or set it to the subject of the token", env::OPERATOR));
+        }
+        "UNAUTHENTICATED" if problem.detail.contains(NO_MANAGER) => {
+            "on the machine of the control plane: autonomy rbac role assign, then autonomy rbac token create"
+        }
+        "GATE_UNKNOWN" => "see what there is: autonomy rollout gate list PLAN STAGE",
+        "PHASE_CONFLICT" | "STAGE_CONFLICT" => {
+            "see where it is, and what it takes: autonomy rollout explain PLAN"
+        }
+        "ROLE_NOT_FOUND" | "ROLE_NAME_FORBIDDEN" => "see what there is: autonomy rbac role list",
+        "PERMISSION_UNKNOWN" => "autonomy rbac role list shows the names",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// Whether a text is a code: it stands in messages and scripts. That of a closed pipe is none: here it means
@@ -149,18 +258,38 @@ impl From<AskError> for Failure {
                 failure.cause = chain;
                 failure.cause.retain(|it| !failure.message.contains(it.as_str()));
                 let check = "check the URL, and that the control plane runs there";
-                failure.hint(match effect {
+                failure.hint = Some(match effect {
                     Effect::Nothing => check.to_owned(),
                     Effect::NotSent => format!("nothing was done; {check}"),
-                    Effect::Unknown => {
-                        "it may have been done: look before you do it again".to_owned()
+                    Effect::Unknown => MAY_BE_DONE.to_owned(),
+                });
+                failure.may_be_done = effect == Effect::Unknown;
+                failure
+            }
+            AskError::Tls { request, text, fault, effect } => {
+                let (exit, code) = fault.code();
+                let failure = Self::new(exit, code, format!("{request}: {text}"));
+                failure.hint(match effect {
+                    Effect::Nothing => fault.hint(),
+                    Effect::NotSent | Effect::Unknown => {
+                        format!("nothing was done; {}", fault.hint())
                     }
                 })
             }
-            AskError::Unreadable { request, text } => {
+            AskError::Unreadable { request, text, effect } => {
                 let message = format!("{request}: the answer cannot be used: {text}");
-                Self::new(Exit::Failed, "CONTROL_PLANE_UNREADABLE", message)
-                    .hint("check that the URL is that of a control plane of this version")
+                let mut failure = Self::new(Exit::Failed, "CONTROL_PLANE_UNREADABLE", message);
+                let check = "check that the URL is that of a control plane of this version";
+                failure.may_be_done = effect == Effect::Unknown;
+                failure.hint(match effect {
+                    Effect::Unknown => format!("{MAY_BE_DONE}, and {check}"),
+                    Effect::Nothing | Effect::NotSent => check.to_owned(),
+                })
+            }
+            AskError::Refused(refused) if refused.is_of_tls() => {
+                let fault = TlsFault::OnlyTls;
+                let (exit, code) = fault.code();
+                Self::new(exit, code, refused.bare()).hint(fault.hint())
             }
             AskError::Refused(refused) => {
                 let exit = exit_of(refused.status);
@@ -172,6 +301,10 @@ impl From<AskError> for Failure {
                     None => Self::new(exit, "CONTROL_PLANE_REFUSED", refused.bare()),
                 };
                 failure.hint = refused.hint();
+                if refused.may_be_done {
+                    failure.may_be_done = true;
+                    failure.hint = Some(MAY_BE_DONE.to_owned());
+                }
                 failure
             }
         }
@@ -230,6 +363,64 @@ mod tests {
             odd.replace("A B;rm", "A_B").replace("\"d\"", &format!("\"{}\"", "d".repeat(99_999)));
         assert_eq!(refused(500, &long).message.len(), DETAIL_LEN_MAX);
         assert_eq!(refused(500, "").message, "Get \"http://h/v1/x\": answered 500");
+    }
+
+    #[test]
+    fn a_mistake_about_tls_has_its_code_and_says_what_to_set() {
+        for (fault, exit, code, hint) in [
+            (TlsFault::Untrusted, Exit::Usage, "TLS_UNTRUSTED", "AUTONOMY_CA_FILE"),
+            (
+                TlsFault::ClientCertificate,
+                Exit::Denied,
+                "TLS_CLIENT_CERTIFICATE",
+                "AUTONOMY_CLIENT_CERTIFICATE and AUTONOMY_CLIENT_KEY",
+            ),
+            (TlsFault::NoTls, Exit::Usage, "TLS_EXPECTED", "http://"),
+            (TlsFault::OnlyTls, Exit::Usage, "TLS_EXPECTED", "https://"),
+        ] {
+            let (request, text) = ("Post \"x\"".to_owned(), "t".to_owned());
+            let failure =
+                Failure::from(AskError::Tls { request, text, fault, effect: Effect::NotSent });
+            assert_eq!((failure.exit, failure.code.as_str()), (exit, code));
+            let told = failure.hint.unwrap();
+            assert!(told.starts_with("nothing was done; ") && told.contains(hint), "{told}");
+            assert!(!failure.may_be_done);
+        }
+        for said in [
+            "Client sent an HTTP request to an HTTPS server.",
+            "<html><title>400 The plain HTTP request was sent to HTTPS port</title>",
+        ] {
+            assert_eq!(refused(400, said).code, "TLS_EXPECTED");
+            assert_eq!(refused(404, said).code, "CONTROL_PLANE_REFUSED");
+        }
+    }
+
+    #[test]
+    fn a_problem_that_says_more_than_its_status_has_a_hint_of_its_own() {
+        let hint = |status, code: &str, detail: &str| {
+            let problem = Problem::new(status, code, "Title", detail);
+            refused(status, &serde_json::to_string(&problem).unwrap()).hint.unwrap()
+        };
+        for (status, code, detail, want) in [
+            (403, "OPERATOR_MISMATCH", "", "unset AUTONOMY_OPERATOR, or set it to the subject of"),
+            (
+                401,
+                "UNAUTHENTICATED",
+                "nobody can manage roles yet: run",
+                "autonomy rbac role assign",
+            ),
+            (401, "UNAUTHENTICATED", "nobody can manage roles yet", "autonomy rbac token create"),
+            (401, "UNAUTHENTICATED", "a bearer token is needed", "set AUTONOMY_TOKEN"),
+            (404, "GATE_UNKNOWN", "", "autonomy rollout gate list PLAN STAGE"),
+            (409, "PHASE_CONFLICT", "", "autonomy rollout explain PLAN"),
+            (409, "STAGE_CONFLICT", "", "autonomy rollout explain PLAN"),
+            (404, "ROLE_NOT_FOUND", "", "autonomy rbac role list"),
+            (400, "ROLE_NAME_FORBIDDEN", "", "autonomy rbac role list"),
+            (400, "PERMISSION_UNKNOWN", "", "autonomy rbac role list"),
+        ] {
+            let told = hint(status, code, detail);
+            assert!(told.contains(want), "{code}: {told}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::answer::{AskError, Effect, Refused};
+use super::answer::{AskError, Effect, Refused, TlsFault};
 use crate::failure::causes;
 
 /// Most bytes of an answer: a page of a thousand plans.
@@ -20,22 +20,37 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a question is sent: once more when the connection broke (Q2).
 const ATTEMPTS_MAX: u32 = 2;
 
+/// How hyper calls an answer that does not begin as HTTP does.
+const NO_HTTP: &str = "invalid HTTP version parsed";
+
 /// An answer that was read whole.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
     headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// What came of the question if the answer does not say it.
+    effect: Effect,
+    /// Whether an earlier attempt may have arrived, too (Q2).
+    repeated: bool,
 }
 
 impl Answer {
     /// The answer as a refusal.
     pub(super) fn refused(&self, request: String) -> Refused {
         let text = |name| Some(self.headers.get(name)?.to_str().ok()?.to_owned());
+        let refused = Refused::new(request, self.status, &self.body);
+        let is_open = match &refused.problem {
+            // The control plane looks at the key after it has decided whether it takes requests at all.
+            Some(_) => self.repeated && matches!(self.status, 401 | 403 | 429 | 500..),
+            // Somebody on the way does not know what became of it.
+            None => self.repeated || self.status >= 500,
+        };
         Refused {
             retry_after: text(RETRY_AFTER).and_then(|it| it.parse().ok()),
             location: text(LOCATION),
-            ..Refused::new(request, self.status, &self.body)
+            may_be_done: is_open && self.effect == Effect::Unknown,
+            ..refused
         }
     }
 }
@@ -58,23 +73,33 @@ pub(super) async fn exchange(
     timeout: Duration,
 ) -> Result<Answer, AskError> {
     let mut attempt = 1;
+    let mut repeated = false;
+    let effect = Effect::of_lost(request.method());
     loop {
         // Bodies are in memory, so every request can be sent again.
         let Some(mut this) = request.try_clone() else {
             let text = "it cannot be sent twice".to_owned();
-            return Err(AskError::Unreadable { request: name.to_owned(), text });
+            return Err(AskError::Unreadable { request: name.to_owned(), text, effect });
         };
         *this.timeout_mut() = Some(timeout);
         let error = match once(client, this).await {
-            Ok(answer) => return Ok(answer),
+            Ok((status, headers, body)) => {
+                return Ok(Answer { status, headers, body, effect, repeated });
+            }
             Err(error) => error,
         };
-        let broke = matches!(&error, Broken::Http(it) if !it.is_connect() && !it.is_timeout());
+        let broke = match &error {
+            Broken::Http(it) => {
+                !it.is_connect() && !it.is_timeout() && tls_fault(it, request.url()).is_none()
+            }
+            Broken::TooLong => false,
+        };
         if broke && attempt < ATTEMPTS_MAX {
             attempt += 1;
+            repeated = true;
             continue;
         }
-        return Err(error.told(name, &request, timeout));
+        return Err(error.told(name, &request, timeout, repeated));
     }
 }
 
@@ -85,34 +110,46 @@ pub(super) enum Broken {
 }
 
 impl Broken {
-    pub(super) fn told(self, name: &str, asked: &Request, timeout: Duration) -> AskError {
+    /// The failure of the last attempt; `repeated` when an earlier one may have arrived.
+    pub(super) fn told(
+        self,
+        name: &str,
+        asked: &Request,
+        timeout: Duration,
+        repeated: bool,
+    ) -> AskError {
         let request = name.to_owned();
+        let effect = Effect::of_lost(asked.method());
         match self {
             Self::Http(error) => {
                 let error = error.without_url();
-                let effect = if asked.method() == Method::GET {
-                    Effect::Nothing
-                } else if error.is_connect() {
-                    Effect::NotSent
-                } else {
-                    Effect::Unknown
-                };
                 let text = spelled(&error, asked.url(), timeout);
+                // What may have arrived before is what counts.
+                if let Some(fault) = tls_fault(&error, asked.url()).filter(|_| !repeated) {
+                    return AskError::Tls { request, text, fault, effect };
+                }
+                let effect = match effect {
+                    Effect::Unknown if error.is_connect() && !repeated => Effect::NotSent,
+                    effect => effect,
+                };
                 AskError::Unreachable { request, text, chain: causes(&error), effect }
             }
             Self::TooLong => {
                 let text = format!("it is longer than {} MiB", ANSWER_LEN_MAX >> 20);
-                AskError::Unreadable { request, text }
+                AskError::Unreadable { request, text, effect }
             }
         }
     }
 }
 
-async fn once(client: &Client, request: Request) -> Result<Answer, Broken> {
+/// Status, headers and body of an answer.
+type Whole = (u16, HeaderMap, Vec<u8>);
+
+async fn once(client: &Client, request: Request) -> Result<Whole, Broken> {
     let response = client.execute(request).await.map_err(Broken::Http)?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = bounded(response).await?;
-    Ok(Answer { status, headers, body })
+    Ok((status, headers, body))
 }
 
 /// Reads a body, up to the limit (Q3).
@@ -133,8 +170,11 @@ pub(super) fn parsed<T: DeserializeOwned>(name: String, answer: &Answer) -> Resu
     if !status.is_success() {
         return Err(AskError::Refused(Box::new(answer.refused(name))));
     }
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| AskError::Unreadable { request: name, text: error.to_string() })
+    serde_json::from_slice(&answer.body).map_err(|error| AskError::Unreadable {
+        request: name,
+        text: error.to_string(),
+        effect: answer.effect,
+    })
 }
 
 /// What happened, in the words of a dial: `dial tcp 127.0.0.1:1: connect: connection refused`.
@@ -155,6 +195,18 @@ fn spelled(error: &reqwest::Error, url: &Url, timeout: Duration) -> String {
         innermost
     };
     format!("dial tcp {host}:{port}: connect: {why}")
+}
+
+/// What is wrong about TLS, if that is what is wrong. A request that meets it was not received.
+fn tls_fault(error: &reqwest::Error, url: &Url) -> Option<TlsFault> {
+    match tls::Fault::of(error) {
+        Some(tls::Fault::Untrusted) => Some(TlsFault::Untrusted),
+        Some(tls::Fault::ClientCertificate) => Some(TlsFault::ClientCertificate),
+        Some(tls::Fault::NoTls) => Some(TlsFault::NoTls),
+        // A server of TLS answers with an alert, which is no version of HTTP.
+        None if url.scheme() == "http" && innermost(error) == NO_HTTP => Some(TlsFault::OnlyTls),
+        None => None,
+    }
 }
 
 /// The text of the cause behind all others.

@@ -79,7 +79,7 @@ async fn begin(request: RequestBuilder, name: String) -> Result<Response, Failur
             AskError::Unreachable { request: name, text, chain, effect: Effect::Nothing };
         return Err(unreachable.into());
     };
-    let response = sent.map_err(|it| Broken::Http(it).told(&name, &asked, ANSWER_WAIT))?;
+    let response = sent.map_err(|it| Broken::Http(it).told(&name, &asked, ANSWER_WAIT, false))?;
     let status = response.status();
     let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
     let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
@@ -88,7 +88,7 @@ async fn begin(request: RequestBuilder, name: String) -> Result<Response, Failur
     }
     if status.is_success() {
         let text = format!("it is `{kind}` and no stream of events");
-        return Err(AskError::Unreadable { request: name, text }.into());
+        return Err(AskError::Unreadable { request: name, text, effect: Effect::Nothing }.into());
     }
     let body = tokio::time::timeout(ANSWER_WAIT, bounded(response)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();

@@ -174,6 +174,41 @@ fn a_change_whose_connection_breaks_is_sent_once_more_under_the_same_key() {
     assert_eq!(read.try_iter().count(), 2);
 }
 
+/// Q2.
+#[test]
+fn a_change_that_may_have_arrived_is_never_called_undone_whatever_the_second_attempt_meets() {
+    // The server reads the request, and nobody listens at the second attempt.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        drop(listener);
+        request(&mut stream);
+    });
+    let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+    assert_eq!(failure.exit, Exit::Unreachable);
+    assert!(failure.message.contains("connection refused"), "{}", failure.message);
+    assert!(failure.may_be_done && failure.hint.unwrap().contains("may have been done"));
+    // Who refuses before he looks at the key does not say what came of the first; who has looked does.
+    for (status, may_be_done) in [
+        ("503 Service Unavailable", true),
+        ("401 Unauthorized", true),
+        ("409 Conflict", false),
+        ("404 Not Found", false),
+    ] {
+        let problem = r#"{"type":"t","title":"t","status":1,"detail":"d","code":"X_Y"}"#;
+        let (url, _read) = server(vec![Vec::new(), answer(status, "", problem)]);
+        let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+        assert_eq!(failure.may_be_done, may_be_done, "{status}");
+        let (url, _read) = server(vec![answer(status, "", problem)]);
+        let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+        assert!(!failure.may_be_done, "{status}");
+        // What changes nothing was not done.
+        let (url, _read) = server(vec![Vec::new(), answer(status, "", problem)]);
+        assert!(!plane(&url).get::<Value>(&Route::new("x")).unwrap_err().may_be_done);
+    }
+}
+
 /// Q1.
 #[test]
 fn success_is_a_status_2xx_with_the_value_that_was_asked_for() {
@@ -269,6 +304,28 @@ fn a_server_that_is_not_there_is_told_in_the_words_of_a_dial() {
         (Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE")
     );
     assert!(failure.hint.unwrap().contains("nothing was done"));
+}
+
+#[test]
+fn tls_on_one_side_only_is_told_with_the_scheme_and_not_tried_again() {
+    let alert = [0x15, 3, 3, 0, 2, 2, 0x46].to_vec();
+    let (url, read) = server(vec![alert, answer("200 OK", "", "{}")]);
+    let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "TLS_EXPECTED"), "{failure:?}");
+    let hint = failure.hint.unwrap();
+    assert!(hint.contains("nothing was done") && hint.contains("https://"), "{hint}");
+    assert_eq!(read.try_iter().count(), 1);
+    // The other way round: whoever speaks plain HTTP has no use for a greeting of TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        stream.write_all(&answer("400 Bad Request", "", "")).unwrap();
+    });
+    let failure = plane(&url).change::<Value>(&Route::new("x"), &json!({}), None).unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "TLS_EXPECTED"), "{failure:?}");
+    assert!(failure.hint.unwrap().contains("http://"));
 }
 
 /// A URL that nobody listens at.

@@ -33,17 +33,29 @@ fn ran(line: &str) -> Result<Exit, Failure> {
 }
 
 #[test]
-fn a_record_is_a_line_with_the_six_columns() {
+fn a_record_is_a_line_with_the_seven_columns() {
     let dir = tempfile::tempdir().unwrap();
     trail(dir.path(), &[("rollback.executed", audit::Outcome::Success)]);
     let found = query(&disk(), dir.path(), &Filter::default(), 100).unwrap();
     let mut out = Vec::new();
     text(&found, &mut out).unwrap();
     let want = "\
-TIMESTAMP             EVENT              ACTOR  RESOURCE        OUTCOME  SOURCE
-2026-01-02T03:04:05Z  rollback.executed  ann    rollout_plan/p  success  cli
+TIMESTAMP             EVENT              ACTOR  RESOURCE        OUTCOME  SOURCE  DETAIL
+2026-01-02T03:04:05Z  rollback.executed  ann    rollout_plan/p  success  cli     -
 ";
     assert_eq!(String::from_utf8(out).unwrap(), want);
+}
+
+#[test]
+fn a_detail_has_the_telling_fields_and_is_cut() {
+    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let said = (audit::Category::Rollback, "execute");
+    let record = NewRecord::new("a.b", said, audit::Outcome::Success, Source::Cli, now);
+    let record = record.with("error", "long").with("reason", "why").with("strategy", "retry");
+    assert_eq!(detail(&record), "strategy=retry reason=why");
+    let long = detail(&record.with("reason", "ü".repeat(100).as_str()));
+    assert_eq!(long.chars().count(), 60);
+    assert!(long.starts_with("strategy=retry reason=üü") && long.ends_with("ü…"), "{long}");
 }
 
 #[test]

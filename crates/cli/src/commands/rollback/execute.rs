@@ -1,4 +1,4 @@
-//! `autonomy rollback execute`: asks the control plane, and puts the outcome on record here (B1, B2).
+//! `autonomy rollback execute`: asks the control plane, and puts the outcome on record here (B1, B2, B3).
 
 use api::{
     exit::Exit,
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    record::{Log, Said},
+    record::{Log, Said, UNKNOWN},
     target::{CURRENT, Target},
 };
 use crate::{
@@ -77,7 +77,11 @@ pub(super) fn run(args: &RollbackExecute, context: Context<'_>) -> Result<Exit, 
         Ok(answer) => log.succeeded(&said, &answer.told()),
         Err(failure) => log.failed(&said, failure),
     };
-    let outcome = if answer.is_ok() { "success" } else { "failure" };
+    let outcome = match &answer {
+        Ok(_) => "success",
+        Err(failure) if failure.may_be_done => "pending",
+        Err(_) => "failure",
+    };
     if let Err(error) = recorded {
         return Err(unrecorded(&error, &answer));
     }
@@ -94,10 +98,16 @@ pub(super) fn run(args: &RollbackExecute, context: Context<'_>) -> Result<Exit, 
             Ok(Exit::Done)
         }
         Err(mut failure) => {
-            failure.report = Some(Box::new(json!({
+            let mut report = json!({
                 "outcome": outcome, "target": target, "resource": resource,
                 "strategy": strategy, "reason": reason, "actor": actor,
-            })));
+            });
+            if failure.may_be_done {
+                report["result"] = json!(UNKNOWN);
+                let hint = failure.hint.unwrap_or_default();
+                failure.hint = Some(format!("{hint}; the record of it says `pending`"));
+            }
+            failure.report = Some(Box::new(report));
             Err(failure)
         }
     }
@@ -112,7 +122,8 @@ fn check(target: Target, args: &RollbackExecute) -> Result<(), Failure> {
     };
     if !facts.orchestrated {
         let message = format!("{name} is not done by this command");
-        return bad("NOT_ORCHESTRATED", message, facts.manual_path.to_owned());
+        let hint = format!("by hand: {}", facts.manual_path);
+        return bad("NOT_ORCHESTRATED", message, hint);
     }
     let strategies = facts.strategies.join(", ");
     match args.strategy {
@@ -166,7 +177,11 @@ fn ask(plane: &ControlPlane, args: &RollbackExecute) -> Result<Answer, Failure> 
 fn unrecorded(error: &Failure, answer: &Result<Answer, Failure>) -> Failure {
     let (done, said) = match answer {
         Ok(answer) => ("it was done", answer.told()),
-        Err(failure) => ("it was not done", format!("{} ({})", failure.message, failure.code)),
+        Err(failure) => {
+            let done =
+                if failure.may_be_done { "it may have been done" } else { "it was not done" };
+            (done, format!("{} ({})", failure.message, failure.code))
+        }
     };
     let message = format!(
         "{done}, and that is not on record: {}; the control plane said: {said}",

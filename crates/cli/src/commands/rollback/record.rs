@@ -1,9 +1,10 @@
 //! A rollback on record in the audit trail of this machine.
 //!
-//! | record               | outcome             | when                             |
-//! |----------------------|---------------------|----------------------------------|
-//! | `rollback.requested` | `pending`           | before the control plane is asked |
-//! | `rollback.executed`  | `success`, `failure` | after it has answered, or has not |
+//! | record               | outcome              | when                                                  |
+//! |----------------------|----------------------|-------------------------------------------------------|
+//! | `rollback.requested` | `pending`            | before the control plane is asked                     |
+//! | `rollback.executed`  | `success`, `failure` | it has answered, or was never reached                 |
+//! | `rollback.executed`  | `pending`            | nobody here knows what came of it: `result` is `unknown` (B3) |
 //!
 //! The first one proves that the trail takes records, and stays when this process is killed in between.
 
@@ -20,6 +21,8 @@ use crate::{
 
 /// Longest text of somebody else in a record, in characters.
 const TEXT_LEN_MAX: usize = 2048;
+/// The result that nobody knows.
+pub(super) const UNKNOWN: &str = "unknown";
 /// Before it.
 const REQUESTED: &str = "rollback.requested";
 /// After it.
@@ -77,10 +80,14 @@ impl Log {
         append(&mut self.0, record, now)
     }
 
-    /// It was not.
+    /// It was not, or nobody knows (B3).
     pub(super) fn failed(&mut self, said: &Said<'_>, failure: &Failure) -> Result<(), Failure> {
         let now = Timestamp::now();
-        let record = said.record(EXECUTED, Outcome::Failure, now);
+        let record = if failure.may_be_done {
+            said.record(EXECUTED, Outcome::Pending, now).with("result", UNKNOWN)
+        } else {
+            said.record(EXECUTED, Outcome::Failure, now)
+        };
         let record = record.with("code", failure.code.as_str());
         append(&mut self.0, record.with("error", cut(&failure.message)), now)
     }

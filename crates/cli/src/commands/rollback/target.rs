@@ -8,6 +8,8 @@
 //! | `rollout_stage`    | yes          | `skip_failed`       | `terminal (stage)` | plan id    |
 //! | `ha_leader_resign` | yes          | none                | `reversible`       | `current`  |
 //! | `relay_deadletter` | no           | none                | `idempotent`       | –          |
+//!
+//! `relay_deadletter` keeps its name for scripts: this version has no relay.
 
 /// A kind of thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +109,12 @@ const RELAY_DEADLETTER: Facts = Facts {
     safety_class: "idempotent",
     orchestrated: false,
     strategies: &[],
-    resource: "none: it is done on the node",
-    manual_path: "on the node: edgectl relay deadletter list, then edgectl relay deadletter retry",
-    triggers: &["a relay has given messages up and what they were for is back"],
+    resource: "none: this version has no relay",
+    // Scripts look for the name of the original's tool.
+    manual_path: "none in this version (the original's tool is edgectl)",
+    triggers: &["none in this version: there is no relay that could give messages up"],
     limitations: &[
-        "the control plane cannot do it: a node is never called",
-        "messages that were purged are gone",
+        "this version has no relay, so there are no dead letters of one",
+        "dead letters of a collector are another thing: autonomy telemetry deadletter",
     ],
 };

@@ -87,7 +87,8 @@ impl PlanFault {
                 "check its spelling: what is not known would be ignored".to_owned(),
             ),
             Self::Missing { option } => {
-                (format!("the plan has no {option}"), format!("pass --{option}"))
+                let hint = format!("pass --{option}, or a FILE with the plan: see --help");
+                (format!("the plan has no {option}"), hint)
             }
         };
         Failure::new(Exit::Usage, "BAD_PLAN", message).hint(hint)
@@ -214,6 +215,20 @@ mod tests {
             let want = PlanFault::Unread { member: member.to_owned() };
             assert_eq!(plan("", Some(&FILE.replace(from, to))), Err(want));
         }
+    }
+
+    /// The file that the help shows is a plan.
+    #[test]
+    fn the_plan_of_the_help_is_one() {
+        let help = crate::command();
+        let find = |it: &clap::Command, name: &str| it.find_subcommand(name).unwrap().clone();
+        let create = find(&find(&find(&help, "rollout"), "plan"), "create");
+        let text = create.get_after_long_help().unwrap().to_string();
+        let file = &text[text.find('{').unwrap()..=text.rfind('}').unwrap()];
+        let made = plan("", Some(file)).unwrap();
+        assert_eq!(made.stages.unwrap()[0].gates.len(), 3);
+        let hint = PlanFault::Missing { option: "id" }.told().hint.unwrap();
+        assert!(hint.contains("--id") && hint.contains("FILE"), "{hint}");
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn say(
         expires_after_seconds,
     };
     let route = route.at(&gate).at(verb);
-    let changed = plane.change::<GateAnswer>(&route, &body, None).map_err(known_plans)?;
+    let changed = plane.change::<GateAnswer>(&route, &body, word.if_match).map_err(known_plans)?;
     tell(&changed.value, word.control.format(), text::ruled)?;
     Ok(Exit::Done)
 }

@@ -55,9 +55,9 @@ channel     stable
 digest      blake3:d
 labels      team=arms
 
-STAGE   PHASE    SHARE    NODES  VERIFIED  FAILED  ENTERED               DEADLINE
-canary  open     5%       10     9         1       2026-01-02T03:04:05Z  -
-rest    pending  2 nodes  2      0         0       -                     -
+STAGE   PHASE    SHARE    NODES  HEALTHY  FAILED  ENTERED               DEADLINE
+canary  open     5%       10     9        1       2026-01-02T03:04:05Z  -
+rest    pending  2 nodes  2      0        0       -                     -
 warning: artifact_ref: odd (ARTIFACT_SCHEME)
 ";
     assert_eq!(shown(rollout(), text::plan), want);

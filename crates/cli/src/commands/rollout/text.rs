@@ -55,7 +55,7 @@ pub(super) fn plan(rollout: &Rollout, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn stages(rollout: &Rollout, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new("STAGE PHASE SHARE NODES VERIFIED FAILED ENTERED DEADLINE");
+    let mut table = Table::new("STAGE PHASE SHARE NODES HEALTHY FAILED ENTERED DEADLINE");
     for (number, stage) in rollout.stages.iter().enumerate() {
         let share = rollout.plan.stages.get(number).map_or_else(String::new, |it| {
             match (it.percent, &it.nodes) {
@@ -67,14 +67,14 @@ fn stages(rollout: &Rollout, out: &mut dyn Write) -> io::Result<()> {
         let count = |of: fn(&NodeCounts) -> u64| {
             stage.nodes.as_ref().map_or_else(|| "-".to_owned(), |it| of(it).to_string())
         };
-        let (targeted, verified) = (count(|it| it.targeted), count(|it| it.verified));
+        let (targeted, healthy) = (count(|it| it.targeted), count(|it| it.verified));
         let (entered, deadline) = (stage.entered_at.as_ref(), stage.deadline_at.as_ref());
         table.row([
             &stage.id,
             &stage.phase,
             &share,
             &targeted,
-            &verified,
+            &healthy,
             &count(|it| it.failed),
             optional(entered),
             optional(deadline),

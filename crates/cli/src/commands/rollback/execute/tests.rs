@@ -68,6 +68,32 @@ fn served(body: &'static str) -> String {
 
 /// The same; something happens before it answers.
 fn served_after(body: &'static str, happens: impl FnOnce() + Send + 'static) -> String {
+    serve("200 OK", body, happens)
+}
+
+/// The same with another status.
+fn answered(status: &'static str, body: &'static str) -> String {
+    serve(status, body, || {})
+}
+
+/// A control plane that reads one request and is gone.
+fn read_and_gone() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // Nobody listens any more when the connection closes.
+        drop(listener);
+        assert!(stream.read(&mut [0; 8192]).unwrap() > 0);
+    });
+    url
+}
+
+fn serve(
+    status: &'static str,
+    body: &'static str,
+    happens: impl FnOnce() + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -76,7 +102,8 @@ fn served_after(body: &'static str, happens: impl FnOnce() + Send + 'static) -> 
         assert!(stream.read(&mut piece).unwrap() > 0);
         happens();
         let len = body.len();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n");
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n");
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     });
     url
@@ -147,16 +174,39 @@ fn what_was_not_done_is_on_record_too_and_is_no_success() {
     assert_eq!(failure.exit, Exit::Unreachable);
     assert!(failure.message.contains("connection refused"), "{}", failure.message);
     assert_eq!(failure.report.unwrap()["outcome"], "failure");
-    // A success that cannot be read is none.
-    let failure = executed(&served("{}"), dir.path()).unwrap_err();
-    assert_eq!(failure.code, "CONTROL_PLANE_UNREADABLE");
+    let refused = r#"{"type":"t","title":"t","status":409,"detail":"it ended","code":"X_Y"}"#;
+    let failure = executed(&answered("409 Conflict", refused), dir.path()).unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.may_be_done), ("X_Y", false));
     let want = [
         record("rollback.requested", "pending", Value::Null),
         record("rollback.executed", "failure", json!("CONTROL_PLANE_UNREACHABLE")),
         record("rollback.requested", "pending", Value::Null),
-        record("rollback.executed", "failure", json!("CONTROL_PLANE_UNREADABLE")),
+        record("rollback.executed", "failure", json!("X_Y")),
     ];
     assert_eq!(on_record(dir.path()), want);
+}
+
+/// B3.
+#[test]
+fn what_may_have_been_done_is_no_failure_on_record() {
+    let dir = tempfile::tempdir().unwrap();
+    // A success that cannot be read, somebody on the way who waited in vain, a server that read the
+    // request and is gone at the second attempt.
+    for (url, code) in [
+        (served("{}"), "CONTROL_PLANE_UNREADABLE"),
+        (answered("504 Gateway Timeout", ""), "CONTROL_PLANE_REFUSED"),
+        (read_and_gone(), "CONTROL_PLANE_UNREACHABLE"),
+    ] {
+        let failure = executed(&url, dir.path()).unwrap_err();
+        assert_eq!(failure.code, code);
+        let hint = failure.hint.unwrap();
+        assert!(hint.contains("it may have been done") && hint.contains("`pending`"), "{hint}");
+        let report = failure.report.unwrap();
+        assert_eq!((&report["outcome"], &report["result"]), (&json!("pending"), &json!("unknown")));
+        let last = on_record(dir.path()).pop().unwrap();
+        assert_eq!(last, record("rollback.executed", "pending", json!(code)));
+    }
+    assert_eq!(on_record(dir.path()).len(), 6);
 }
 
 /// B1.
