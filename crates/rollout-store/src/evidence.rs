@@ -115,9 +115,7 @@ impl Evidence {
                 Some(it) if it.progress == Progress::Healthy && fresh(it) => tally.verified += 1,
                 Some(it) if it.progress == Progress::Failed && it.attempt == attempt => {
                     tally.failed += 1;
-                    if tally.failed_nodes.len() < NAMED {
-                        tally.failed_nodes.push(failed(node, &it.detail));
-                    }
+                    tally.failed_nodes.extend(failed(&tally.failed_nodes, node, &it.detail));
                 }
                 _ => push(&mut tally.missing_nodes, node),
             }
@@ -126,10 +124,13 @@ impl Evidence {
     }
 }
 
-/// A node and the beginning of what it said about its failure.
-fn failed(node: &NodeId, detail: &str) -> String {
+/// A node and the beginning of what it said about its failure; nothing when enough are named.
+fn failed(named: &[String], node: &NodeId, detail: &str) -> Option<String> {
+    if named.len() >= NAMED {
+        return None;
+    }
     let said: String = detail.chars().take(SAID_LEN_MAX).collect();
-    if said.is_empty() { node.to_string() } else { format!("{node} ({said})") }
+    Some(if said.is_empty() { node.to_string() } else { format!("{node} ({said})") })
 }
 
 fn push(names: &mut Vec<NodeId>, node: &NodeId) {

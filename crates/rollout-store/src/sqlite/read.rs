@@ -29,6 +29,9 @@ pub(super) const PAGE_LEN_MAX: usize = 4 << 20;
 /// What every query of plans selects, in the order that [`plan_row`] reads.
 const PLAN: &str = "SELECT position, id, quiet_since, body FROM rollouts";
 
+/// A plan and its position.
+type Placed = (i64, Quiet);
+
 /// The queries of this module, for the test that looks at their plans.
 pub(super) mod sql {
     pub(crate) const PAGE: &str = "NOT INDEXED WHERE position < ?1 ORDER BY position DESC LIMIT ?2";
@@ -78,7 +81,7 @@ fn plan_row(row: &Row<'_>) -> rusqlite::Result<Option<(i64, Quiet)>> {
 }
 
 impl SqliteReader {
-    fn plans(&self, which: &str, params: impl Params) -> Result<Vec<(i64, Quiet)>, ReadError> {
+    fn plans(&self, which: &str, params: impl Params) -> Result<Vec<Placed>, ReadError> {
         let mut statement = self.conn.prepare_cached(&format!("{PLAN} {which}")).map_err(failed)?;
         let rows = statement.query_map(params, plan_row).map_err(failed)?;
         rows.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(failed)
@@ -89,7 +92,7 @@ impl SqliteReader {
         &self,
         which: &str,
         params: impl Params,
-    ) -> Result<(Vec<(i64, Quiet)>, bool), ReadError> {
+    ) -> Result<(Vec<Placed>, bool), ReadError> {
         let mut statement = self.conn.prepare_cached(&format!("{PLAN} {which}")).map_err(failed)?;
         let mut rows = statement.query(params).map_err(failed)?;
         let (mut found, mut len) = (Vec::new(), 0);
