@@ -103,7 +103,9 @@ pub(super) fn run(args: &RollbackExecute, context: Context<'_>) -> Result<Exit, 
                 "strategy": strategy, "reason": reason, "actor": actor,
             });
             if failure.may_be_done {
-                report["result"] = json!(UNKNOWN);
+                if let Some(report) = report.as_object_mut() {
+                    report.insert("result".to_owned(), UNKNOWN.into());
+                }
                 let hint = failure.hint.unwrap_or_default();
                 failure.hint = Some(format!("{hint}; the record of it says `pending`"));
             }

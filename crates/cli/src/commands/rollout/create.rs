@@ -224,7 +224,7 @@ mod tests {
         let find = |it: &clap::Command, name: &str| it.find_subcommand(name).unwrap().clone();
         let create = find(&find(&find(&help, "rollout"), "plan"), "create");
         let text = create.get_after_long_help().unwrap().to_string();
-        let file = &text[text.find('{').unwrap()..=text.rfind('}').unwrap()];
+        let file = text.get(text.find('{').unwrap()..=text.rfind('}').unwrap()).unwrap();
         let made = plan("", Some(file)).unwrap();
         assert_eq!(made.stages.unwrap()[0].gates.len(), 3);
         let hint = PlanFault::Missing { option: "id" }.told().hint.unwrap();
