@@ -198,13 +198,14 @@ fn the_index_has_one_anchor_for_each_code_and_links_to_its_page() {
 }
 
 /// Where codes are given out beside the sets above.
-const SOURCES: [&str; 30] = [
+const SOURCES: [&str; 31] = [
     "bins/otel-sink/src",
     "crates/api/src/token.rs",
     "crates/audit/src/error.rs",
     "crates/cli/src",
     "crates/drain/src/texts.rs",
     "crates/orchestrator/src/auth",
+    "crates/orchestrator/src/rollouts/ledger.rs",
     "crates/orchestrator/src/routes/ask.rs",
     "crates/orchestrator/src/server/error.rs",
     "crates/orchestrator/src/server/refusal.rs",
