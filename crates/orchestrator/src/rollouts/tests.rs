@@ -319,3 +319,27 @@ async fn concurrent_changes_are_each_answered_with_their_own_result() {
     seen.sort();
     assert_eq!(told, seen);
 }
+
+/// G3.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_trail_in_the_place_of_the_one_that_was_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    world.rollouts.ask(create("p1")).await.unwrap();
+    let files = [audit::OPEN, audit::HEAD].map(|it| dir.path().join("audit").join(it));
+    let older = files.clone().map(|it| std::fs::read(it).unwrap());
+    for id in ["p2", "p3"] {
+        world.rollouts.ask(create(id)).await.unwrap();
+    }
+    for (path, bytes) in files.iter().zip(older) {
+        std::fs::remove_file(path).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    // The change that meets it stands in the store; nothing is made after it.
+    world.rollouts.ask(create("p4")).await.unwrap();
+    for id in ["p5", "p6"] {
+        let error = world.rollouts.ask(create(id)).await.unwrap_err();
+        assert!(matches!(error, AskError::NotOnRecord { .. }), "{error}");
+    }
+    assert!(world.rollouts.record_blocked().is_some());
+}

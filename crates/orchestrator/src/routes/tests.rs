@@ -357,3 +357,58 @@ fn the_openapi_document_has_exactly_the_routes_of_the_table() {
         }
     }
 }
+
+/// U2: a caller that goes away neither ends a change in the middle nor lets the next one meet it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_roles_outlives_its_caller() {
+    let world = world(|_| {});
+    let tokens = world.settle().await;
+    let auditor = tokens["auditor"].as_str();
+    for number in 0..20 {
+        let body = json!({ "role": "analyst", "subject": format!("w-{number}") });
+        let asked = world.ask(("POST", "/v1/rbac/assignments"), Some(auditor), Some(body));
+        // Long enough for the change to begin, too short for its syncs.
+        let wait = std::time::Duration::from_micros(200 * number);
+        _ = tokio::time::timeout(wait, asked).await;
+    }
+    let body = json!({ "role": "analyst", "subject": "last" });
+    let (status, _) = world.ask(("POST", "/v1/rbac/assignments"), Some(auditor), Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let on_disk = crate::auth::file::open(&vfs::OsVfs, world._dir.path()).unwrap();
+    assert_eq!(
+        on_disk,
+        *world.app.access.current(),
+        "what is in force is what the next start reads"
+    );
+    let of = |outcome| {
+        let all = world.trail("auth.role.assigned");
+        all.iter().filter(|it| it.event.outcome == outcome).count()
+    };
+    assert_eq!(of(::audit::Outcome::Pending), of(::audit::Outcome::Success));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_at_a_node_is_no_sign_of_its_life() {
+    let world = world(|_| {});
+    let tokens = world.settle().await;
+    let desired = ("GET", "/v1/nodes/n1/desired");
+    let node = rollout_store::NodeId::new("n1").unwrap();
+    assert_eq!(world.ask(desired, Some(&tokens["analyst"]), None).await.0, StatusCode::OK);
+    assert_eq!(world.app.presence.of(&node), None);
+    assert_eq!(world.ask(desired, Some(&tokens["node:n1"]), None).await.0, StatusCode::OK);
+    assert!(world.app.presence.of(&node).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_somebody_else_changes_nothing() {
+    let world = world(|it| it.enforcement = false);
+    let foreign = [("origin", "https://elsewhere.example"), ("sec-fetch-site", "cross-site")];
+    for (name, value) in foreign {
+        let request = Request::post("/v1/nodes/n1/heartbeat").header(name, value);
+        let request = request.body(Body::empty()).unwrap();
+        let service = TowerToHyperService::new(world.router.clone());
+        assert_eq!(service.call(request).await.unwrap().status(), StatusCode::FORBIDDEN, "{name}");
+    }
+    let (status, _) = world.ask(("POST", "/v1/nodes/n1/heartbeat"), None, None).await;
+    assert_eq!(status, StatusCode::OK);
+}
