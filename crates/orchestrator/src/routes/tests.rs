@@ -27,14 +27,14 @@ struct World {
     app: App,
     router: Router,
     _opened: crate::server::Opened,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn world(change: impl FnOnce(&mut Config)) -> World {
     let dir = tempfile::tempdir().unwrap();
     let opened = open_all(&config(dir.path(), change)).unwrap();
     let app = opened.app.clone();
-    World { router: router(&app, true), app, _opened: opened, _dir: dir }
+    World { router: router(&app, true), app, _opened: opened, dir }
 }
 
 fn config(dir: &Path, change: impl FnOnce(&mut Config)) -> Config {
@@ -374,7 +374,7 @@ async fn a_change_of_roles_outlives_its_caller() {
     let body = json!({ "role": "analyst", "subject": "last" });
     let (status, _) = world.ask(("POST", "/v1/rbac/assignments"), Some(auditor), Some(body)).await;
     assert_eq!(status, StatusCode::CREATED);
-    let on_disk = crate::auth::file::open(&vfs::OsVfs, world._dir.path()).unwrap();
+    let on_disk = crate::auth::file::open(&vfs::OsVfs, world.dir.path()).unwrap();
     assert_eq!(
         on_disk,
         *world.app.access.current(),

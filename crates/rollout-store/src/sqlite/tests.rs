@@ -228,3 +228,37 @@ fn the_log_is_emptied_when_it_is_long_and_at_the_end() {
     store.close().unwrap();
     assert!(!log.exists());
 }
+
+/// Two hundred of the largest plans in one answer would be a hundred megabytes.
+#[test]
+fn a_page_of_large_plans_ends_early_with_a_cursor_and_loses_none() {
+    const PLANS: usize = 24;
+    let (_dir, path) = home();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let epoch = store.acquire().unwrap();
+    let nodes: Vec<_> = (0..4000).map(|it| format!("\"{it:0100}\"")).collect();
+    let nodes = nodes.join(",");
+    for number in 0..PLANS {
+        let body = format!(
+            r#"{{"id":"p{number}","artifact_ref":"a","target_lock_fingerprint":"f",
+               "stages":[{{"id":"s","nodes":[{nodes}]}}]}}"#
+        );
+        let request = PlanRequest::parse(body.as_bytes(), Strictness::Warn).unwrap();
+        let by = Actor::new("ann").unwrap();
+        let write = Write::Create { request: Box::new(request), by };
+        store.apply(epoch, NOW, &[write.into()]).unwrap().remove(0).unwrap();
+    }
+    let (mut seen, mut pages, mut after) = (0, 0, None);
+    loop {
+        let page = store.reader().rollouts(&ListQuery { after, ..all() }).unwrap();
+        let len: usize = page.rollouts.iter().map(|it| serde_json::to_vec(it).unwrap().len()).sum();
+        assert!(len < read::PAGE_LEN_MAX + crate::plan::PLAN_LEN_MAX, "{len} bytes");
+        assert_eq!(page.total, PLANS as u64);
+        (seen, pages, after) = (seen + page.rollouts.len(), pages + 1, page.next);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, PLANS);
+    assert!(pages > 1, "{pages} page");
+}
