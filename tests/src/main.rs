@@ -13,6 +13,7 @@ use e2e::{
     stories::{
         demo,
         drill::{self, Drill, Fault},
+        packs,
         val::{self, Kill, Plan},
     },
 };
@@ -62,8 +63,9 @@ enum SignalArg {
 }
 
 fn names() -> PossibleValuesParser {
-    let drills = drill::ALL.iter().map(|it| it.name);
-    PossibleValuesParser::new(drills.chain(val::ALL.iter().map(|it| it.name)))
+    let drills = packs::every_drill().map(|it| it.name);
+    let packs = packs::ALL.iter().map(|it| it.name);
+    PossibleValuesParser::new(drills.chain(packs).chain(val::ALL.iter().map(|it| it.name)))
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,7 +93,10 @@ fn main() -> Result<ExitCode> {
 
 fn play(args: &DrillArgs) -> Result<ExitCode> {
     let asked = |name: &str| args.name.as_deref().is_none_or(|it| it == name);
-    let drills: Vec<Drill> = drill::ALL.iter().filter(|it| asked(it.name)).copied().collect();
+    let drills: Vec<Drill> = match args.name.as_deref() {
+        Some(name) => packs::named(name).copied().collect(),
+        None => packs::every_drill().copied().collect(),
+    };
     let plans: Vec<Plan> = val::ALL.iter().filter(|it| asked(it.name)).copied().collect();
     let kills = match args.signal {
         None => &Kill::ALL[..],

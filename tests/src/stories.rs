@@ -9,6 +9,7 @@ pub mod fleet;
 mod last_good;
 mod narrator;
 pub mod operators;
+pub mod packs;
 pub mod release;
 mod replaced;
 pub mod rollout_loop;
