@@ -108,6 +108,16 @@ impl Vfs for OsVfs {
         }
     }
 
+    fn modified_ms(&self, path: &Path) -> io::Result<Option<i64>> {
+        let modified = match fs::metadata(path) {
+            Ok(found) => found.modified()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(i64::try_from(since.as_millis()).ok())
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {

@@ -119,6 +119,16 @@ pub trait Vfs: fmt::Debug + Send + Sync {
     /// What the file system reports.
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
 
+    /// When the content of a file was last changed, in milliseconds since 1970; `Ok(None)` when nothing is there
+    /// or the file system does not know.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports.
+    fn modified_ms(&self, path: &Path) -> io::Result<Option<i64>> {
+        self.stat(path).map(|_| None)
+    }
+
     /// Returns the names in a directory, sorted.
     ///
     /// # Errors

@@ -1,0 +1,270 @@
+//! `goal.json` on the disk.
+//!
+//! * **F1** After a change returned `Ok` it is durable; after a crash inside it the file is the old one or the new.
+//! * **F2** A file that cannot be read as a goal is an error that names it, and is never written over. Only
+//!   `init --force` goes past it, and moves it aside first.
+//! * **F3** What is absent is not begun by a change: only `init` begins a goal.
+//! * **F4** Whoever writes shows that it has the lock.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
+use vfs::{Vfs, read_whole, replace};
+
+use crate::{
+    lock::{Held, LockError, Owner, POLL_EVERY, clear_dead, try_lock},
+    place::Place,
+    process::Liveness,
+    state::Goal,
+};
+
+/// Longest `goal.json`, in bytes.
+pub const GOAL_LEN_MAX: u64 = 64 << 20;
+
+/// Time, as a program has it.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn pause(&self, duration: SignedDuration);
+}
+
+/// Why a goal was not read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no goal.
+    #[error("there is no goal at {}", .path.display())]
+    Absent {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// There is a goal already.
+    #[error("there is a goal at {} already", .path.display())]
+    Exists {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The file is there, and is no goal (F2).
+    #[error("{} cannot be read as a goal: {source}", .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The lock was lost to a program that does not respect it; nothing was written.
+    #[error("the lock {} was taken away", .path.display())]
+    LockLost {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// The lock was not taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl StoreError {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Absent { .. } => "GOAL_ABSENT",
+            Self::Exists { .. } => "GOAL_EXISTS",
+            Self::Corrupt { .. } => "GOAL_CORRUPT",
+            Self::Io { .. } => "GOAL_IO",
+            Self::LockLost { .. } => "GOAL_LOCK_LOST",
+            Self::Lock(error) => error.code(),
+        }
+    }
+}
+
+/// The files of a goal.
+#[derive(Clone)]
+pub struct Store {
+    vfs: Arc<dyn Vfs>,
+    place: Place,
+    me: Owner,
+    liveness: Arc<dyn Liveness>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens no file yet.
+    pub fn new(
+        vfs: Arc<dyn Vfs>,
+        place: Place,
+        pid: u32,
+        liveness: Arc<dyn Liveness>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let me = Owner::new(pid, &*liveness);
+        Self { vfs, place, me, liveness, clock }
+    }
+
+    /// Where the files are.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The file system.
+    pub(crate) fn vfs(&self) -> &dyn Vfs {
+        &*self.vfs
+    }
+
+    /// Who lives.
+    pub fn liveness(&self) -> &dyn Liveness {
+        &*self.liveness
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Takes the lock; waits for it at most this long.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Busy`] after that time, and what the file system reports.
+    pub fn lock(&self, wait: SignedDuration) -> Result<Held, LockError> {
+        let path = self.place.lock();
+        let until = self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        self.vfs.create_dir_all(self.place.state()).map_err(failed)?;
+        loop {
+            let now = self.clock.now();
+            match try_lock(&self.vfs, &path, &self.me, &*self.liveness, now) {
+                Err(LockError::Busy { .. }) if now < until => self.clock.pause(POLL_EVERY),
+                other => return other,
+            }
+        }
+    }
+
+    /// Removes a lock that a dead process left. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports.
+    pub fn clear_dead_lock(&self) -> Result<bool, LockError> {
+        clear_dead(&self.vfs, &self.place.lock(), &self.me, &*self.liveness, self.clock.now())
+    }
+
+    /// Reads the goal; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// A file that is no goal (F2), and what the file system reports.
+    pub fn look(&self) -> Result<Option<Goal>, StoreError> {
+        let path = self.place.goal();
+        let bytes = match read_whole(&*self.vfs, &path, GOAL_LEN_MAX) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(StoreError::Io { action: "read", path, source }),
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        Goal::parse(&bytes).map(Some).map_err(|source| StoreError::Corrupt { path, source })
+    }
+
+    /// Reads the goal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::look`], and when there is none (F3).
+    pub fn load(&self) -> Result<Goal, StoreError> {
+        self.look()?.ok_or_else(|| StoreError::Absent { path: self.place.goal() })
+    }
+
+    /// Writes the goal (F1, F4).
+    ///
+    /// # Errors
+    ///
+    /// What the file system reports, and a lock that was taken away meanwhile.
+    pub fn save(&self, held: &Held, goal: &Goal) -> Result<(), StoreError> {
+        let path = self.place.goal();
+        let text =
+            goal.to_text().map_err(|source| StoreError::Corrupt { path: path.clone(), source })?;
+        if !held.is_ours().unwrap_or(false) {
+            return Err(StoreError::LockLost { path: self.place.lock() });
+        }
+        self.write("write", path, text.as_bytes())
+    }
+
+    /// Begins a goal.
+    ///
+    /// # Errors
+    ///
+    /// When there is one and `force` does not say to go past it.
+    pub fn begin(
+        &self,
+        held: &Held,
+        goal: &Goal,
+        force: bool,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        let path = self.place.goal();
+        let found = self.look();
+        let aside = match found {
+            Ok(None) => None,
+            Ok(Some(_)) if force => None,
+            Ok(Some(_)) => return Err(StoreError::Exists { path }),
+            Err(StoreError::Corrupt { .. }) if force => Some(self.set_aside()?),
+            Err(error) => return Err(error),
+        };
+        self.save(held, goal)?;
+        Ok(aside)
+    }
+
+    /// F2
+    fn set_aside(&self) -> Result<PathBuf, StoreError> {
+        let path = self.place.goal();
+        let aside =
+            path.with_file_name(format!("goal.json.corrupt-{}", self.now().as_millisecond()));
+        let moved = self.vfs.rename(&path, &aside);
+        let synced = moved.and_then(|()| self.vfs.sync_dir(self.place.state()));
+        synced.map_err(|source| StoreError::Io { action: "move aside", path, source })?;
+        Ok(aside)
+    }
+
+    /// Replaces a file as a whole.
+    pub(crate) fn write(
+        &self,
+        action: &'static str,
+        path: PathBuf,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        replace(&*self.vfs, &path, bytes).map_err(|source| StoreError::Io { action, path, source })
+    }
+
+    /// Reads a file beside the goal; `None` when there is none.
+    pub(crate) fn read(&self, path: PathBuf, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = read_whole(&*self.vfs, &path, limit);
+        read.map_err(|source| StoreError::Io { action: "read", path, source })
+    }
+
+    /// Removes a file beside the goal, if it is there.
+    pub(crate) fn remove(&self, path: PathBuf) -> Result<(), StoreError> {
+        match self.vfs.remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(()) => {
+                let synced = self.vfs.sync_dir(self.place.state());
+                synced.map_err(|source| StoreError::Io { action: "remove", path, source })
+            }
+            Err(source) => Err(StoreError::Io { action: "remove", path, source }),
+        }
+    }
+}
