@@ -118,7 +118,7 @@ fn sw_4b_every_prefix_of_a_log_recovers_to_its_whole_lines() {
     let vfs = MemVfs::default();
     let log = log_with(&vfs, "m", &[("a", "completed"), ("b", "failed"), ("c", "needs_review")]);
     bring(&log, key("p", "c"), "unset");
-    log.approve(key("p", "c"), now()).unwrap();
+    log.approve(key("p", "c"), "looked", now()).unwrap();
     log.commit_plan(&plan("q", &["a", "é"]), now()).unwrap();
     bring(&log, key("q", "é"), "executing");
     log.finalize_plan("p", FinalizeStatus::Failed, now()).unwrap();
