@@ -76,8 +76,8 @@ pub(crate) use verify::{LookArgs, Sign, StatementArgs, TrustArgs, Verify};
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
 pub(crate) use wal_steps::{
-    StepOfMandate, StepsAbandon, StepsApprove, StepsArchive, StepsComplete, StepsInspect, StepsLook,
-    WalSteps,
+    StepOfMandate, StepsAbandon, StepsApprove, StepsArchive, StepsComplete, StepsInspect,
+    StepsLook, WalSteps,
 };
 
 /// Governs what autonomous agents may do, on machines that are often offline.

@@ -38,7 +38,8 @@ pub use cycle::{Action, Do, Front, decide, front};
 pub use heartbeat::{HEARTBEAT_LEN_MAX, Heartbeat, heartbeat_path};
 pub use place::{PidLock, PlaceError, Seat, is_taken, pid_path};
 pub use plan::{
-    Confirm, Mandate, NAME_LEN_MAX, PLAN_LEN_MAX, PLAN_VERSION, Plan, PlanFileError, STEP_ID_LEN_MAX, Step,
+    Confirm, Mandate, NAME_LEN_MAX, PLAN_LEN_MAX, PLAN_VERSION, Plan, PlanFileError,
+    STEP_ID_LEN_MAX, Step,
 };
 pub use port::{Call, Called, Tools, Unreachable};
 pub use run::{Ended, Ran, RunError, Runner, archived_note, log_path};

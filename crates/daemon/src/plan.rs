@@ -22,9 +22,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use wal_format::{
     Plain, canonical_json,
-    step::{
-        Effect, Node, PlanCommit, PlannedStep, mandate_id, plan_id, sha256,
-    },
+    step::{Effect, Node, PlanCommit, PlannedStep, mandate_id, plan_id, sha256},
 };
 
 mod check;
@@ -41,7 +39,6 @@ pub const PLAN_LEN_MAX: u64 = 1 << 20;
 pub const NAME_LEN_MAX: usize = 100;
 /// Longest id of a step, in bytes.
 pub const STEP_ID_LEN_MAX: usize = 128;
-
 
 /// A plan that was read and checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -69,7 +69,10 @@ pub struct Runner<'a> {
 
 impl std::fmt::Debug for Runner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("dir", &self.dir).field("pid", &self.pid).finish_non_exhaustive()
+        f.debug_struct("Runner")
+            .field("dir", &self.dir)
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,20 +212,26 @@ impl Runner<'_> {
             let front = front(commit, &plans);
             let verdict = cycle.judge(front)?;
             let now = (self.clock)();
+            let mut ended = None;
             match front.action(verdict.kind) {
                 Action::Done(status) => return Ok(Ended::Finished { status, already }),
                 Action::Orphans => return orphaned(log, &plans, now),
                 Action::Conflict(plan) => {
                     return Err(RunError::Conflict { plan_id: plan.plan_id.clone() });
                 }
-                Action::Commit => drop(log.commit_plan(commit, now)?),
-                Action::Finalize(status) => drop(log.finalize_plan(&commit.plan_id, status, now)?),
+                Action::Commit => {
+                    log.commit_plan(commit, now)?;
+                }
+                Action::Finalize(status) => {
+                    log.finalize_plan(&commit.plan_id, status, now)?;
+                }
                 Action::Step(step, what) => {
                     cycle.beat("running", left(&plans));
-                    if let Some(ended) = cycle.step(log, step, what, verdict)? {
-                        return Ok(ended);
-                    }
+                    ended = cycle.step(log, step, what, verdict)?;
                 }
+            }
+            if let Some(ended) = ended {
+                return Ok(ended);
             }
             already = false;
             cycle.ticks += 1;

@@ -1,5 +1,4 @@
 //! `autonomy wal steps`.
-#![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
 use std::path::PathBuf;
 

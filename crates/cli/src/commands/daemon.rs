@@ -130,12 +130,7 @@ fn told(mandate: &Mandate, dir: &Path, state: &'static str) -> Told {
     }
 }
 
-fn finished(
-    args: &DaemonRun,
-    mandate: &Mandate,
-    dir: &Path,
-    ran: &Ran,
-) -> Result<Exit, Failure> {
+fn finished(args: &DaemonRun, mandate: &Mandate, dir: &Path, ran: &Ran) -> Result<Exit, Failure> {
     let (state, already) = match &ran.ended {
         Ended::Finished { status, already } => (steps::ended(*status), *already),
         Ended::Archived => ("archived", true),
@@ -183,8 +178,7 @@ fn unfinished(ended: &Ended, mandate: &Mandate, told: &Told) -> Option<Failure> 
             )))
         }
         Ended::Orphaned { plans } => {
-            let message =
-                format!("nothing was executed: nobody committed {}", plans.join(", "));
+            let message = format!("nothing was executed: nobody committed {}", plans.join(", "));
             Some(Failure::new(Exit::NeedsHuman, "STEPS_ORPHANED", message).hint(format!(
                 "autonomy wal steps inspect {id}, then autonomy wal steps abandon PLAN --mandate {id} --reason …"
             )))

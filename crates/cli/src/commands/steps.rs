@@ -31,7 +31,7 @@ pub(super) struct Log {
     pub(super) health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<String>,
-    pub(super) plans: Vec<Plan>,
+    pub(super) plans: Vec<PlanTold>,
     /// Bytes of a line that a crash has torn; put aside by the next opening.
     pub(super) torn_bytes: u64,
     pub(super) corrupt: Vec<String>,
@@ -44,7 +44,7 @@ pub(super) struct Log {
 
 /// A plan in a log.
 #[derive(Debug, Serialize)]
-pub(super) struct Plan {
+pub(super) struct PlanTold {
     pub(super) plan_id: String,
     pub(super) cycle: Option<u64>,
     /// `open`, `succeeded`, `failed` or `abandoned`.
@@ -52,12 +52,12 @@ pub(super) struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
     pub(super) by_status: BTreeMap<&'static str, u64>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<StepTold>,
 }
 
 /// A step in a plan.
 #[derive(Debug, Serialize)]
-pub(super) struct Step {
+pub(super) struct StepTold {
     pub(super) step_id: String,
     pub(super) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,13 +149,13 @@ impl Log {
 }
 
 /// A plan as it is told.
-pub(super) fn plan(plan: &PlanState) -> Plan {
-    let steps: Vec<Step> = plan.steps.iter().map(step).collect();
+pub(super) fn plan(plan: &PlanState) -> PlanTold {
+    let steps: Vec<StepTold> = plan.steps.iter().map(step).collect();
     let mut by_status = BTreeMap::new();
     for step in &steps {
         *by_status.entry(step.status).or_default() += 1;
     }
-    Plan {
+    PlanTold {
         plan_id: plan.plan_id.clone(),
         cycle: plan.cycle,
         state: plan.finalized.map_or("open", ended),
@@ -165,8 +165,8 @@ pub(super) fn plan(plan: &PlanState) -> Plan {
     }
 }
 
-fn step(it: &StepState) -> Step {
-    Step {
+fn step(it: &StepState) -> StepTold {
+    StepTold {
         step_id: it.step_id().to_owned(),
         status: it.status.map_or(StepStatus::Pending, |it| it).as_str(),
         tool: it.planned.tool.clone(),
@@ -290,9 +290,10 @@ pub(super) fn not_appended(error: &wal_recovery::steps::StepAppendError) -> Fail
         E::Refused(_) => (Exit::Conflict, "autonomy wal steps inspect shows where it is"),
         E::Line(_) => (Exit::Usage, "shorten what is put on record"),
         E::Full { .. } => (Exit::Failed, "use another mandate: another --fired-at"),
-        E::Closed { .. } | E::Io { .. } | E::Poisoned { .. } => {
-            (Exit::Failed, "nothing was begun after it; mend the disk and run the same command again")
-        }
+        E::Closed { .. } | E::Io { .. } | E::Poisoned { .. } => (
+            Exit::Failed,
+            "nothing was begun after it; mend the disk and run the same command again",
+        ),
     };
     Failure::of(exit, error.code(), error).hint(hint)
 }

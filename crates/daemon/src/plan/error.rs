@@ -79,6 +79,15 @@ pub enum PlanFileError {
 impl PlanFileError {
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
-        codes::PLAN_FILE_BAD
+        match self {
+            Self::TooLong { .. }
+            | Self::Syntax { .. }
+            | Self::Version { .. }
+            | Self::Bounds { .. }
+            | Self::Steps { .. }
+            | Self::Step { .. }
+            | Self::Circle { .. }
+            | Self::Params { .. } => codes::PLAN_FILE_BAD,
+        }
     }
 }

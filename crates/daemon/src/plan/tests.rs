@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-fn file(steps: Value) -> Vec<u8> {
+fn file(steps: &Value) -> Vec<u8> {
     json!({"version": 1, "name": "n", "steps": steps}).to_string().into_bytes()
 }
 
@@ -27,7 +27,7 @@ fn ties_are_broken_by_the_order_of_the_file() {
         step("z", &[]),
         step("b", &["a", "a"])
     ]);
-    let plan = Plan::parse(&file(steps)).unwrap();
+    let plan = Plan::parse(&file(&steps)).unwrap();
     let order: Vec<_> = plan.steps.iter().map(|it| it.id.as_str()).collect();
     assert_eq!(order, ["a", "c", "z", "b", "d"]);
 }
@@ -35,20 +35,20 @@ fn ties_are_broken_by_the_order_of_the_file() {
 #[test]
 fn circles_unknown_dependencies_and_ids_that_stand_twice_are_refused_with_their_place() {
     refused(
-        &file(json!([step("a", &["b"]), step("b", &["a"]), step("c", &[])])),
+        &file(&json!([step("a", &["b"]), step("b", &["a"]), step("c", &[])])),
         "steps wait for each other: a, b",
     );
-    refused(&file(json!([step("a", &["a"])])), "steps wait for each other: a");
+    refused(&file(&json!([step("a", &["a"])])), "steps wait for each other: a");
     refused(
-        &file(json!([step("a", &[]), step("b", &["x"])])),
+        &file(&json!([step("a", &[]), step("b", &["x"])])),
         "steps[1] `b`: depends on `x`, and there is no such step",
     );
     refused(
-        &file(json!([step("a", &[]), step("a", &[])])),
+        &file(&json!([step("a", &[]), step("a", &[])])),
         "steps[1] `a`: steps[0] has the same id",
     );
-    refused(&file(json!([])), "it has 0 steps");
-    refused(&file(json!([step("a b", &[])])), "an id has 1 to 128");
+    refused(&file(&json!([])), "it has 0 steps");
+    refused(&file(&json!([step("a b", &[])])), "an id has 1 to 128");
 }
 
 #[test]
@@ -62,17 +62,17 @@ fn what_is_not_understood_is_refused_with_line_and_column() {
     let cycle = json!({"version": 1, "name": "n", "cycle": 0, "steps": [step("a", &[])]});
     refused(cycle.to_string().as_bytes(), "`cycle` counts from 1");
     let params = json!([{"id": "a", "tool": "t", "effect": "none", "params": 1}]);
-    refused(&file(params), "steps[0] `a`: `params` is no object");
+    refused(&file(&params), "steps[0] `a`: `params` is no object");
     let long = vec![b' '; usize::try_from(PLAN_LEN_MAX).unwrap() + 1];
     refused(&long, "at most 1048576 are read");
     let effect = json!([{"id": "a", "tool": "t", "effect": "maybe"}]);
-    refused(&file(effect), "unknown variant `maybe`");
+    refused(&file(&effect), "unknown variant `maybe`");
 }
 
 #[test]
 fn only_a_file_with_a_known_content_confirms() {
     let confirmed = |effect: &str, confirm: Value| {
-        file(json!([{"id": "a", "tool": "t", "effect": effect, "confirm": confirm}]))
+        file(&json!([{"id": "a", "tool": "t", "effect": effect, "confirm": confirm}]))
     };
     let hash = sha256(b"x");
     Plan::parse(&confirmed("confirmable", json!({"file": "/f", "after": hash}))).unwrap();
@@ -94,7 +94,7 @@ fn only_a_file_with_a_known_content_confirms() {
 
 #[test]
 fn the_same_file_gives_the_same_mandate_and_another_time_another_one() {
-    let plan = || Plan::parse(&file(json!([step("a", &[])]))).unwrap();
+    let plan = || Plan::parse(&file(&json!([step("a", &[])]))).unwrap();
     let one = plan().mandate(None).unwrap();
     assert_eq!(one, plan().mandate(None).unwrap());
     let spaced = Plan::parse(br#" {"steps":[{"effect":"none","tool":"tool.echo","id":"a","depends_on":[]}],"name":"n","version":1} "#);
@@ -120,7 +120,7 @@ fn a_key_names_mandate_cycle_step_and_parameters() {
 #[test]
 fn parameters_without_a_hash_are_refused_with_their_step() {
     let steps = json!([{"id": "a", "tool": "t", "effect": "none", "params": {"x": 0.5}}]);
-    let error = Plan::parse(&file(steps)).unwrap().mandate(None).unwrap_err();
+    let error = Plan::parse(&file(&steps)).unwrap().mandate(None).unwrap_err();
     assert!(error.to_string().starts_with("step `a`: `params`: the float 0.5"), "{error}");
 }
 
@@ -139,7 +139,7 @@ proptest! {
                 json!({"id": name(at), "tool": "t", "effect": "none", "depends_on": on})
             })
             .collect();
-        let plan = Plan::parse(&file(Value::Array(steps))).unwrap();
+        let plan = Plan::parse(&file(&Value::Array(steps))).unwrap();
         prop_assert_eq!(plan.steps.len(), 12);
         for (at, step) in plan.steps.iter().enumerate() {
             for before in &step.depends_on {

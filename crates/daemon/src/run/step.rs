@@ -95,7 +95,9 @@ impl<'a> Cycle<'a> {
         let key = StepKey { plan_id, step_id: step.step_id() };
         let now = (self.around.clock)();
         match what {
-            Do::Append => drop(log.append_pending(key, &self.mandate.idem_key(&step.planned), now)?),
+            Do::Append => {
+                log.append_pending(key, &self.mandate.idem_key(&step.planned), now)?;
+            }
             Do::Confirm => {
                 log.mark_completed(key, judged.confirmed(), now)?;
                 self.confirmed += 1;

@@ -54,8 +54,12 @@ impl HttpTools {
         });
         let base = base.ok_or_else(|| {
             let shown = api::url::without_secrets(url);
-            Failure::new(Exit::Usage, "BAD_RUNTIME_URL", format!("`{shown}` is no http or https URL"))
-                .hint("pass --runtime-url http://HOST:PORT and nothing more")
+            Failure::new(
+                Exit::Usage,
+                "BAD_RUNTIME_URL",
+                format!("`{shown}` is no http or https URL"),
+            )
+            .hint("pass --runtime-url http://HOST:PORT and nothing more")
         })?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls::client_config().config)
@@ -80,25 +84,15 @@ impl HttpTools {
         url
     }
 
-    /// One exchange. The text of a failure has no URL: it may hold a secret.
+    /// One exchange (H1).
     fn exchange(
         &self,
         request: reqwest::RequestBuilder,
         timeout: Duration,
     ) -> Result<(StatusCode, Vec<u8>), String> {
-        let told = |error: reqwest::Error| {
-            let error = error.without_url();
-            causes(&error).pop().unwrap_or_else(|| error.to_string())
-        };
         self.executor.block_on(async {
             let mut response = request.timeout(timeout).send().await.map_err(told)?;
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(told)? {
-                if body.len() + chunk.len() > ANSWER_LEN_MAX {
-                    return Err(format!("the answer is longer than {ANSWER_LEN_MAX} bytes"));
-                }
-                body.extend_from_slice(&chunk);
-            }
+            let body = whole(&mut response).await?;
             Ok((response.status(), body))
         })
     }
@@ -112,6 +106,24 @@ impl HttpTools {
             (status, _) => Err(unreachable(format!("HTTP {status}"))),
         }
     }
+}
+
+/// What happened, without the URL: it may hold a secret.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    causes(&error).pop().unwrap_or_else(|| error.to_string())
+}
+
+/// Reads a body, up to the limit.
+async fn whole(response: &mut reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(told)? {
+        if body.len() + chunk.len() > ANSWER_LEN_MAX {
+            return Err(format!("the answer is longer than {ANSWER_LEN_MAX} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 fn shown(url: &Url) -> String {
@@ -140,8 +152,7 @@ impl Tools for HttpTools {
         let Value::Object(context) = context else {
             return Called::Lost { why: "no context".to_owned() };
         };
-        let body =
-            ToolRequest { kind: call.tool.to_owned(), params: call.params.clone(), context };
+        let body = ToolRequest { kind: call.tool.to_owned(), params: call.params.clone(), context };
         let request = self.client.request(Method::POST, self.url(&["v1", "tool"]));
         let request = request.header("idempotency-key", call.idem_key).json(&body);
         match self.exchange(request, self.timeout) {
@@ -164,7 +175,8 @@ fn rests(status: &RuntimeStatus, age: SignedDuration) -> bool {
     let younger = |seconds: u64| {
         i64::try_from(seconds).is_ok_and(|it| SignedDuration::from_secs(it.saturating_add(1)) < age)
     };
-    age > SETTLED_AFTER && calls.oldest_open_intent.as_ref().is_none_or(|it| younger(it.age_seconds))
+    age > SETTLED_AFTER
+        && calls.oldest_open_intent.as_ref().is_none_or(|it| younger(it.age_seconds))
 }
 
 /// Reads an answer by the table.

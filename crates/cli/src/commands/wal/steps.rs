@@ -120,7 +120,7 @@ fn inspect(args: &StepsInspect, context: Context<'_>) -> Result<Exit, Failure> {
     Ok(if log.health == "ok" { Exit::Done } else { Exit::Integrity })
 }
 
-fn show(step: &steps::Step, out: &mut dyn Write) -> io::Result<()> {
+fn show(step: &steps::StepTold, out: &mut dyn Write) -> io::Result<()> {
     let recovered = if step.recovered { ", found to be done" } else { "" };
     writeln!(out, "  {}  {}{recovered}", printable(&step.step_id), step.status)?;
     let evidence = step.evidence.as_ref().map(Value::to_string);
@@ -163,10 +163,9 @@ fn recover(args: &StepsLook, context: Context<'_>) -> Result<Exit, Failure> {
     let is_dir = OsVfs.stat(&dir).ok().flatten().is_some_and(|it| it.is_dir);
     let _place = if is_dir { Some(place(&dir)?) } else { None };
     let said = RefCell::new(Vec::new());
-    let report =
-        recover_from_wal(&OsVfs, Some(&dir), &opening(Timestamp::now()), &mut |it| {
-            said.borrow_mut().push(it);
-        });
+    let report = recover_from_wal(&OsVfs, Some(&dir), &opening(Timestamp::now()), &mut |it| {
+        said.borrow_mut().push(it);
+    });
     let said = said.into_inner();
     let recovery = Recovery {
         dir: dir.display().to_string(),
@@ -209,7 +208,11 @@ fn verify(args: &StepsLook, context: Context<'_>) -> Result<Exit, Failure> {
             }
         }
         let (logs, refused) = (counted(it.logs, "step log"), it.refused.len());
-        writeln!(out, "{logs}, {refused} that {} not hold", if refused == 1 { "does" } else { "do" })
+        writeln!(
+            out,
+            "{logs}, {refused} that {} not hold",
+            if refused == 1 { "does" } else { "do" }
+        )
     })?;
     Ok(if verified.refused.is_empty() { Exit::Done } else { Exit::Integrity })
 }

@@ -59,7 +59,8 @@ pub(super) fn fail(args: &StepsApprove, context: Context<'_>) -> Result<Exit, Fa
 pub(super) fn abandon(args: &StepsAbandon, context: Context<'_>) -> Result<Exit, Failure> {
     let reason = signed(&args.reason, context);
     let (log, _place) = opened(&args.dir, &args.mandate, context)?;
-    log.abandon_plan(&args.plan, &reason, Timestamp::now()).map_err(|it| steps::not_appended(&it))?;
+    log.abandon_plan(&args.plan, &reason, Timestamp::now())
+        .map_err(|it| steps::not_appended(&it))?;
     let told = json!({ "mandate_id": args.mandate, "plan_id": args.plan, "state": "abandoned" });
     tell(&told, args.output.output, |_, out| {
         write_pairs(out, &[("plan", args.plan.clone()), ("state", "abandoned".to_owned())])
@@ -135,8 +136,7 @@ fn plan_of<'a>(of: &'a StepOfMandate, plans: &'a Plans) -> Result<&'a str, Failu
     if let Some(plan) = &of.plan {
         return Ok(plan);
     }
-    let named: Vec<_> =
-        plans.not_finalized().filter(|it| it.step(&of.step).is_some()).collect();
+    let named: Vec<_> = plans.not_finalized().filter(|it| it.step(&of.step).is_some()).collect();
     match named.as_slice() {
         [plan] => Ok(&plan.plan_id),
         [] => {
