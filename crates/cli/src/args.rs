@@ -10,6 +10,7 @@ mod bridge;
 mod bundle;
 mod collector;
 mod control;
+mod daemon;
 mod demo;
 mod fleet;
 mod gate;
@@ -29,6 +30,7 @@ mod tool;
 mod verify;
 mod wal;
 mod wal_life;
+mod wal_steps;
 
 #[cfg(test)]
 mod spelled;
@@ -41,6 +43,7 @@ pub(crate) use bridge::Bridge;
 pub(crate) use bundle::{Bundle, BundleInspect, BundlePull, BundlePush, BundleStage, BundleVerify};
 pub(crate) use collector::CollectorArgs;
 pub(crate) use control::ControlArgs;
+pub(crate) use daemon::{Daemon, DaemonRun, DaemonStatus, FormatArg, StepsDirArg};
 pub(crate) use demo::{Demo, DemoGazebo, DemoPolicy};
 pub(crate) use fleet::{
     Fleet, FleetRelease, FleetStatus, Ha, HaShow, Logs, ReleaseLatest, ReleasePublish, Status,
@@ -72,13 +75,17 @@ pub(crate) use tool::{OpenIntents, Tool};
 pub(crate) use verify::{LookArgs, Sign, StatementArgs, TrustArgs, Verify};
 pub(crate) use wal::{Wal, WalInspect, WalStatus, WalVerify};
 pub(crate) use wal_life::{WalArchive, WalRepair, WalSeal};
+pub(crate) use wal_steps::{
+    StepOfMandate, StepsAbandon, StepsApprove, StepsArchive, StepsComplete, StepsInspect,
+    StepsLook, WalSteps,
+};
 
 /// Governs what autonomous agents may do, on machines that are often offline.
 #[derive(Debug, Parser)]
 #[command(name = "autonomy", version, subcommand_required = true)]
 #[command(arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 5 not found, 6 conflict, 7 unreachable, \
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 4 needs a human, 5 not found, 6 conflict, 7 unreachable, \
 8 integrity failure, 9 partial, 75 busy."
 )]
 pub(crate) struct Cli {
@@ -125,6 +132,9 @@ pub(crate) enum Command {
     /// Looks into a write-ahead log, archives, repairs and seals it.
     #[command(subcommand)]
     Wal(Wal),
+    /// Runs plans of steps through the runtime, with recovery before the first step.
+    #[command(subcommand)]
+    Daemon(Daemon),
     /// Checks, tests, builds, loads, compares and tries policies.
     #[command(subcommand)]
     Policy(Policy),
@@ -233,6 +243,7 @@ impl Command {
             Self::Run(_) | Self::Ros2(_) => Output::Text,
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
+            Self::Daemon(command) => command.output(),
             Self::Policy(command) => command.output(),
             Self::Keys(command) => command.output(),
             Self::Lock(command) => command.output(),

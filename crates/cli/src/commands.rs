@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bundle;
+pub(crate) mod daemon;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod fleet;
@@ -21,6 +22,7 @@ pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod sign;
 pub(crate) mod status;
+mod steps;
 pub(crate) mod telemetry;
 pub(crate) mod tool;
 pub(crate) mod verify;

@@ -47,6 +47,12 @@ impl<'a> Context<'a> {
             .map(|it| it.join("autonomyops/telemetry"))
     }
 
+    /// Default directory of the step logs.
+    pub(crate) fn steps_dir(&self) -> Result<PathBuf, Failure> {
+        self.base(env::XDG_STATE_HOME, ".local/state", "--wal-dir")
+            .map(|it| it.join("autonomyops/steps"))
+    }
+
     /// Default directory of the policy slots.
     pub(crate) fn policy_dir(&self) -> Result<PathBuf, Failure> {
         self.base(env::XDG_CACHE_HOME, ".cache", "--policy-dir")

@@ -49,6 +49,7 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Ros2(command) => return commands::ros2::run(&command, context),
         Command::Telemetry(command) => commands::telemetry::run(command, context),
         Command::Wal(command) => commands::wal::run(command, context),
+        Command::Daemon(command) => commands::daemon::run(command, context),
         Command::Policy(command) => commands::policy::run(command, context),
         Command::Keys(command) => commands::keys::run(&command, context),
         Command::Lock(command) => commands::lock::run(&command, context),

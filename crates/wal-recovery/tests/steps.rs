@@ -173,7 +173,7 @@ fn what_may_not_follow_is_refused_and_leaves_the_log_as_it_was() {
     let evidence = Some(json!("seen"));
     log.mark_completed(r, Completion { evidence, ..done() }, now).unwrap();
     log.mark_paused(s, "gate", now).unwrap();
-    log.approve(s, now).unwrap();
+    log.approve(s, "looked", now).unwrap();
     log.mark_executing(s, "w", now).unwrap();
     // An end is an end.
     log.finalize_plan("p", FinalizeStatus::Failed, now).unwrap();

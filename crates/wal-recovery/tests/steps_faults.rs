@@ -118,7 +118,7 @@ fn sw_4b_every_prefix_of_a_log_recovers_to_its_whole_lines() {
     let vfs = MemVfs::default();
     let log = log_with(&vfs, "m", &[("a", "completed"), ("b", "failed"), ("c", "needs_review")]);
     bring(&log, key("p", "c"), "unset");
-    log.approve(key("p", "c"), now()).unwrap();
+    log.approve(key("p", "c"), "looked", now()).unwrap();
     log.commit_plan(&plan("q", &["a", "é"]), now()).unwrap();
     bring(&log, key("q", "é"), "executing");
     log.finalize_plan("p", FinalizeStatus::Failed, now()).unwrap();
@@ -223,9 +223,20 @@ fn sw_7_a_step_in_a_finalized_plan_is_untouched() {
         if abandoned {
             log.abandon_plan("p", "no use", now()).unwrap();
         } else {
-            log.finalize_plan("p", FinalizeStatus::Succeeded, now()).unwrap();
+            let error = log.finalize_plan("p", FinalizeStatus::Succeeded, now()).unwrap_err();
+            assert!(error.to_string().contains("has not succeeded"), "{error}");
         }
         drop(log);
+        if !abandoned {
+            // We never write it, and others may have.
+            let line = "{\"op\":\"plan_finalize\",\"plan_id\":\"p\",\"status\":\"succeeded\"}\n";
+            let with = [bytes(&vfs, &log_path("m")), Some(line.as_bytes().to_vec())]
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect::<Vec<_>>();
+            vfs::replace(&vfs, &log_path("m"), &with).unwrap();
+        }
         let before = bytes(&vfs, &log_path("m"));
         assert_eq!(recover_all(&vfs).0.reset_count, 0);
         assert_eq!(bytes(&vfs, &log_path("m")), before);

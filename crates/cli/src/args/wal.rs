@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{FilterArgs, Output, OutputArg, WalArchive, WalRepair, WalSeal};
+use super::{FilterArgs, Output, OutputArg, WalArchive, WalRepair, WalSeal, WalSteps};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Wal {
@@ -44,6 +44,9 @@ pub(crate) enum Wal {
   autonomy wal verify --dir ./wal
   openssl pkey -in seal.pem -pubout -out pub.pem && autonomy wal verify --dir ./wal --pub pub.pem")]
     Verify(WalVerify),
+    /// Looks after step logs: how far plans came, and what waits for a human.
+    #[command(subcommand)]
+    Steps(WalSteps),
 }
 
 #[derive(Args, Debug)]
@@ -91,6 +94,7 @@ impl Wal {
             Self::Repair(args) => args.output.output,
             Self::Seal(args) => args.output.output,
             Self::Verify(args) => args.output.output,
+            Self::Steps(command) => command.output(),
         }
     }
 }

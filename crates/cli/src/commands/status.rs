@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Where a runtime is when nobody says.
-const RUNTIME_URL_DEFAULT: &str = "http://127.0.0.1:7777";
+pub(super) const RUNTIME_URL_DEFAULT: &str = "http://127.0.0.1:7777";
 /// Channel whose release counts here.
 const CHANNEL: &str = "stable";
 /// The phase of a plan that failed.

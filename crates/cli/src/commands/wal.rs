@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod life;
+mod steps;
 
 pub(crate) fn run(command: Wal, context: Context<'_>) -> Result<Exit, Failure> {
     match command {
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Wal, context: Context<'_>) -> Result<Exit, Failure> {
         Wal::Seal(args) => life::seal(&args, context),
         Wal::Inspect(args) => inspect::inspect(&args, context),
         Wal::Verify(args) => verify::verify(&args, context),
+        Wal::Steps(command) => steps::run(command, context),
     }
 }
 

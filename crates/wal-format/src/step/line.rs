@@ -277,8 +277,10 @@ mod tests {
         );
         check(Change::NeedsReview { reason: None, evidence: None }, r#""needs_review""#);
         check(Change::Paused { reason: Some(text("r")) }, r#""paused","reason":"r""#);
-        check(Change::Pending { reset: true }, r#""pending","reset":true"#);
-        check(Change::Pending { reset: false }, r#""pending""#);
+        check(Change::Pending { reset: true, reason: None }, r#""pending","reset":true"#);
+        check(Change::Pending { reset: false, reason: None }, r#""pending""#);
+        let reason = Some("why".to_owned());
+        check(Change::Pending { reset: false, reason }, r#""pending","reason":"why""#);
         check(Change::Abandoned { reason: None }, r#""abandoned""#);
     }
 
@@ -288,7 +290,7 @@ mod tests {
         let read = StepLine::parse(line).unwrap();
         assert_eq!((read.v, read.seq), (None, None));
         let Said::Record(StepRecord::Transition(it)) = read.said else { panic!("{read:?}") };
-        assert_eq!((it.plan_id, it.change), (None, Change::Pending { reset: true }));
+        assert_eq!((it.plan_id, it.change), (None, Change::Pending { reset: true, reason: None }));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | `failed`                 | `error_class` `error_msg`                                             |
 //! | `needs_review`           | `reason` if any, `evidence` if any                                    |
 //! | `paused`                 | `reason` if any                                                       |
-//! | `pending`                | `reset` = true after a recovery; left out when a human has approved   |
+//! | `pending`                | `reset` = true after a recovery; else a human approved, for a `reason` |
 //! | `abandoned`              | `reason` if any; nothing of ours writes it                            |
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -194,6 +194,9 @@ pub enum Change {
         /// Whether a recovery says so; else a human does.
         #[serde(default, skip_serializing_if = "is_false")]
         reset: bool,
+        /// Why a human has approved it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// It was given up.
     Abandoned {

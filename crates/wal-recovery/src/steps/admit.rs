@@ -100,8 +100,17 @@ fn finalize(plans: &Plans, finalize: &PlanFinalize) -> Result<Written, Refusal> 
         None if plan.is_orphan() && !abandoned => {
             Err(Refusal::OrphanPlan { plan_id: plan_id.clone() })
         }
+        None if *status == FinalizeStatus::Succeeded => match executing(plan) {
+            Some(step) => Err(Refusal::StillExecuting { place: Place::of(plan, step) }),
+            None => Ok(Written::New),
+        },
         None => Ok(Written::New),
     }
+}
+
+/// A step of which nobody knows more than that it began: no plan with one has succeeded.
+fn executing(plan: &PlanState) -> Option<&StepState> {
+    plan.steps.iter().find(|it| it.status == Some(StepStatus::Executing))
 }
 
 fn find<'a>(
@@ -200,6 +209,12 @@ pub enum Refusal {
         place: Place,
         /// The key.
         key: &'static str,
+    },
+    /// A plan has not succeeded while a step of it has begun and has no outcome.
+    #[error("the step {place} is executing, so its plan has not succeeded")]
+    StillExecuting {
+        /// Which.
+        place: Place,
     },
     /// A plan is given up for a reason.
     #[error("the plan {plan_id} is abandoned without a reason")]

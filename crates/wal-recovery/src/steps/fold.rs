@@ -307,11 +307,12 @@ impl StepState {
                 keep(&mut self.reason, reason);
             }
             // Whoever approves vouches for the world.
-            Change::Pending { reset: false }
+            Change::Pending { reset: false, reason }
                 if matches!(before, Some(StepStatus::NeedsReview | StepStatus::Paused)) =>
             {
                 self.reached = false;
                 self.observed_pre_hash = None;
+                keep(&mut self.reason, reason);
             }
             Change::Pending { .. } => {}
         }

@@ -193,14 +193,19 @@ impl StepLog {
         self.change(key, Change::Paused { reason: Some(cut_text(reason)) }, now)
     }
 
-    /// Says that a human has approved a step that waits: it may begin, and what was observed before is
-    /// forgotten.
+    /// Says that a human has approved a step that waits, and why: it may begin, and what was observed
+    /// before is forgotten.
     ///
     /// # Errors
     ///
     /// [`StepAppendError`].
-    pub fn approve(&self, key: StepKey<'_>, now: Timestamp) -> Result<Written, StepAppendError> {
-        self.change(key, Change::Pending { reset: false }, now)
+    pub fn approve(
+        &self,
+        key: StepKey<'_>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Written, StepAppendError> {
+        self.change(key, Change::Pending { reset: false, reason: Some(cut_text(reason)) }, now)
     }
 
     /// Says that nobody executes a step any more. For recoveries: whoever calls it knows that the
@@ -214,7 +219,7 @@ impl StepLog {
         key: StepKey<'_>,
         now: Timestamp,
     ) -> Result<Written, StepAppendError> {
-        self.change(key, Change::Pending { reset: true }, now)
+        self.change(key, Change::Pending { reset: true, reason: None }, now)
     }
 
     /// Ends a plan, for good.

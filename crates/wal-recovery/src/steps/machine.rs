@@ -66,8 +66,8 @@ impl StepEvent {
             Change::Failed { .. } => Self::Fail,
             Change::NeedsReview { .. } => Self::Review,
             Change::Paused { .. } => Self::Pause,
-            Change::Pending { reset: true } => Self::Reset,
-            Change::Pending { reset: false } => Self::Approve,
+            Change::Pending { reset: true, .. } => Self::Reset,
+            Change::Pending { reset: false, .. } => Self::Approve,
             Change::Abandoned { .. } => Self::Abandon,
         }
     }
