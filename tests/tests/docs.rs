@@ -198,11 +198,12 @@ fn the_index_has_one_anchor_for_each_code_and_links_to_its_page() {
 }
 
 /// Where codes are given out beside the sets above.
-const SOURCES: [&str; 31] = [
+const SOURCES: [&str; 32] = [
     "bins/otel-sink/src",
     "crates/api/src/token.rs",
     "crates/audit/src/error.rs",
     "crates/cli/src",
+    "crates/daemon/src/codes.rs",
     "crates/drain/src/texts.rs",
     "crates/orchestrator/src/auth",
     "crates/orchestrator/src/rollouts/ledger.rs",

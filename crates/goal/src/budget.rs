@@ -8,9 +8,9 @@ use crate::state::Goal;
 /// Limits; none of them is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
-    /// `active`, always.
-    #[serde(default = "active")]
-    status: Active,
+    /// `active`, always; whatever else a file says is read as that.
+    #[serde(default)]
+    pub status: BudgetStatus,
     /// Most iterations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u64>,
@@ -22,20 +22,19 @@ pub struct Budget {
     pub timeout_minutes: Option<u64>,
 }
 
+/// The one status of a budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Active {
+pub enum BudgetStatus {
+    /// Limits are looked at.
     #[default]
     #[serde(other)]
     Active,
 }
 
-const fn active() -> Active {
-    Active::Active
-}
-
 /// What is spent of the limits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in JSON")]
 pub struct Spent {
     /// Most iterations.
     pub max_iterations: Option<u64>,

@@ -148,6 +148,7 @@ impl Run {
 
 /// An entry of the history of attempts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are the keys of the file")]
 pub struct Attempt {
     /// Which attempt of its loop, from 1.
     pub attempt: u32,

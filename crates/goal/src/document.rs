@@ -107,17 +107,21 @@ impl<'de> Deserialize<'de> for Document {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-                let mut document = Document::default();
-                while let Some((key, raw)) = map.next_entry::<String, Box<RawValue>>()? {
-                    // Of two values the last one counts, as with every reader of JSON.
-                    document.set_raw(&key, raw);
-                }
-                Ok(document)
+                collect(&mut map)
             }
         }
 
         deserializer.deserialize_map(Keys)
     }
+}
+
+fn collect<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Document, A::Error> {
+    let mut document = Document::default();
+    while let Some((key, raw)) = map.next_entry::<String, Box<RawValue>>()? {
+        // Of two values the last one counts, as with every reader of JSON.
+        document.set_raw(&key, raw);
+    }
+    Ok(document)
 }
 
 #[cfg(test)]

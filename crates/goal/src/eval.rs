@@ -18,7 +18,6 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::{
     criteria::CriterionStatus,
@@ -26,6 +25,10 @@ use crate::{
     state::{EVALS, Goal, Iteration, OUTCOMES_MAX, stamp},
     status::{Event, Status},
 };
+
+mod error;
+
+pub use error::EvalError;
 
 /// What is decided about an iteration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,73 +154,6 @@ pub struct Evaluated {
     pub blocked_by: Vec<String>,
 }
 
-/// Why an eval did not happen.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum EvalError {
-    /// The goal is not open.
-    #[error("the goal is {status}; no eval can be made")]
-    Status {
-        /// Where it stands.
-        status: Status,
-    },
-    /// Work of this iteration is not finished.
-    #[error("iteration {iteration} is not finished: {}", named(.waiting))]
-    Unresolved {
-        /// The iteration.
-        iteration: u64,
-        /// What is waited for.
-        waiting: Vec<Seen>,
-    },
-    /// The goal moved since.
-    #[error("the anchor {given} is not the current one, {current}")]
-    AnchorStale {
-        /// What was asked for.
-        given: String,
-        /// What is.
-        current: String,
-    },
-    /// The anchor was used by another decision.
-    #[error("the anchor {anchor} was used by `{decision}`, with outcome {outcome}", decision = .decision.as_str(), outcome = .outcome.as_str())]
-    AnchorSpent {
-        /// The anchor.
-        anchor: String,
-        /// What was decided then.
-        decision: Decision,
-        /// What came of it.
-        outcome: Outcome,
-    },
-    /// The workspace changed while the session was away, and this goal wants to know that it still holds.
-    #[error("a verification is needed first: {reason}")]
-    ReverifyNeeded {
-        /// What changed.
-        reason: String,
-    },
-    /// The history in the file is no list.
-    #[error("`eval_history` is not a list: {0}")]
-    History(String),
-}
-
-fn named(waiting: &[Seen]) -> String {
-    let each: Vec<String> =
-        waiting.iter().map(|it| format!("{} ({})", it.name, it.state)).collect();
-    each.join(", ")
-}
-
-impl EvalError {
-    /// The stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Status { .. } => "GOAL_STATUS",
-            Self::Unresolved { .. } => "GOAL_UNRESOLVED",
-            Self::AnchorStale { .. } => "GOAL_ANCHOR_STALE",
-            Self::AnchorSpent { .. } => "GOAL_ANCHOR_SPENT",
-            Self::ReverifyNeeded { .. } => "GOAL_REVERIFY_NEEDED",
-            Self::History(_) => "GOAL_CORRUPT",
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Entry<'a> {
     iteration: u64,
@@ -314,8 +250,7 @@ impl Goal {
         let before = self.anchor();
         self.apply(Event::OverBudget);
         self.ask_human(&format!("over_budget:{}", over.join(",")), &[], now);
-        let (outcome, decision) = (Outcome::Escalated, Decision::Continue);
-        self.remember(before, decision, outcome, Vec::new(), Vec::new(), now)
+        self.remember(before, Decision::Continue, Outcome::Escalated, now)
     }
 
     /// What speaks against calling the goal met, without forbidding it.
@@ -382,7 +317,8 @@ impl Goal {
             self.forget_gate();
             self.close_iteration(decision, now);
         }
-        self.remember(before, decision, outcome, warnings, blocked_by, now)
+        let answer = self.remember(before, decision, outcome, now);
+        Evaluated { warnings, blocked_by, ..answer }
     }
 
     fn close_iteration(&mut self, decision: Decision, now: Timestamp) {
@@ -410,8 +346,6 @@ impl Goal {
         anchor: String,
         decision: Decision,
         outcome: Outcome,
-        warnings: Vec<String>,
-        blocked_by: Vec<String>,
         now: Timestamp,
     ) -> Evaluated {
         self.moved(now);
@@ -427,6 +361,7 @@ impl Goal {
         outcomes.push(recorded.clone());
         let surplus = outcomes.len().saturating_sub(OUTCOMES_MAX);
         outcomes.drain(..surplus);
+        let (warnings, blocked_by) = (Vec::new(), Vec::new());
         Evaluated { recorded, replayed: false, anchor: self.anchor(), warnings, blocked_by }
     }
 }

@@ -208,7 +208,13 @@ impl Goal {
             let gate = gate.unwrap_or(GateStatus::Pending);
             return Ok(Said { gate, existed: true, status });
         }
-        let gate = self.record(id, word, reason, place, now);
+        let old = place.and_then(|it| self.known.gates.get(it)).cloned();
+        let new = changed(old.unwrap_or_else(|| Gate::new(id)), word, reason, now);
+        let gate = new.status;
+        match place.and_then(|it| self.known.gates.get_mut(it)) {
+            Some(found) => *found = new,
+            None => self.known.gates.push(new),
+        }
         let event = match (word, self.blocking().next().is_none()) {
             (Word::Reject, _) => Event::GateRejected,
             (Word::Add { .. }, _) | (_, false) => Event::GateTouched,
@@ -245,44 +251,37 @@ impl Goal {
             _ => Ok(place),
         }
     }
+}
 
-    fn record(
-        &mut self,
-        id: &str,
-        word: Word<'_>,
-        reason: Option<&str>,
-        place: Option<usize>,
-        now: Timestamp,
-    ) -> GateStatus {
-        let at = Some(stamp(now));
-        let mut gate =
-            place.and_then(|it| self.known.gates.get(it)).cloned().unwrap_or_else(|| Gate {
-                id: id.to_owned(),
-                description: String::new(),
-                status: GateStatus::Pending,
-                reason: None,
-                approved_at: None,
-                rejected_at: None,
-                passed_at: None,
-                failed_at: None,
-            });
-        match word {
-            Word::Add { description } => description.clone_into(&mut gate.description),
-            Word::Approve => (gate.status, gate.approved_at) = (GateStatus::Passed, at),
-            Word::Reject => (gate.status, gate.rejected_at) = (GateStatus::Rejected, at),
-            Word::Pass => (gate.status, gate.passed_at) = (GateStatus::Passed, at),
-            Word::Fail => (gate.status, gate.failed_at) = (GateStatus::Failed, at),
+impl Gate {
+    fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            description: String::new(),
+            status: GateStatus::Pending,
+            reason: None,
+            approved_at: None,
+            rejected_at: None,
+            passed_at: None,
+            failed_at: None,
         }
-        if let Some(reason) = reason {
-            gate.reason = Some(reason.to_owned());
-        }
-        let status = gate.status;
-        match place.and_then(|it| self.known.gates.get_mut(it)) {
-            Some(found) => *found = gate,
-            None => self.known.gates.push(gate),
-        }
-        status
     }
+}
+
+/// The gate after a word.
+fn changed(mut gate: Gate, word: Word<'_>, reason: Option<&str>, now: Timestamp) -> Gate {
+    let at = Some(stamp(now));
+    match word {
+        Word::Add { description } => description.clone_into(&mut gate.description),
+        Word::Approve => (gate.status, gate.approved_at) = (GateStatus::Passed, at),
+        Word::Reject => (gate.status, gate.rejected_at) = (GateStatus::Rejected, at),
+        Word::Pass => (gate.status, gate.passed_at) = (GateStatus::Passed, at),
+        Word::Fail => (gate.status, gate.failed_at) = (GateStatus::Failed, at),
+    }
+    if let Some(reason) = reason {
+        gate.reason = Some(reason.to_owned());
+    }
+    gate
 }
 
 #[cfg(test)]

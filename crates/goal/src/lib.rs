@@ -40,7 +40,7 @@ mod status;
 mod store;
 mod tentacle;
 
-pub use budget::{Budget, Spent};
+pub use budget::{Budget, BudgetStatus, Spent};
 pub use criteria::{
     Attempt, AttemptResult, CRITERIA_MAX, Criterion, CriterionError, CriterionStatus,
     EVIDENCE_LEN_MAX, EXIT_NONE, Run, add as add_criterion,

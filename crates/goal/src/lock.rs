@@ -209,7 +209,7 @@ fn look(
         Said::Record(_) => true,
         Said::Pid(pid) => !liveness.is_alive(*pid, None),
         Said::Nothing => vfs.modified_ms(path)?.is_some_and(|at| {
-            now.as_millisecond().saturating_sub(at) > STALE_AFTER.as_millis() as i64
+            i128::from(now.as_millisecond()) - i128::from(at) > STALE_AFTER.as_millis()
         }),
     };
     if !dead {

@@ -12,17 +12,17 @@
 //! | any other       | those of an eval | refused       |
 //! | any other       | `Escalate`       | stays         |
 //! | awaiting-gate   | `GateCleared`    | active        |
-//! | active, paused, budget_limited | `GateCleared` | stays |
-//! | open, budget_limited | `GateTouched` | stays       |
+//! | active, paused, `budget_limited` | `GateCleared` | stays |
+//! | open, `budget_limited` | `GateTouched` | stays       |
 //! | active, awaiting-gate | `GateRejected` | awaiting-gate |
-//! | paused, budget_limited | `GateRejected` | stays   |
+//! | paused, `budget_limited` | `GateRejected` | stays   |
 //! | completed, abandoned, needs-human | those of a gate | refused |
 //! | active, awaiting-gate | `SessionEnd` | paused     |
 //! | any other       | `SessionEnd`     | stays         |
 //! | completed, abandoned | `Resume`, `ResumeBlocked` | refused |
 //! | any other       | `Resume`         | active        |
 //! | any other       | `ResumeBlocked`  | awaiting-gate |
-//! | active          | `LimitReached`   | budget_limited |
+//! | active          | `LimitReached`   | `budget_limited` |
 //! | any other       | `LimitReached`   | stays         |
 //!
 //! *Open* is active, paused or awaiting-gate. A goal begins active; `init` needs no row.
@@ -161,6 +161,7 @@ pub enum Next {
 }
 
 /// Applies the table (G1).
+#[expect(clippy::match_same_arms, reason = "one arm a row of the table")]
 pub const fn transition(from: Status, event: Event) -> Next {
     use Event as E;
     use Next::{Refused, Stays, To};

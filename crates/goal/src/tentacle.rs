@@ -21,7 +21,6 @@ use thiserror::Error;
 
 use crate::{
     handoff::{HandoffStatus, Parsed},
-    quota::QuotaReason,
     state::stamp,
 };
 
@@ -40,9 +39,7 @@ pub struct NameError {
 
 impl NameError {
     /// The stable code.
-    pub const fn code(&self) -> &'static str {
-        "GOAL_TENTACLE_NAME"
-    }
+    pub const CODE: &'static str = "GOAL_TENTACLE_NAME";
 }
 
 /// Checks a name before it becomes part of a path.
@@ -146,7 +143,7 @@ pub struct Meta {
     pub changed_files: Vec<String>,
     /// The quota that stopped it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quota_reason: Option<QuotaReason>,
+    pub quota_reason: Option<String>,
     /// When it may try again, as it was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_hint: Option<String>,
@@ -201,8 +198,7 @@ impl Meta {
         self.changed_files.clone_from(&last.changed_files);
         self.bridge_links.clone_from(&last.bridge_links);
         let blocked = self.terminal_status == Some(HandoffStatus::Blocked);
-        let quota = last.quota_reason.as_deref().filter(|_| blocked);
-        self.quota_reason = quota.map(QuotaReason::read);
+        self.quota_reason = last.quota_reason.clone().filter(|_| blocked);
         self.retry_hint = last.retry_hint.clone().filter(|_| blocked);
     }
 }
