@@ -128,6 +128,13 @@ pub struct EvalRequest<'a> {
     pub source: Option<&'a str>,
 }
 
+impl EvalRequest<'_> {
+    /// Whether tentacles have a say in it.
+    pub const fn looks_at_tentacles(&self) -> bool {
+        self.decision.goes_on()
+    }
+}
+
 /// A tentacle of the current iteration, as it is seen now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {

@@ -17,18 +17,24 @@
 //! | `tentacle`   | pieces of work, and what they are waited for                                  |
 //! | `marker`     | which tentacles are out, and so who may not commit now                         |
 //! | `process`    | whether a process lives                                                       |
+//! | `breadcrumb` | how to go on after the end of a session                                         |
+//! | `ops`        | what a program does: lock, read, change, write                                |
+//! | `files`      | the files beside the goal                                                     |
 //! | `place`      | where the files are                                                           |
 //! | `lock`       | one writer                                                                    |
 //! | `store`      | `goal.json` on the disk                                                       |
 
+mod breadcrumb;
 mod budget;
 mod criteria;
 mod document;
 mod eval;
+mod files;
 mod gate;
 mod handoff;
 mod lock;
 mod marker;
+mod ops;
 mod place;
 mod process;
 mod quota;
@@ -40,12 +46,14 @@ mod status;
 mod store;
 mod tentacle;
 
+pub use breadcrumb::{BREADCRUMB_LEN_MAX, Breadcrumb, BudgetSnapshot, RESUME_COMMAND, banner};
 pub use budget::{Budget, BudgetStatus, Spent};
 pub use criteria::{
     Attempt, AttemptResult, CRITERIA_MAX, Criterion, CriterionError, CriterionStatus,
     EVIDENCE_LEN_MAX, EXIT_NONE, Run, add as add_criterion,
 };
 pub use eval::{Decision, EvalError, EvalRequest, Evaluated, Outcome, RecordedOutcome, Seen};
+pub use files::{HANDOFF_LEN_MAX, META_LEN_MAX, TODO_LEN_MAX};
 pub use gate::{GATES_MAX, Gate, GateError, GateStatus, ID_LEN_MAX, Said, Word};
 pub use handoff::{
     Handoff, HandoffStatus, Parsed, parse as parse_handoffs, section as handoff_section,
@@ -56,6 +64,7 @@ pub use marker::{
     MarkerFile, add as add_marker, blocks, cleanup as clean_markers, judge as judge_marker,
     remove as remove_marker,
 };
+pub use ops::{OpError, SessionEnded};
 pub use place::{Place, STATE_DIR};
 pub use process::{LinuxLiveness, Liveness};
 pub use quota::{

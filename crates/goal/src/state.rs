@@ -264,6 +264,17 @@ impl Goal {
         self.document.raw(key)
     }
 
+    /// Sets a key that is no part of the machine.
+    pub(crate) fn set_foreign<T: Serialize>(
+        &mut self,
+        key: &str,
+        value: &T,
+    ) -> Result<(), serde_json::Error> {
+        let raw = RawValue::from_string(serde_json::to_string(value)?)?;
+        self.document.set_raw(key, raw);
+        Ok(())
+    }
+
     pub(crate) fn append<T: Serialize>(
         &mut self,
         key: &str,

@@ -123,6 +123,11 @@ impl Store {
         &self.place
     }
 
+    /// The file system.
+    pub(crate) fn vfs(&self) -> &dyn Vfs {
+        &*self.vfs
+    }
+
     /// Who lives.
     pub fn liveness(&self) -> &dyn Liveness {
         &*self.liveness
@@ -243,5 +248,23 @@ impl Store {
         bytes: &[u8],
     ) -> Result<(), StoreError> {
         replace(&*self.vfs, &path, bytes).map_err(|source| StoreError::Io { action, path, source })
+    }
+
+    /// Reads a file beside the goal; `None` when there is none.
+    pub(crate) fn read(&self, path: PathBuf, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = read_whole(&*self.vfs, &path, limit);
+        read.map_err(|source| StoreError::Io { action: "read", path, source })
+    }
+
+    /// Removes a file beside the goal, if it is there.
+    pub(crate) fn remove(&self, path: PathBuf) -> Result<(), StoreError> {
+        match self.vfs.remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(()) => {
+                let synced = self.vfs.sync_dir(self.place.state());
+                synced.map_err(|source| StoreError::Io { action: "remove", path, source })
+            }
+            Err(source) => Err(StoreError::Io { action: "remove", path, source }),
+        }
     }
 }

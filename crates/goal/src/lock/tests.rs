@@ -8,10 +8,10 @@ use vfs::OsVfs;
 struct Living(BTreeSet<u32>);
 
 impl Liveness for Living {
-    fn host(&self) -> &str {
+    fn host(&self) -> &'static str {
         "here"
     }
-    fn boot_id(&self) -> &str {
+    fn boot_id(&self) -> &'static str {
         "boot"
     }
     fn start_time(&self, pid: u32) -> Option<u64> {
@@ -100,6 +100,18 @@ fn a_look_clears_what_a_dead_process_left_and_nothing_else() {
     assert!(!clear() && path.exists());
 }
 
+fn take_a_turn(pid: u32, real: &LinuxLiveness, path: &Path, count: &Path) {
+    let me = Owner::new(pid, real);
+    loop {
+        if let Ok(_held) = try_lock(&os(), path, &me, real, Timestamp::now()) {
+            let old: u32 = fs::read_to_string(count).unwrap().parse().unwrap();
+            fs::write(count, (old + 1).to_string()).unwrap();
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
 /// L1: a thousand times, two contenders and the lock of a dead process.
 #[test]
 fn there_are_never_two_holders_and_no_turn_is_lost() {
@@ -115,17 +127,7 @@ fn there_are_never_two_holders_and_no_turn_is_lost() {
         thread::scope(|scope| {
             for pid in [std::process::id(), std::process::id() + 1_000_000] {
                 let (real, path, count) = (&real, &path, &count);
-                scope.spawn(move || {
-                    let me = Owner::new(pid, real);
-                    loop {
-                        if let Ok(_held) = try_lock(&os(), path, &me, real, Timestamp::now()) {
-                            let old: u32 = fs::read_to_string(count).unwrap().parse().unwrap();
-                            fs::write(count, (old + 1).to_string()).unwrap();
-                            break;
-                        }
-                        thread::yield_now();
-                    }
-                });
+                scope.spawn(move || take_a_turn(pid, real, path, count));
             }
         });
     }

@@ -36,7 +36,8 @@ fn the_keys_that_are_owned_are_those_that_are_written() {
     let written = serde_json::to_value(&goal.known).unwrap();
     let mut written: Vec<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
     let mut owned = OWNED.to_vec();
-    (written.sort_unstable(), owned.sort_unstable());
+    written.sort_unstable();
+    owned.sort_unstable();
     assert_eq!(written, owned);
 }
 

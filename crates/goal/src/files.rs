@@ -1,0 +1,176 @@
+//! The files beside `goal.json`: tentacles, their handoffs, the retry queue, the breadcrumb.
+//!
+//! * **B1** A file that cannot be read is an error that names it, and is never written over.
+//! * **B2** Each file is replaced as a whole; whoever writes has the lock of the goal.
+
+use std::{collections::BTreeMap, io};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    breadcrumb::BREADCRUMB_LEN_MAX,
+    handoff::{Handoff, Parsed, parse, section},
+    lock::Held,
+    ops::OpError,
+    retry::{MirrorEntry, RETRY_QUEUE_LEN_MAX, RetryQueue},
+    state::Goal,
+    store::{Store, StoreError},
+    tentacle::{Meta, Tentacle, check_name, todos},
+};
+
+/// Longest `meta.json`, in bytes.
+pub const META_LEN_MAX: u64 = 1 << 20;
+/// Longest `todo.md`, in bytes.
+pub const TODO_LEN_MAX: u64 = 1 << 20;
+/// Longest `handoff.md`, in bytes.
+pub const HANDOFF_LEN_MAX: u64 = 4 << 20;
+/// Key of the mirror of the retry queue in `goal.json`.
+pub(crate) const MIRROR: &str = "quota_retry_queue";
+
+impl Store {
+    /// Reads a tentacle; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none, and files that cannot be read (B1).
+    pub fn tentacle(&self, name: &str) -> Result<Option<Tentacle>, OpError> {
+        check_name(name)?;
+        let Some(meta) = self.json(name, "meta.json", META_LEN_MAX)? else { return Ok(None) };
+        let todo = self.text(name, "todo.md", TODO_LEN_MAX)?;
+        Ok(Some(Tentacle { meta, todos: todos(&todo.unwrap_or_default()) }))
+    }
+
+    /// Reads every tentacle.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read (B1).
+    pub fn every_tentacle(&self) -> Result<BTreeMap<String, Tentacle>, OpError> {
+        let dir = self.place().tentacles().to_owned();
+        let names = match self.vfs().list(&dir) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => {
+                return Err(StoreError::Io { action: "list", path: dir, source }.into());
+            }
+        };
+        let mut found = BTreeMap::new();
+        // What has no name of a tentacle is none: locks, hidden files, notes of people.
+        for name in names.into_iter().filter(|it| check_name(it).is_ok()) {
+            let path = self.place().tentacle(&name, "meta.json");
+            let there = self.vfs().stat(&path).ok().flatten().is_some();
+            if there && let Some(tentacle) = self.tentacle(&name)? {
+                found.insert(name, tentacle);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads what a tentacle said last.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none, and a file that cannot be read.
+    pub fn last_handoff(&self, name: &str) -> Result<Option<Parsed>, OpError> {
+        check_name(name)?;
+        Ok(self.text(name, "handoff.md", HANDOFF_LEN_MAX)?.map(|it| parse(&it)))
+    }
+
+    /// Reads the retry queue: the file, or what the goal lists without one.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read (B1).
+    pub fn retry_queue(&self, goal: Option<&Goal>) -> Result<RetryQueue, OpError> {
+        let path = self.place().retry_queue();
+        let bytes = self.read(path.clone(), RETRY_QUEUE_LEN_MAX as u64)?;
+        let file = RetryQueue::parse(bytes.as_deref());
+        let file = file.map_err(|source| OpError::Queue { path, source })?;
+        let mirror = goal.and_then(|it| it.foreign(MIRROR));
+        let mirror: Vec<MirrorEntry> =
+            mirror.and_then(|it| serde_json::from_str(it.get()).ok()).unwrap_or_default();
+        let (id, iteration) = goal.map_or(("", 0), |it| (it.goal_id(), it.iteration()));
+        Ok(RetryQueue::merged(file, &mirror, id, iteration, self.now()))
+    }
+
+    /// The breadcrumb, as it is; `None` when there is none or it cannot be read, since nothing depends on it.
+    pub fn breadcrumb(&self) -> Option<Vec<u8>> {
+        self.read(self.place().breadcrumb(), BREADCRUMB_LEN_MAX).ok().flatten()
+    }
+
+    /// Writes what is known about a tentacle (B2).
+    pub(crate) fn save_meta(&self, _held: &Held, name: &str, meta: &Meta) -> Result<(), OpError> {
+        let path = self.place().tentacle(name, "meta.json");
+        let mut text = serde_json::to_string_pretty(meta)
+            .map_err(|source| OpError::Meta { path: path.clone(), source })?;
+        text.push('\n');
+        Ok(self.write("write", path, text.as_bytes())?)
+    }
+
+    /// Begins the directory of a tentacle.
+    pub(crate) fn make_tentacle_dir(&self, name: &str) -> Result<(), OpError> {
+        let path = self.place().tentacles().join(name);
+        let made = self.vfs().create_dir_all(&path);
+        Ok(made.map_err(|source| StoreError::Io { action: "create", path, source })?)
+    }
+
+    /// Writes a text of a tentacle.
+    pub(crate) fn save_text(
+        &self,
+        _held: &Held,
+        name: &str,
+        file: &str,
+        text: &str,
+    ) -> Result<(), OpError> {
+        Ok(self.write("write", self.place().tentacle(name, file), text.as_bytes())?)
+    }
+
+    /// Appends what a tentacle says.
+    pub(crate) fn append_handoff(
+        &self,
+        held: &Held,
+        name: &str,
+        handoff: &Handoff,
+        now: Timestamp,
+    ) -> Result<(), OpError> {
+        let mut text = self.text(name, "handoff.md", HANDOFF_LEN_MAX)?.unwrap_or_default();
+        text.push_str(&section(handoff, now));
+        self.save_text(held, name, "handoff.md", &text)
+    }
+
+    /// Writes the retry queue, and its mirror into the goal, which the caller saves behind it.
+    pub(crate) fn save_queue(
+        &self,
+        _held: &Held,
+        queue: &RetryQueue,
+        goal: Option<&mut Goal>,
+    ) -> Result<(), OpError> {
+        let path = self.place().retry_queue();
+        let failed = |source| OpError::Meta { path: path.clone(), source };
+        let mut text = serde_json::to_string_pretty(queue).map_err(failed)?;
+        text.push('\n');
+        self.write("write", path.clone(), text.as_bytes())?;
+        if let Some(goal) = goal {
+            goal.set_foreign(MIRROR, &queue.mirror()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        file: &str,
+        limit: u64,
+    ) -> Result<Option<T>, OpError> {
+        let path = self.place().tentacle(name, file);
+        let Some(bytes) = self.read(path.clone(), limit)? else { return Ok(None) };
+        let read = serde_json::from_slice(&bytes);
+        read.map(Some).map_err(|source| OpError::Meta { path, source })
+    }
+
+    fn text(&self, name: &str, file: &str, limit: u64) -> Result<Option<String>, OpError> {
+        let bytes = self.read(self.place().tentacle(name, file), limit)?;
+        Ok(bytes.map(|it| String::from_utf8_lossy(&it).into_owned()))
+    }
+}
