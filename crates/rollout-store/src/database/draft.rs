@@ -103,20 +103,17 @@ impl Draft {
         // The snapshot (D1): without it, each commit in between would begin the copy again.
         let snapshot = source.unchecked_transaction().map_err(failed)?;
         snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+        let backup = Backup::new(source, &mut draft).map_err(of_draft)?;
+        while let step = backup.step(PAGES_PER_STEP).map_err(of_draft)?
+            && step != StepResult::Done
         {
-            let backup = Backup::new(source, &mut draft).map_err(of_draft)?;
-            loop {
-                match backup.step(PAGES_PER_STEP).map_err(of_draft)? {
-                    StepResult::Done => break,
-                    StepResult::More => {}
-                    // Each lock was waited for as long as the connection waits.
-                    _ => {
-                        let holder = ANOTHER.to_owned();
-                        return Err(DatabaseError::Busy { path: from.to_owned(), holder });
-                    }
-                }
+            // Each lock was waited for as long as the connection waits.
+            if step != StepResult::More {
+                let holder = ANOTHER.to_owned();
+                return Err(DatabaseError::Busy { path: from.to_owned(), holder });
             }
         }
+        drop(backup);
         draft.close().map_err(|(_, error)| of_draft(error))?;
         snapshot.finish().map_err(failed)
     }

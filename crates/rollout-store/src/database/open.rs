@@ -161,6 +161,19 @@ pub(super) fn inspect(conn: &Connection, path: &Path) -> Result<Found, DatabaseE
     Ok(Found { kind, version, gaps })
 }
 
+/// The layout of a file by its first bytes, without a connection; `None` when it is not the control plane's.
+///
+/// # Errors
+///
+/// [`DatabaseError`] when it cannot be read.
+pub fn layout_of(path: &Path) -> Result<Option<&'static Layout>, DatabaseError> {
+    existing(path)?;
+    Ok(match start(path)? {
+        Start::Database(id) => Layout::of(id),
+        Start::Empty | Start::Other => None,
+    })
+}
+
 /// How closely pages are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {

@@ -321,48 +321,46 @@ mod tests {
         assert_eq!(after["good"], before["good"]);
     }
 
-    /// R1 and R2, for a kill behind each step, with links and without.
+    /// R1 and R2: each old file has one of its names, and a restored database has no log of another.
+    fn nothing_is_lost(dir: &Path, before: &BTreeMap<String, Vec<u8>>, new: &[u8], step: &Step) {
+        let now = files(dir);
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let old = &before[&format!("a.db{suffix}")];
+            let names = [format!("a.db{suffix}"), format!("a.db.corrupt-T1{suffix}")];
+            let found = names.iter().any(|it| now.get(it) == Some(old));
+            assert!(found, "{suffix} after {step:?}");
+        }
+        let restored = now.get("a.db").is_some_and(|it| it == new);
+        assert!(!restored || !now.contains_key("a.db-wal"), "a foreign log after {step:?}");
+    }
+
+    fn killed_behind(count: usize, links: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let (database, from) = scene(dir.path());
+        let before = files(dir.path());
+        let mut draft = Draft::begin(beside(&database, ".restore.tmp"), None, false).unwrap();
+        draft.fill(&connect_alone(&from).unwrap(), &from).unwrap();
+        let new = fs::read(draft.path()).unwrap();
+        let steps = plan(&database, &["", "-wal", "-shm", "-journal"], None, "T1", links);
+        for step in steps.iter().take(count) {
+            take(step, &database, &mut draft).unwrap();
+            nothing_is_lost(dir.path(), &before, &new, step);
+        }
+        // As a kill does: nothing is cleaned up. Its lock would end, so the draft of this process has to go.
+        std::mem::forget(draft);
+        fs::remove_file(beside(&database, ".restore.tmp")).ok();
+        restore(&order(&database, &from)).unwrap();
+        assert_eq!(values(&database), ["backup"]);
+        let left = files(dir.path());
+        assert!(!left.contains_key("a.db-wal"));
+        let kept = left.iter().any(|(name, it)| name.contains("corrupt") && *it == before["a.db"]);
+        assert!(kept, "{:?}", left.keys());
+    }
+
     #[test]
     fn a_kill_behind_any_step_loses_nothing_and_the_next_run_ends_it() {
         for links in [true, false] {
-            for killed_behind in 0..=12 {
-                let dir = tempfile::tempdir().unwrap();
-                let (database, from) = scene(dir.path());
-                let before = files(dir.path());
-                let mut draft =
-                    Draft::begin(beside(&database, ".restore.tmp"), None, false).unwrap();
-                draft.fill(&connect_alone(&from).unwrap(), &from).unwrap();
-                let steps = plan(&database, &["", "-wal", "-shm", "-journal"], None, "T1", links);
-                let new = fs::read(draft.path()).unwrap();
-                for step in steps.iter().take(killed_behind) {
-                    take(step, &database, &mut draft).unwrap();
-                    let now = files(dir.path());
-                    for suffix in ["", "-wal", "-shm", "-journal"] {
-                        let old = &before[&format!("a.db{suffix}")];
-                        let names = [format!("a.db{suffix}"), format!("a.db.corrupt-T1{suffix}")];
-                        assert!(
-                            names.iter().any(|it| now.get(it) == Some(old)),
-                            "{suffix} after {step:?}"
-                        );
-                    }
-                    let beside_new = now.get("a.db") == Some(&new) && now.contains_key("a.db-wal");
-                    assert!(!beside_new, "a foreign log after {step:?}");
-                }
-                // As a kill does: nothing is cleaned up.
-                std::mem::forget(draft);
-                // A handle of a killed process is closed; this one was forgotten, so its draft is moved away.
-                fs::remove_file(beside(&database, ".restore.tmp")).ok();
-                restore(&order(&database, &from)).unwrap();
-                assert_eq!(values(&database), ["backup"]);
-                let left = files(dir.path());
-                assert!(!left.contains_key("a.db-wal"));
-                let old = &before["a.db"];
-                assert!(
-                    left.iter().any(|(name, it)| name.contains("corrupt") && it == old),
-                    "{:?}",
-                    left.keys()
-                );
-            }
+            (0..=12).for_each(|count| killed_behind(count, links));
         }
     }
 

@@ -13,6 +13,17 @@ use super::{
     place::{beside, existing, sidecars},
 };
 
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// Nobody looked.
+    NotChecked,
+    /// No damage.
+    Sound,
+    /// Damage; the first finding.
+    Damaged(String),
+}
+
 /// What there is to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -26,8 +37,8 @@ pub struct Status {
     pub journal_mode: String,
     /// The files beside it, with their lengths in bytes.
     pub sidecars: Vec<(PathBuf, u64)>,
-    /// The first finding of the check; `Some(None)` when there was none, `None` when nothing was checked.
-    pub damage: Option<Option<String>>,
+    /// What a check found.
+    pub pages: Pages,
     /// When it was last maintained.
     pub last_run_at: Option<Timestamp>,
 }
@@ -48,16 +59,16 @@ pub fn status(
     let found = inspect(&conn, database)?;
     let mode = conn.pragma_query_value(None, "journal_mode", |row| row.get(0));
     let journal_mode = mode.map_err(|error| DatabaseError::sqlite(database, error))?;
-    let damage = match look_for.map(|it| check(&conn, database, it)) {
-        None => None,
-        Some(Ok(())) => Some(None),
-        Some(Err(DatabaseError::Corrupt { finding, .. })) => Some(Some(finding)),
+    let pages = match look_for.map(|it| check(&conn, database, it)) {
+        None => Pages::NotChecked,
+        Some(Ok(())) => Pages::Sound,
+        Some(Err(DatabaseError::Corrupt { finding, .. })) => Pages::Damaged(finding),
         Some(Err(error)) => return Err(error),
     };
     let sidecars = beside_it.into_iter().map(|(it, len)| (beside(database, it), len)).collect();
     let last_run_at = last_run_at(database);
     let database = database.to_owned();
-    Ok(Status { database, len, found, journal_mode, sidecars, damage, last_run_at })
+    Ok(Status { database, len, found, journal_mode, sidecars, pages, last_run_at })
 }
 
 #[cfg(test)]
@@ -85,11 +96,11 @@ mod tests {
         migrate(&mut conn, 0, ROLLOUTS.steps).unwrap();
         let seen = status(&path, Some(Check::Full), Duration::ZERO).unwrap();
         assert_eq!((seen.found.application(), seen.found.version), ("rollouts", Some(2)));
-        assert_eq!((&*seen.journal_mode, seen.damage), ("wal", Some(None)));
+        assert_eq!((&*seen.journal_mode, seen.pages), ("wal", Pages::Sound));
         assert_eq!(seen.sidecars.len(), 2);
         drop(conn);
         let seen = status(&path, None, Duration::ZERO).unwrap();
-        assert_eq!((seen.sidecars, seen.damage), (Vec::new(), None));
+        assert_eq!((seen.sidecars, seen.pages), (Vec::new(), Pages::NotChecked));
         assert_eq!(names(dir.path()), ["a.db"]);
     }
 
@@ -104,6 +115,6 @@ mod tests {
         bytes[4096..4196].fill(0xff);
         std::fs::write(&path, bytes).unwrap();
         let seen = status(&path, Some(Check::Quick), Duration::ZERO).unwrap();
-        assert!(matches!(seen.damage, Some(Some(_))), "{seen:?}");
+        assert!(matches!(seen.pages, Pages::Damaged(_)), "{seen:?}");
     }
 }

@@ -95,7 +95,7 @@ pub fn migrations(dir: &Path) -> Result<Vec<Migration>, DatabaseError> {
     let bad =
         |path: &Path, reason: String| DatabaseError::Migrations { path: path.to_owned(), reason };
     let names = OsVfs.list(dir).map_err(|error| bad(dir, format!("cannot be read: {error}")))?;
-    let names: Vec<_> = names.iter().filter(|it| it.ends_with(".sql")).collect();
+    let names: Vec<_> = names.iter().filter(|it| is_migration(it)).collect();
     if names.len() > MIGRATIONS_MAX {
         return Err(bad(dir, format!("{} migrations, at most {MIGRATIONS_MAX}", names.len())));
     }
@@ -120,6 +120,10 @@ pub fn migrations(dir: &Path) -> Result<Vec<Migration>, DatabaseError> {
         Some(version) => Err(bad(dir, format!("version {version} stands twice"))),
         None => Ok(found),
     }
+}
+
+fn is_migration(file: &str) -> bool {
+    file.strip_suffix(".sql").is_some()
 }
 
 fn parse_name(file: &str) -> Option<(u32, &str)> {
