@@ -62,9 +62,10 @@ pub fn default_backup(source: &Path, now: Timestamp) -> PathBuf {
 pub fn backup(order: &BackupOrder<'_>) -> Result<BackedUp, DatabaseError> {
     let BackupOrder { source, destination, replace, wait } = *order;
     let metadata = existing(source)?;
+    let taken = look(destination)?.is_some();
     let draft = beside(destination, ".tmp");
     apart(source, &[destination, &draft])?;
-    if look(destination)?.is_some() && !replace {
+    if taken && !replace {
         return Err(DatabaseError::Exists { path: destination.to_owned() });
     }
     // The log of another database would be taken for one of the copy.

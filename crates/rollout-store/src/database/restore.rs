@@ -79,10 +79,10 @@ pub struct Restored {
 pub fn restore(order: &RestoreOrder<'_>) -> Result<Restored, DatabaseError> {
     let RestoreOrder { database, from, now, wait } = *order;
     existing(from)?;
+    let old = look(database)?;
     let draft = beside(database, ".restore.tmp");
     apart(from, &[database, &draft])?;
     apart(database, &[from])?;
-    let old = look(database)?;
     // Before the lock, which ends when a handle of the file is closed.
     let id = if old.is_some() { start(database)? } else { Start::Empty };
     let conn = open_backup(from, wait)?;
@@ -127,6 +127,8 @@ fn acceptable(
         Kind::New | Kind::Versioned | Kind::Other => 0,
     };
     match old {
+        // The header of a database that is served may still stand in its log only.
+        Start::Database(0) if has_log(database)? => {}
         Start::Database(wanted) if wanted != id => {
             let (backup, database) = (from.to_owned(), database.to_owned());
             return Err(DatabaseError::Mismatch { backup, found: id, database, wanted });
