@@ -1,5 +1,9 @@
 //! Databases under `autonomy db`: the drills, each with its fault and without, and what the commands say.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
+)]
 
 use std::{
     collections::BTreeMap,

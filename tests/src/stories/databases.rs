@@ -133,24 +133,26 @@ fn prefix(path: &Path) -> Result<i64> {
     Ok(last)
 }
 
+/// Commits one number after the other, and counts those that are committed.
+fn write_until(conn: &mut Connection, committed: &AtomicI64, stop: &AtomicBool) -> Result<()> {
+    while !stop.load(Ordering::SeqCst) {
+        let next = committed.load(Ordering::SeqCst) + 1;
+        let transaction = conn.transaction()?;
+        transaction.execute("INSERT INTO t VALUES (?1, randomblob(200))", [next])?;
+        transaction.commit()?;
+        committed.store(next, Ordering::SeqCst);
+    }
+    Ok(())
+}
+
 fn backup_under_a_writer(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
     let (source, copy) = (dir.join("a.db"), dir.join("copy.db"));
     let mut conn = numbered(&source, ROWS_BEFORE)?;
     let (committed, stop) = (AtomicI64::new(ROWS_BEFORE), AtomicBool::new(false));
     let (mut before, mut after, mut ended) = (0, 0, None);
     thread::scope(|scope| -> Result<()> {
-        let writer = (fault == Fault::Injected).then(|| {
-            scope.spawn(|| -> Result<()> {
-                while !stop.load(Ordering::SeqCst) {
-                    let next = committed.load(Ordering::SeqCst) + 1;
-                    let transaction = conn.transaction()?;
-                    transaction.execute("INSERT INTO t VALUES (?1, randomblob(200))", [next])?;
-                    transaction.commit()?;
-                    committed.store(next, Ordering::SeqCst);
-                }
-                Ok(())
-            })
-        });
+        let write = || write_until(&mut conn, &committed, &stop);
+        let writer = (fault == Fault::Injected).then(|| scope.spawn(write));
         if writer.is_some() {
             let begun = || committed.load(Ordering::SeqCst) >= ROWS_BEFORE + COMMITS_BEFORE;
             eventually("the writer commits", || begun().then_some(()))?;

@@ -1,8 +1,8 @@
 //! A copy of a database while others write it.
 //!
-//! * **B1** The source is read and never changed; a log that a kill left beside it stays.
-//! * **B2** A backup is one file: what is in the log of the source is in it.
-//! * **B3** What has the name stays unless its replacement is asked for, and until the new backup is whole.
+//! * **J1** The source is read and never changed; a log that a kill left beside it stays.
+//! * **J2** A backup is one file: what is in the log of the source is in it.
+//! * **J3** What has the name stays unless its replacement is asked for, and until the new backup is whole.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,11 +1,11 @@
 //! A copy of a database that has no name yet.
 //!
-//! * **D1** A draft is filled from one snapshot, by `SQLite`'s online backup: what was committed while it is copied is in
+//! * **H1** A draft is filled from one snapshot, by `SQLite`'s online backup: what was committed while it is copied is in
 //!   it whole or not at all.
-//! * **D2** It takes its name only after its bytes alone passed a full check and were synced.
-//! * **D3** Until then nothing has the name but what had it; a draft that fails is removed. One that a kill left
+//! * **H2** It takes its name only after its bytes alone passed a full check and were synced.
+//! * **H3** Until then nothing has the name but what had it; a draft that fails is removed. One that a kill left
 //!   behind is used again by the next.
-//! * **D4** Two processes never write one draft: whoever comes second is told that it is busy.
+//! * **H4** Two processes never write one draft: whoever comes second is told that it is busy.
 
 use std::{
     fs,
@@ -51,7 +51,7 @@ impl Draft {
         let failed = |error| DatabaseError::io("write", &path, error);
         let busy = || DatabaseError::Busy { path: path.clone(), holder: ANOTHER.to_owned() };
         let file = OsVfs.open(&path, OpenMode::CreatePrivate).map_err(failed)?;
-        // D4; the one before may have given it its name meanwhile.
+        // H4; the one before may have given it its name meanwhile.
         if !file.try_lock().map_err(failed)? || !file.is_named(&path).map_err(failed)? {
             return Err(busy());
         }
@@ -84,10 +84,10 @@ impl Draft {
         Ok(())
     }
 
-    /// Copies what `source` sees (D1), checks the bytes and makes them durable (D2).
+    /// Copies what `source` sees (H1), checks the bytes and makes them durable (H2).
     pub(super) fn fill(&self, source: &Connection, from: &Path) -> Result<(), DatabaseError> {
         self.copy(source, from)?;
-        check(&connect_alone(&self.path)?, &self.path, Check::Full)?;
+        check(&connect_alone(&self.path)?, from, Check::Full)?;
         self.file.sync_data().map_err(|error| DatabaseError::io("sync", &self.path, error))
     }
 
@@ -100,7 +100,7 @@ impl Draft {
         draft
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
             .map_err(of_draft)?;
-        // The snapshot (D1): without it, each commit in between would begin the copy again.
+        // The snapshot (H1): without it, each commit in between would begin the copy again.
         let snapshot = source.unchecked_transaction().map_err(failed)?;
         snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
         let backup = Backup::new(source, &mut draft).map_err(of_draft)?;
@@ -142,7 +142,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.done {
-            // As far as the file system lets us (D3); the next draft copes with what is left.
+            // As far as the file system lets us (H3); the next draft copes with what is left.
             OsVfs.remove(&self.path).ok();
             self.remove_sidecars().ok();
         }

@@ -1,7 +1,7 @@
 //! How an older file of ours becomes a current one.
 //!
-//! * **L1** A step and the version that it reaches are one transaction.
-//! * **L2** The first step that fails is the last one that is tried; the file is at the version before it.
+//! * **A1** A step and the version that it reaches are one transaction.
+//! * **A2** The first step that fails is the last one that is tried; the file is at the version before it.
 
 use rusqlite::{Connection, Error, TransactionBehavior};
 
@@ -38,7 +38,7 @@ pub fn identity(conn: &Connection) -> Result<Identity, Error> {
     })
 }
 
-/// A step failed; the file is at the version before it (L2).
+/// A step failed; the file is at the version before it (A2).
 #[derive(Debug)]
 pub struct MigrationError {
     /// The version that was not reached.
@@ -47,7 +47,7 @@ pub struct MigrationError {
     pub source: Error,
 }
 
-/// Takes every step after `version`, each in its own transaction (L1), and stops at the first failure.
+/// Takes every step after `version`, each in its own transaction (A1), and stops at the first failure.
 ///
 /// # Errors
 ///

@@ -13,14 +13,14 @@
 //!
 //! # Invariants
 //!
-//! * **R1** After each step the old files are findable under one of their names, all of them, byte for byte; after step 5 the
+//! * **U1** After each step the old files are findable under one of their names, all of them, byte for byte; after step 5 the
 //!   backup is there, too. Running the command again ends it.
-//! * **R2** At no moment lies the name of a database beside a log that is not its own.
-//! * **R3** What is proven about writers: no process holds a lock of `SQLite` on the old file, so nobody has it open in WAL mode, and nobody
+//! * **U2** At no moment lies the name of a database beside a log that is not its own.
+//! * **U3** What is proven about writers: no process holds a lock of `SQLite` on the old file, so nobody has it open in WAL mode, and nobody
 //!   has a transaction in another mode; and the lock of the control plane is free. The proof asks the kernel and works on a file that
 //!   `SQLite` cannot open. A program that is idle with the file open in another mode is not seen; `SQLite` refuses its next write, since the
 //!   file has moved. So writers are stopped first all the same.
-//! * **R4** The floor goes last: without a floor an absent database would be taken for one that was never there.
+//! * **U4** The floor goes last: without a floor an absent database would be taken for one that was never there.
 //!
 //! Where a file system knows one name a file only, steps 3 and 4 are renames, the database first.
 
@@ -142,7 +142,7 @@ fn acceptable(
     }
 }
 
-/// R3.
+/// U3.
 fn prove_unwritten(database: &Path) -> Result<vfs::Lock, DatabaseError> {
     lock_records(database).map_err(|error| DatabaseError::io("lock", database, error))?.ok_or_else(
         || DatabaseError::Busy { path: database.to_owned(), holder: ANOTHER.to_owned() },
@@ -199,7 +199,7 @@ fn swap(
     found: &Found,
     stamp: &str,
 ) -> Result<Vec<PathBuf>, DatabaseError> {
-    // The database first: without it nothing plays its log (R2).
+    // The database first: without it nothing plays its log (U2).
     let mut there = Vec::new();
     if look(database)?.is_some() {
         there.push("");
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(after["good"], before["good"]);
     }
 
-    /// R1 and R2: each old file has one of its names, and a restored database has no log of another.
+    /// U1 and U2: each old file has one of its names, and a restored database has no log of another.
     fn nothing_is_lost(dir: &Path, before: &BTreeMap<String, Vec<u8>>, new: &[u8], step: &Step) {
         let now = files(dir);
         for suffix in ["", "-wal", "-shm", "-journal"] {

@@ -8,10 +8,10 @@
 //!
 //! A migration is a file `NNNN_name.sql`. Numbers may be left out.
 //!
-//! * **N1** A migration and its row are one transaction: both are there or neither.
-//! * **N2** A migration says nothing that ends its transaction or reaches beyond the file. That is refused while
+//! * **V1** A migration and its row are one transaction: both are there or neither.
+//! * **V2** A migration says nothing that ends its transaction or reaches beyond the file. That is refused while
 //!   the statement is compiled, before it has an effect.
-//! * **N3** A migration below the version that was never applied is a gap. Nothing is applied on top of one.
+//! * **V3** A migration below the version that was never applied is a gap. Nothing is applied on top of one.
 
 use std::{
     collections::BTreeSet,
@@ -134,7 +134,7 @@ fn parse_name(file: &str) -> Option<(u32, &str)> {
     (digits && !name.is_empty() && name.bytes().all(plain)).then_some((version, name))
 }
 
-/// Applies every migration above the version of the file, each in its own transaction (N1), and stops at the first
+/// Applies every migration above the version of the file, each in its own transaction (V1), and stops at the first
 /// that fails. Returns those that were applied.
 pub(super) fn apply(
     conn: &mut Connection,
@@ -145,7 +145,7 @@ pub(super) fn apply(
     let failed = |error| DatabaseError::sqlite(path, error);
     let before = read(conn).map_err(failed)?;
     if let Some(before) = &before {
-        // N3
+        // V3
         let skipped =
             |it: &&Migration| it.version < before.version && !before.versions.contains(&it.version);
         if let Some(missing) = migrations.iter().find(skipped).map(|it| it.version) {
@@ -230,7 +230,7 @@ fn apply_one(
     Ok(true)
 }
 
-/// Stands between a migration and `SQLite` (N2).
+/// Stands between a migration and `SQLite` (V2).
 #[derive(Debug, Default)]
 struct Guard {
     /// Whether what is compiled now is a migration's.
