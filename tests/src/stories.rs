@@ -2,6 +2,7 @@
 
 mod collector;
 mod control_plane;
+mod databases;
 pub mod demo;
 mod disk;
 pub mod drill;

@@ -216,6 +216,7 @@ const SOURCES: [&str; 32] = [
     "crates/policy/src/rego/error.rs",
     "crates/policy/src/slots/pair.rs",
     "crates/policy/src/slots/slot.rs",
+    "crates/rollout-store/src/database/error.rs",
     "crates/rollout-store/src/idempotency.rs",
     "crates/rollout-store/src/name.rs",
     "crates/rollout-store/src/phase.rs",

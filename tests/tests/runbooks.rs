@@ -1,4 +1,4 @@
-//! The runbooks of the control plane run as they stand.
+//! The runbooks of the control plane and of databases run as they stand.
 //!
 //! Each block of shell commands runs in one shell, against a control plane that the page itself starts: the section
 //! `Rehearsal` first, then the others in their order. The block of text behind a block is its output and its errors; what
@@ -59,6 +59,10 @@ fn hidden(word: &str) -> &str {
     let hex = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
     if bare.starts_with("20") && bare.contains('T') && bare.ends_with('Z') {
         return "<time>";
+    }
+    // Where a restore keeps the old files.
+    if bare.contains(".corrupt-20") {
+        return "<kept>";
     }
     if bare.len() == 16 && bare.bytes().all(hex) {
         return "<id>";
@@ -136,6 +140,11 @@ fn roles_tokens_certificates_and_break_glass_are_as_the_page_shows() {
 #[test]
 fn the_emergency_rollback_is_done_as_the_page_shows() {
     every_command_prints_what_the_page_shows("runbooks/11-emergency-rollback.md", "");
+}
+
+#[test]
+fn databases_are_backed_up_migrated_restored_and_maintained_as_the_page_shows() {
+    every_command_prints_what_the_page_shows("runbooks/database-backup-and-rollback.md", "");
 }
 
 /// Roles with what they permit, as the table of a page has them.

@@ -11,6 +11,7 @@ mod bundle;
 mod collector;
 mod control;
 mod daemon;
+mod db;
 mod demo;
 mod fleet;
 mod gate;
@@ -44,6 +45,9 @@ pub(crate) use bundle::{Bundle, BundleInspect, BundlePull, BundlePush, BundleSta
 pub(crate) use collector::CollectorArgs;
 pub(crate) use control::ControlArgs;
 pub(crate) use daemon::{Daemon, DaemonRun, DaemonStatus, FormatArg, StepsDirArg};
+pub(crate) use db::{
+    Db, DbBackup, DbCheck, DbCommon, DbMaintain, DbMigrate, DbPlace, DbRestore, DbStatus,
+};
 pub(crate) use demo::{Demo, DemoGazebo, DemoPolicy};
 pub(crate) use fleet::{
     Fleet, FleetRelease, FleetStatus, Ha, HaShow, Logs, ReleaseLatest, ReleasePublish, Status,
@@ -200,6 +204,9 @@ pub(crate) enum Command {
     /// Asks the audit trail of this machine: who did what.
     #[command(subcommand)]
     Audit(Audit),
+    /// Backs up, migrates, restores and maintains databases.
+    #[command(subcommand)]
+    Db(Db),
     /// Says who may do what at the control plane.
     #[command(subcommand)]
     Rbac(Rbac),
@@ -261,6 +268,7 @@ impl Command {
             Self::Logs(args) => args.control.format(),
             Self::Status(args) => args.control.format(),
             Self::Audit(command) => command.output(),
+            Self::Db(command) => command.output(),
             Self::Rbac(command) => command.output(),
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bundle;
 pub(crate) mod daemon;
+pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod fleet;

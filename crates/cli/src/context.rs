@@ -53,6 +53,12 @@ impl<'a> Context<'a> {
             .map(|it| it.join("autonomyops/steps"))
     }
 
+    /// Default directory of the control plane's databases.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, Failure> {
+        self.base(env::XDG_CACHE_HOME, ".cache", "--data-dir")
+            .map(|it| it.join("autonomyops/orchestrator"))
+    }
+
     /// Default directory of the policy slots.
     pub(crate) fn policy_dir(&self) -> Result<PathBuf, Failure> {
         self.base(env::XDG_CACHE_HOME, ".cache", "--policy-dir")

@@ -67,6 +67,7 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Logs(args) => commands::logs::run(&args, context),
         Command::Status(args) => commands::status::run(&args, context),
         Command::Audit(command) => commands::audit::run(&command, context),
+        Command::Db(command) => commands::db::run(command, context),
         Command::Rbac(command) => commands::rbac::run(command, context),
     };
     exit.map(Exit::code)

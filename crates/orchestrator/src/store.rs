@@ -10,7 +10,6 @@
 //! | `names`      | the files of the data directory                                        |
 //! | `mark`       | the floor below which a database is a loss                             |
 //! | `open`       | the boot table: what is served, created, or refused                    |
-//! | `schema`     | tables, indexes, migrations                                            |
 //! | `commit`     | one transaction for many requests, without one hurting another (O2)    |
 //! | `writer`     | the thread: queue, groups, answers after the commit (O1)               |
 //! | `checkpoint` | keeps the log of `SQLite` small                                          |
@@ -35,7 +34,6 @@ pub mod names;
 mod open;
 mod pool;
 mod reader;
-mod schema;
 mod writer;
 
 use std::{io, path::PathBuf};

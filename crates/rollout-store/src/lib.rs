@@ -21,8 +21,11 @@
 //! | [`store`]      | the port, the engine behind it, one pass of the promoter                   |
 //! | [`memory`]     | the backend in memory                                                      |
 //! | `sqlite`       | the backend on one file (feature `sqlite`)                                 |
+//! | `database`     | layouts; backup, migration, restore of files (feature `sqlite`)            |
 
 pub mod cohort;
+#[cfg(feature = "sqlite")]
+pub mod database;
 pub mod deadline;
 pub mod evidence;
 pub mod explain;

@@ -3,7 +3,6 @@
 //! | module    | what it holds                                                        |
 //! |-----------|----------------------------------------------------------------------|
 //! | `open`    | what is opened, created or refused; the modes that durability needs  |
-//! | `migrate` | tables, indexes, and how an older file becomes a current one         |
 //! | `rows`    | rows inside a transaction                                            |
 //! | `read`    | pages by key, scans by index                                         |
 //! | `failure` | what an error of `SQLite` means                                      |
@@ -18,7 +17,6 @@
 //! * **Z5** A file of a newer program is refused by name and left as it is.
 
 mod failure;
-mod migrate;
 mod open;
 mod read;
 mod rows;

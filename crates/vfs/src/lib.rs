@@ -28,7 +28,7 @@ mod sector;
 pub use append::append_lines;
 #[cfg(feature = "testing")]
 pub use fault::{Fault, FaultPlan, Op};
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, lock_records};
 #[cfg(feature = "testing")]
 pub use mem::{CrashPolicy, MemVfs};
 pub use os::OsVfs;

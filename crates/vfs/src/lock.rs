@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+use rustix::{fs::FlockOperation, io::Errno};
+
 use crate::os::{NEVER_WAIT, NO_LINK, check_kind};
 
 /// Most bytes of a holder's text that are read back.
@@ -61,6 +63,24 @@ impl std::error::Error for LockError {
             Self::Held { .. } => None,
             Self::Io(error) => Some(error),
         }
+    }
+}
+
+/// Takes a lock on the records of a whole file (`fcntl`), as `SQLite` locks its databases, without waiting; `None` when
+/// another process has a lock on any part of it. Reads and writes nothing. It ends with the value, and **also as soon as this process
+/// closes any other handle of the file**: nothing else may open the file meanwhile.
+///
+/// # Errors
+///
+/// What the file system reports.
+pub fn lock_records(path: &Path) -> io::Result<Option<Lock>> {
+    let flags = NEVER_WAIT | NO_LINK;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    check_kind(&file.metadata()?)?;
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Lock::new(file))),
+        Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use rollout_store::database::EVENTS_PER_BLOCK;
 use rusqlite::{Connection, Error, TransactionBehavior, named_params, params};
 
 use super::{
     NewEvent, Stored,
     failure::{Class, classify},
-    schema::EVENTS_PER_BLOCK,
 };
 
 const INSERT_EVENT: &str = "

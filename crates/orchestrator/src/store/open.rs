@@ -31,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+use rollout_store::database::{EVENTS, Identity, identity, migrate};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use vfs::{Lock, LockError, OpenMode, OsVfs, Vfs as _};
 
@@ -38,7 +39,6 @@ use super::{
     failure::{Class, classify},
     mark::{self, Mark},
     names,
-    schema::{APPLICATION_ID, Identity, MIGRATIONS, identity, migrate},
     writer::Watched,
 };
 use crate::config::Limits;
@@ -244,11 +244,10 @@ pub(crate) fn connect(
 fn examine(conn: &Connection, paths: &Paths, check_timeout: Duration) -> Result<u32, OpenError> {
     let path = paths.database.clone();
     let found = identity(conn).map_err(|error| OpenError::sqlite(&path, error))?;
-    let new = Identity { application_id: 0, version: 0, empty: true };
-    if found.application_id != APPLICATION_ID && found != new {
+    if found.application_id != EVENTS.application_id && found != Identity::NEW {
         return Err(OpenError::Foreign { path, application_id: found.application_id });
     }
-    let supported = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let supported = EVENTS.latest();
     if found.version > supported {
         return Err(OpenError::Newer { path, found: found.version, supported });
     }
@@ -333,11 +332,14 @@ fn prepare(
     last: i64,
 ) -> Result<Mark, OpenError> {
     set_modes(conn).map_err(|error| OpenError::sqlite(&paths.database, error))?;
-    migrate(conn, version, MIGRATIONS).map_err(|error| OpenError::Migration {
+    migrate(conn, version, EVENTS.steps).map_err(|error| OpenError::Migration {
         path: paths.database.clone(),
         version: error.version,
         source: error.source,
     })?;
+    for version in version + 1..=EVENTS.latest() {
+        tracing::info!(version, "store migrated");
+    }
     OsVfs.sync_dir(&paths.dir).map_err(|source| unusable(&paths.dir, source))?;
     // A kill can leave a commit in the log that was read above and never synced. Nothing may be
     // answered from it, nor the floor raised to it, before it is.

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rollout_store::database::EVENTS_PER_BLOCK;
 use rusqlite::{Connection, OpenFlags, ToSql};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -15,7 +16,6 @@ use super::{
     failure::{Class, classify},
     open::Paths,
     pool::{Pool, PoolError},
-    schema::EVENTS_PER_BLOCK,
 };
 use crate::config::Limits;
 
@@ -220,11 +220,11 @@ fn sql(query: &PageQuery) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::schema::{MIGRATIONS, migrate};
+    use rollout_store::database::{EVENTS, migrate};
 
     fn plan(query: &PageQuery) -> Vec<String> {
         let mut conn = Connection::open_in_memory().unwrap();
-        migrate(&mut conn, 0, MIGRATIONS).unwrap();
+        migrate(&mut conn, 0, EVENTS.steps).unwrap();
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", sql(query))).unwrap();
         let params = rusqlite::params_from_iter(vec![1; statement.parameter_count()]);
         statement.query_map(params, |row| row.get(3)).unwrap().map(Result::unwrap).collect()

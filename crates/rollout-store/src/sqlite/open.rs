@@ -18,7 +18,10 @@ use rusqlite::{Connection, Error, OpenFlags, config::DbConfig};
 use thiserror::Error as ThisError;
 use vfs::{OpenMode, OsVfs, Vfs as _};
 
-use super::migrate::{APPLICATION_ID, Identity, MIGRATIONS, identity, migrate};
+use crate::database::{Identity, ROLLOUTS, identity, migrate};
+
+/// Whose files are served.
+const APPLICATION_ID: i32 = ROLLOUTS.application_id;
 
 /// How long a connection waits for a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,7 +134,7 @@ pub(super) fn read_write(path: &Path) -> Result<Connection, OpenError> {
     conn.set_db_config(no_checkpoint, true).map_err(failed)?;
     let version = accept(&conn, path)?;
     set_modes(&conn).map_err(failed)?;
-    migrate(&mut conn, version, MIGRATIONS).map_err(|error| OpenError::Migration {
+    migrate(&mut conn, version, ROLLOUTS.steps).map_err(|error| OpenError::Migration {
         path: path.to_owned(),
         version: error.version,
         source: error.source,
@@ -146,15 +149,11 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = connect(path, flags)?;
     let found = accept(&conn, path)?;
-    let supported = supported();
+    let supported = ROLLOUTS.latest();
     if found < supported {
         return Err(OpenError::Older { path: path.to_owned(), found, supported });
     }
     Ok(conn)
-}
-
-fn supported() -> u32 {
-    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
@@ -169,7 +168,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
 fn accept(conn: &Connection, path: &Path) -> Result<u32, OpenError> {
     let failed = |source| OpenError::Unusable { path: path.to_owned(), source };
     let found = identity(conn).map_err(failed)?;
-    let supported = supported();
+    let supported = ROLLOUTS.latest();
     let path = path.to_owned();
     match decide(found, supported) {
         Decision::Serve => Ok(found.version),

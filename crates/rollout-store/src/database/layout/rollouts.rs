@@ -1,4 +1,4 @@
-//! Tables, indexes, and how an older file becomes a current one.
+//! Tables and indexes of the database of rollouts.
 //!
 //! # Layout (version 2)
 //!
@@ -22,16 +22,12 @@
 //! | `remembered` | `key`, `at`, `body` | answers to requests with a key                            |
 //!
 //! The indexes of live plans are partial: plans that have ended cost a scan nothing.
-//!
-//! `application_id` marks the file as ours and `user_version` counts the migrations.
 
-use rusqlite::{Connection, Error, TransactionBehavior};
-
-/// `application_id` of our files: `ARol` in ASCII.
+/// `application_id` of the files: `ARol` in ASCII.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"ARol");
 
 /// Each step brings a file from version `index` to `index + 1`.
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     "
     CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
     INSERT INTO epoch VALUES (1, 0);
@@ -107,79 +103,3 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ];
 
 const _: () = assert!(APPLICATION_ID == 1_095_921_516, "the number in the first migration");
-
-/// What a file says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) application_id: i32,
-    pub(super) version: u32,
-    /// Whether it holds any table, index or view.
-    pub(super) empty: bool,
-}
-
-/// Reads the identity without changing anything.
-pub(super) fn identity(conn: &Connection) -> Result<Identity, Error> {
-    let number = |name| conn.pragma_query_value(None, name, |row| row.get(0));
-    let version: i32 = number("user_version")?;
-    let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
-    Ok(Identity {
-        application_id: number("application_id")?,
-        // A negative version is one that no program of ours wrote: newer than everything.
-        version: u32::try_from(version).unwrap_or(u32::MAX),
-        empty: conn.query_row(sql, [], |row| row.get(0))?,
-    })
-}
-
-/// A step failed; the file is at the version before it.
-#[derive(Debug)]
-pub(super) struct MigrationError {
-    /// The version that was not reached.
-    pub(super) version: u32,
-    pub(super) source: Error,
-}
-
-/// Takes every step after `version`, each in its own transaction, and stops at the first failure.
-pub(super) fn migrate(
-    conn: &mut Connection,
-    version: u32,
-    steps: &[&str],
-) -> Result<(), MigrationError> {
-    for (step, target) in steps.iter().zip(1..).skip(version as usize) {
-        apply(conn, step, target).map_err(|source| MigrationError { version: target, source })?;
-    }
-    Ok(())
-}
-
-fn apply(conn: &mut Connection, step: &str, target: u32) -> Result<(), Error> {
-    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(step)?;
-    transaction.pragma_update(None, "user_version", target)?;
-    transaction.commit()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_that_fails_leaves_the_version_before_it() {
-        let mut conn = Connection::open_in_memory().unwrap();
-        let steps =
-            ["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)", "CREATE TABLE c (x)"];
-        let error = migrate(&mut conn, 0, &steps).unwrap_err();
-        assert_eq!(error.version, 2);
-        assert!(error.source.to_string().contains("table a already exists"), "{}", error.source);
-        assert_eq!(identity(&conn).unwrap().version, 1);
-        assert!(!conn.table_exists(None, "b").unwrap());
-        assert!(!conn.table_exists(None, "c").unwrap());
-    }
-
-    #[test]
-    fn a_migrated_file_says_that_it_is_ours() {
-        let mut conn = Connection::open_in_memory().unwrap();
-        migrate(&mut conn, 0, MIGRATIONS).unwrap();
-        let current = Identity { application_id: APPLICATION_ID, version: 2, empty: false };
-        assert_eq!(identity(&conn).unwrap(), current);
-        migrate(&mut conn, 2, MIGRATIONS).unwrap();
-    }
-}
