@@ -10,6 +10,8 @@
 //! | `gate`       | what somebody has to say first                                                |
 //! | `criteria`   | what tells that a goal is met                                                 |
 //! | `budget`     | limits, and what is spent of them                                             |
+//! | `verify`     | [`VerifyLoop`]: attempts, until all is met or nothing changes                   |
+//! | `advise`     | how it is doing, and the one next thing to do                                  |
 //! | `stall`      | whether a criterion fails in the same way again                               |
 //! | `quota`      | which texts say that a quota is used up, and how long to wait                 |
 //! | `handoff`    | what a tentacle says when it stops                                            |
@@ -24,6 +26,7 @@
 //! | `lock`       | one writer                                                                    |
 //! | `store`      | `goal.json` on the disk                                                       |
 
+mod advise;
 mod breadcrumb;
 mod budget;
 mod criteria;
@@ -45,7 +48,9 @@ mod state;
 mod status;
 mod store;
 mod tentacle;
+mod verify;
 
+pub use advise::{Health, NextMove};
 pub use breadcrumb::{BREADCRUMB_LEN_MAX, Breadcrumb, BudgetSnapshot, RESUME_COMMAND, banner};
 pub use budget::{Budget, BudgetStatus, Spent};
 pub use criteria::{
@@ -86,6 +91,7 @@ pub use tentacle::{
     CompletionGate, DispatchState, Meta, NAME_LEN_MAX, NameError, Tentacle, TentacleStatus, Todos,
     Verification, check_name, completion_gate, dispatch_states, todos,
 };
+pub use verify::{Step, VerifyLoop};
 
 /// The example of the README is a test.
 #[cfg(doctest)]
