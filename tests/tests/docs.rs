@@ -198,13 +198,24 @@ fn the_index_has_one_anchor_for_each_code_and_links_to_its_page() {
 }
 
 /// Where codes are given out beside the sets above.
-const SOURCES: [&str; 33] = [
+const SOURCES: [&str; 44] = [
     "bins/otel-sink/src",
     "crates/api/src/token.rs",
     "crates/audit/src/error.rs",
     "crates/cli/src",
     "crates/daemon/src/codes.rs",
     "crates/drain/src/texts.rs",
+    "crates/goal/src/criteria.rs",
+    "crates/goal/src/eval/error.rs",
+    "crates/goal/src/gate.rs",
+    "crates/goal/src/lock.rs",
+    "crates/goal/src/marker/read.rs",
+    "crates/goal/src/ops/error.rs",
+    "crates/goal/src/quota/pattern.rs",
+    "crates/goal/src/resume.rs",
+    "crates/goal/src/retry.rs",
+    "crates/goal/src/store.rs",
+    "crates/goal/src/tentacle.rs",
     "crates/orchestrator/src/auth",
     "crates/orchestrator/src/rollouts/ledger.rs",
     "crates/orchestrator/src/routes/ask.rs",
@@ -234,7 +245,11 @@ const SOURCES: [&str; 33] = [
     "crates/wal-recovery/src/steps",
 ];
 /// Texts in them that look like a code and are none.
-const NO_CODES: [&str; 13] = [
+const NO_CODES: [&str; 17] = [
+    "BLOCKED",
+    "DONE",
+    "LOW",
+    "MEDIUM",
     "BROKEN_PIPE",
     "CH",
     "FULL",

@@ -47,6 +47,10 @@ pub const RBAC_ENFORCEMENT: &str = "AUTONOMY_RBAC_ENFORCEMENT";
 pub const RBAC_BREAK_GLASS: &str = "AUTONOMY_RBAC_BREAK_GLASS";
 /// Address of the runtime that governs a command.
 pub const RUNTIME_URL: &str = "AUTONOMY_RUNTIME_URL";
+/// Directory of the state of a goal.
+pub const STATE_DIR: &str = "AUTONOMY_STATE_DIR";
+/// Directory of a session, with its tentacles.
+pub const TENTACLE_SESSION_DIR: &str = "TENTACLE_SESSION_DIR";
 /// Directory of the log of `autonomy run`.
 pub const RUN_WAL_DIR: &str = "AUTONOMY_RUN_WAL_DIR";
 /// Time between two steps of the simulated robot.
@@ -146,6 +150,14 @@ pub const ALL: &[Var] = &[
     Var {
         name: RUNTIME_URL,
         doc: "Base URL of the runtime that an agent asks; `autonomy run` and `autonomy ros2 run` set it for their command.",
+    },
+    Var {
+        name: STATE_DIR,
+        doc: "Directory of the state of a goal; `--state-dir` and `--session-dir` win. Without it the session's, else `.octogent` at the root of the repository.",
+    },
+    Var {
+        name: TENTACLE_SESSION_DIR,
+        doc: "Directory of a session with its tentacles; the state of its goal is in their parent. `AUTONOMY_STATE_DIR` wins.",
     },
     Var {
         name: RUN_WAL_DIR,

@@ -15,6 +15,7 @@ mod db;
 mod demo;
 mod fleet;
 mod gate;
+mod goal;
 mod keys;
 mod lock;
 mod oci;
@@ -27,6 +28,7 @@ mod ros2;
 mod run;
 mod runtime;
 mod telemetry;
+mod tentacle;
 mod tool;
 mod verify;
 mod wal;
@@ -53,6 +55,11 @@ pub(crate) use fleet::{
     Fleet, FleetRelease, FleetStatus, Ha, HaShow, Logs, ReleaseLatest, ReleasePublish, Status,
 };
 pub(crate) use gate::{Gate, GateApprove, GateList, GateWord};
+pub(crate) use goal::{
+    CriteriaAdd, CriteriaCheck, DecisionArg, Goal, GoalBudget, GoalCreate, GoalCriteria, GoalEval,
+    GoalGate, GoalInit, GoalLimits, GoalLink, GoalLook, GoalPlace, GoalResume, GoalText,
+    GoalValidate, GoalVerifyLoop, GoalWait,
+};
 pub(crate) use keys::{Keys, KeysGenerate, KeysShow};
 pub(crate) use lock::{Lock, LockCreate, LockPermit, LockShow, LockVerify};
 pub(crate) use oci::{
@@ -74,6 +81,9 @@ pub(crate) use run::{Governing, Run};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
+};
+pub(crate) use tentacle::{
+    MarkerCleanup, Session, SessionEnd, Tentacle, TentacleComplete, TentacleCreate, TentacleHandoff,
 };
 pub(crate) use tool::{OpenIntents, Tool};
 pub(crate) use verify::{LookArgs, Sign, StatementArgs, TrustArgs, Verify};
@@ -172,6 +182,17 @@ pub(crate) enum Command {
     /// Asks the log about calls of tools.
     #[command(subcommand)]
     Tool(Tool),
+    /// Keeps long agent work: its iterations, gates, criteria and budget, across kills and lost context.
+    ///
+    /// Works on files alone, without any service. `autonomy tentacle goal` is the same.
+    #[command(subcommand)]
+    Goal(Goal),
+    /// Keeps the pieces of work of a goal.
+    #[command(subcommand)]
+    Tentacle(Tentacle),
+    /// Tells a goal that a session begins or ends.
+    #[command(subcommand)]
+    Session(Session),
     /// Shows the product in one command, without services.
     #[command(subcommand)]
     Demo(Demo),
@@ -259,6 +280,9 @@ impl Command {
             Self::Oci(command) => command.output(),
             Self::Bundle(command) => command.output(),
             Self::Tool(command) => command.output(),
+            Self::Goal(command) => command.output(),
+            Self::Tentacle(command) => command.output(),
+            Self::Session(command) => command.output(),
             Self::Demo(command) => command.output(),
             Self::Explain(args) => args.output.output,
             Self::Rollout(command) => command.output(),

@@ -21,7 +21,7 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     lookup: impl Fn(&str) -> Option<String>,
 ) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(without_alias(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to stdout and ends well; everything else goes to stderr. A terminal that is
@@ -42,6 +42,16 @@ pub fn run(
     }
 }
 
+/// `autonomy tentacle goal …` is `autonomy goal …`.
+fn without_alias(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let words = (args.get(1).and_then(|it| it.to_str()), args.get(2).and_then(|it| it.to_str()));
+    if words == (Some("tentacle"), Some("goal")) {
+        args.remove(1);
+    }
+    args
+}
+
 fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
     let exit = match command {
         Command::Runtime(command) => commands::runtime::run(command, context),
@@ -58,6 +68,9 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Oci(command) => commands::oci::run(&command, context),
         Command::Bundle(command) => commands::bundle::run(&command, context),
         Command::Tool(command) => commands::tool::run(command, context),
+        Command::Goal(command) => return commands::goal::run(command, context),
+        Command::Tentacle(command) => commands::tentacle::run(command, context),
+        Command::Session(command) => Ok(commands::session::run(&command, context)),
         Command::Demo(command) => commands::demo::run(&command, context),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Rollout(command) => commands::rollout::run(command, context),

@@ -1,0 +1,186 @@
+//! `criteria`, `verify`, `verify-loop`.
+
+use std::{fmt::Write as _, thread, time::Duration};
+
+use api::exit::Exit;
+use goal::{Criterion, OpError, Run, Step, StoreError, VerifyLoop};
+use serde_json::json;
+
+use super::{Desk, failure, process, say, wait};
+use crate::{
+    args::{CriteriaAdd, CriteriaCheck, GoalCriteria, GoalLook, GoalVerifyLoop, GoalWait},
+    context::Context,
+    failure::Failure,
+};
+
+pub(super) fn run(command: GoalCriteria, context: Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        GoalCriteria::Add(args) => add(&args, context),
+        GoalCriteria::List(args) => list(&args, context),
+        GoalCriteria::Check(args) => check(&args, context),
+    }
+}
+
+fn add(args: &CriteriaAdd, context: Context<'_>) -> Result<Exit, Failure> {
+    let desk = Desk::open(&args.place, context)?;
+    let new = Criterion {
+        id: args.id.clone(),
+        description: args.desc.clone(),
+        verification_command: args.verify_cmd.clone(),
+        ..Criterion::default()
+    };
+    let added = desk
+        .store
+        .change_within(wait(args.wait), |_, goal| Ok(goal.add_criterion(new, desk.store.now())?));
+    let added = added.map_err(|it| failure(&it, args.wait))?;
+    desk.audit("goal.criterion", &desk.goal_id(), &[("criterion", added.id.clone())]);
+    say(args.place.format, &format!("criterion {} is added", added.id), &json!(added))?;
+    Ok(Exit::Done)
+}
+
+fn list(args: &GoalLook, context: Context<'_>) -> Result<Exit, Failure> {
+    let desk = Desk::open(&args.place, context)?;
+    let goal = desk.store.load().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
+    let mut text = String::new();
+    for it in goal.criteria() {
+        // Writing to a string does not fail.
+        writeln!(text, "{}  {}  {}", it.id, it.status.as_str(), it.description).ok();
+        if let Some(evidence) = it.evidence.as_deref().filter(|it| !it.is_empty()) {
+            writeln!(text, "    {}", evidence.lines().next().unwrap_or_default()).ok();
+        }
+    }
+    let text = if text.is_empty() { "no criteria" } else { text.trim_end() };
+    say(args.place.format, text, &json!({ "criteria": goal.criteria() }))?;
+    Ok(Exit::Done)
+}
+
+/// Criteria that a run is about: those with a command, or the one that was named.
+fn chosen(desk: &Desk<'_>, id: Option<&str>) -> Result<Vec<Criterion>, Failure> {
+    let goal = desk.store.load().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
+    let named = goal.criteria().iter().filter(|it| id.is_none_or(|id| it.id == id));
+    let chosen: Vec<Criterion> =
+        named.filter(|it| !it.verification_command.trim().is_empty()).cloned().collect();
+    if chosen.is_empty() {
+        let message = id.map_or_else(
+            || "no criterion has a command".to_owned(),
+            |id| format!("there is no criterion `{id}` with a command"),
+        );
+        return Err(Failure::new(Exit::Failed, "GOAL_NOTHING_TO_VERIFY", message)
+            .hint("autonomy goal criteria list; autonomy goal criteria add --desc TEXT --verify-cmd COMMAND"));
+    }
+    Ok(chosen)
+}
+
+fn run_all(desk: &Desk<'_>, chosen: &[Criterion], timeout: u32) -> Vec<Run> {
+    let limit = Duration::from_secs(timeout.into());
+    let run = |it: &Criterion| process::run(&it.id, &it.verification_command, &desk.root, limit);
+    chosen.iter().map(run).collect()
+}
+
+fn told(runs: &[Run]) -> String {
+    let line = |it: &Run| {
+        let verdict = if it.passed() { "verified" } else { "failed" };
+        format!("{}  {verdict}  exit {}", it.id, it.exit_code)
+    };
+    runs.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn results(runs: &[Run]) -> serde_json::Value {
+    runs.iter()
+        .map(|it| json!({ "id": it.id, "exit_code": it.exit_code, "passed": it.passed() }))
+        .collect()
+}
+
+pub(super) fn check(args: &CriteriaCheck, context: Context<'_>) -> Result<Exit, Failure> {
+    let desk = Desk::open(&args.place, context)?;
+    let chosen = chosen(&desk, args.id.as_deref())?;
+    process::heed_signals()?;
+    let runs = run_all(&desk, &chosen, args.timeout);
+    let stored = desk.store.change_within(wait(args.wait), |_, goal| {
+        goal.record_runs(&runs, desk.store.now());
+        Ok(())
+    });
+    stored.map_err(|it| failure(&it, args.wait))?;
+    let passed = runs.iter().all(Run::passed);
+    say(
+        args.place.format,
+        &told(&runs),
+        &json!({ "all_passed": passed, "results": results(&runs) }),
+    )?;
+    Ok(if passed { Exit::Done } else { Exit::Failed })
+}
+
+/// Refuses where a loop makes no sense.
+fn refuse_closed(desk: &Desk<'_>) -> Result<(), Failure> {
+    let goal = desk.store.load().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
+    if goal.status().is_open() {
+        return Ok(());
+    }
+    let message = format!("the goal is {}; nothing is verified", goal.status());
+    Err(Failure::new(Exit::Failed, "GOAL_STATUS", message)
+        .hint("what is no end is left by: autonomy goal resume"))
+}
+
+pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result<Exit, Failure> {
+    let desk = Desk::open(&args.place, context)?;
+    refuse_closed(&desk)?;
+    let chosen = chosen(&desk, args.id.as_deref())?;
+    process::heed_signals()?;
+    let mut verify = VerifyLoop::new(args.max_retries);
+    loop {
+        let attempt = verify.attempt();
+        let runs = run_all(&desk, &chosen, args.timeout);
+        let stored = desk.store.change_within(wait(args.wait), |_, goal| {
+            let recorded = goal.record_attempt(attempt, &runs, desk.store.now());
+            let path = desk.store.place().goal();
+            recorded.map_err(|source| OpError::Store(StoreError::Corrupt { path, source }))
+        });
+        stored.map_err(|it| failure(&it, args.wait))?;
+        let step = verify.ran(&runs);
+        if args.place.format == crate::args::Output::Text {
+            let text = format!("attempt {attempt}:\n{}", told(&runs));
+            say(args.place.format, &text, &serde_json::Value::Null)?;
+        }
+        if step != Step::Again {
+            return finish(args, &desk, &step, attempt);
+        }
+        thread::sleep(Duration::from_secs(args.retry_delay.into()));
+    }
+}
+
+fn finish(
+    args: &GoalVerifyLoop,
+    desk: &Desk<'_>,
+    step: &Step,
+    attempts: u32,
+) -> Result<Exit, Failure> {
+    let reason = step.reason();
+    let mut escalated = false;
+    if let Some(reason) = reason.filter(|_| args.escalate) {
+        let asked = desk.store.change_within(wait(args.wait), |_, goal| {
+            Ok(goal.escalate(reason, step.failing(), desk.store.now()))
+        });
+        escalated = asked.map_err(|it| failure(&it, args.wait))?;
+        if escalated {
+            let fields = [("reason", reason.to_owned()), ("failing", step.failing().join(","))];
+            desk.audit("goal.escalated", &desk.goal_id(), &fields);
+        }
+    }
+    let mut text = match reason {
+        None => format!("verified after {attempts} attempt(s)"),
+        Some("stall") => format!("stalled after {attempts} attempts: nothing changes any more"),
+        Some(_) => format!("not verified after {attempts} attempt(s)"),
+    };
+    if escalated {
+        text.push_str("\nthe goal is needs-human");
+    }
+    let value = json!({
+        "verified": reason.is_none(),
+        "attempts": attempts,
+        "reason": reason,
+        "failing": step.failing(),
+        "escalated": escalated,
+    });
+    say(args.place.format, &text, &value)?;
+    Ok(if reason.is_none() { Exit::Done } else { Exit::Failed })
+}

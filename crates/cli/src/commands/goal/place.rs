@@ -1,0 +1,125 @@
+//! Where the goal is, and who asks.
+//!
+//! | first that applies                   | state                                    |
+//! |--------------------------------------|------------------------------------------|
+//! | `--state-dir`                        | that directory                           |
+//! | `--session-dir`                      | the parent of its tentacles              |
+//! | `AUTONOMY_STATE_DIR`                 | that directory                           |
+//! | `TENTACLE_SESSION_DIR`               | the parent of its tentacles              |
+//! | a directory with `.git` here or above | `.octogent` in it                       |
+//! | else                                 | refused                                  |
+
+use std::{
+    env::current_dir,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use api::{env, exit::Exit};
+use audit::{Category, NewRecord, Outcome, Source};
+use goal::{Clock, LinuxLiveness, Place, STATE_DIR, Store};
+use jiff::{SignedDuration, Timestamp};
+use vfs::OsVfs;
+
+use crate::{
+    args::{GoalPlace, GoalWait},
+    commands::{actor, audit as trail, note},
+    context::Context,
+    failure::Failure,
+};
+
+/// The clock on the wall.
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn pause(&self, duration: SignedDuration) {
+        thread::sleep(duration.unsigned_abs());
+    }
+}
+
+/// How long the lock is waited for.
+pub(in crate::commands) fn wait(args: GoalWait) -> SignedDuration {
+    SignedDuration::from_secs(args.lock_timeout.into())
+}
+
+/// The files of a goal, and who asks.
+pub(in crate::commands) struct Desk<'a> {
+    pub(in crate::commands) store: Store,
+    /// Where commands of criteria run.
+    pub(in crate::commands) root: PathBuf,
+    pub(in crate::commands) context: Context<'a>,
+}
+
+impl<'a> Desk<'a> {
+    /// Finds the goal. No file is opened.
+    pub(in crate::commands) fn open(
+        args: &GoalPlace,
+        context: Context<'a>,
+    ) -> Result<Self, Failure> {
+        let here = current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))?;
+        let repository = here.ancestors().find(|it| it.join(".git").exists());
+        let place = place(args, context, repository)?;
+        let alive = LinuxLiveness::new().map_err(|error| Failure::process(&error))?;
+        let vfs = Arc::new(OsVfs);
+        let store = Store::new(vfs, place, std::process::id(), Arc::new(alive), Arc::new(Wall));
+        Ok(Self { store, root: repository.unwrap_or(&here).to_owned(), context })
+    }
+
+    /// Identity of the goal, for records; empty when it cannot be read.
+    pub(in crate::commands) fn goal_id(&self) -> String {
+        let goal = self.store.look().ok().flatten();
+        goal.map(|it| it.goal_id().to_owned()).unwrap_or_default()
+    }
+
+    /// Puts what was done on record in the audit trail. The goal itself is the truth about the goal: a trail that
+    /// takes no record is said aloud and undoes nothing.
+    pub(in crate::commands) fn audit(&self, event: &str, on: &str, fields: &[(&str, String)]) {
+        if let Err(failure) = self.try_audit(event, on, fields) {
+            note(&format!("not in the audit trail: {} ({})", failure.message, failure.code));
+        }
+    }
+
+    fn try_audit(&self, event: &str, on: &str, fields: &[(&str, String)]) -> Result<(), Failure> {
+        let dir = trail::directory(None, self.context)?;
+        let now = Timestamp::now();
+        let action = event.rsplit('.').next().unwrap_or(event);
+        let record =
+            NewRecord::new(event, (Category::Goal, action), Outcome::Success, Source::Cli, now);
+        let mut record = record.by(&actor(self.context)).on("goal", on);
+        for (name, value) in fields {
+            record = record.with(name, value.as_str());
+        }
+        trail::append(&mut trail::open_trail(&dir)?, record, now)
+    }
+}
+
+fn place(
+    args: &GoalPlace,
+    context: Context<'_>,
+    repository: Option<&Path>,
+) -> Result<Place, Failure> {
+    if let Some(dir) = &args.state_dir {
+        return Ok(Place::in_state_dir(dir));
+    }
+    if let Some(dir) = &args.session_dir {
+        return Ok(Place::in_session_dir(dir));
+    }
+    if let Some(dir) = context.var(env::STATE_DIR) {
+        return Ok(Place::in_state_dir(Path::new(&dir)));
+    }
+    if let Some(dir) = context.var(env::TENTACLE_SESSION_DIR) {
+        return Ok(Place::in_session_dir(Path::new(&dir)));
+    }
+    let message =
+        "no goal can be here: this is no repository, and no directory of a state was named";
+    let failure = || {
+        Failure::new(Exit::Failed, "GOAL_NO_PLACE", message)
+            .hint("go into a repository, or pass --state-dir DIR")
+    };
+    repository.map(|it| Place::in_state_dir(&it.join(STATE_DIR))).ok_or_else(failure)
+}
