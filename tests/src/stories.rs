@@ -7,6 +7,7 @@ pub mod demo;
 mod disk;
 pub mod drill;
 pub mod fleet;
+pub mod goals;
 mod last_good;
 mod narrator;
 pub mod operators;

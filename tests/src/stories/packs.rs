@@ -1,6 +1,6 @@
 //! Packs of drills: every scenario of one mechanism, each a drill of its own.
 
-use crate::stories::{databases, drill::Drill};
+use crate::stories::{databases, drill::Drill, goals};
 
 /// Drills that are run together under one name.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,8 @@ pub struct Pack {
 }
 
 /// Every pack.
-pub const ALL: &[Pack] = &[Pack { name: "db", drills: databases::DRILLS }];
+pub const ALL: &[Pack] =
+    &[Pack { name: "db", drills: databases::DRILLS }, Pack { name: "fm", drills: goals::DRILLS }];
 
 /// Drills that this name means: those of a pack, or the one drill.
 pub fn named(name: &str) -> impl Iterator<Item = &'static Drill> {

@@ -1,0 +1,172 @@
+//! Goals under `autonomy goal`: the drills, each with its fault and without, kills, and many writers.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
+)]
+
+use std::{fs, thread};
+
+use e2e::stories::{
+    Narrator,
+    drill::{Ended, Fault},
+    goals::Lab,
+    packs,
+};
+use serde_json::Value;
+
+/// Tells a drill with its fault, which must pass, and without, which must fail at the proof.
+#[track_caller]
+fn holds(name: &str) {
+    let drill = packs::named(name).next().unwrap();
+    let told = |fault| match drill.run(fault, Narrator::quiet()).unwrap() {
+        Ended::Told(verdicts) => verdicts,
+        Ended::Skipped(why) => unreachable!("every machine can do it: {why}"),
+    };
+    told(Fault::Injected).into_result().unwrap();
+    let failure = told(Fault::LeftOut).first_failure().unwrap_or_default();
+    assert!(failure.starts_with("proof: "), "{name} without its fault: `{failure}`");
+}
+
+#[test]
+fn the_end_of_a_session_pauses_and_the_next_is_told() {
+    holds("FM-1");
+}
+
+#[test]
+fn what_a_killed_process_left_is_cleared() {
+    holds("FM-2");
+}
+
+#[test]
+fn an_interrupted_loop_keeps_what_its_attempts_said() {
+    holds("FM-3");
+}
+
+#[test]
+fn a_tentacle_that_never_began_is_named() {
+    holds("FM-4");
+}
+
+#[test]
+fn a_quota_makes_a_tentacle_wait() {
+    holds("FM-5");
+}
+
+#[test]
+fn the_same_failure_three_times_ends_the_loop() {
+    holds("FM-6");
+}
+
+#[test]
+fn a_spent_budget_asks_for_a_human() {
+    holds("FM-7");
+}
+
+#[test]
+fn a_loop_goes_on_while_one_failure_changes() {
+    holds("FM-8");
+}
+
+#[test]
+fn a_stalled_loop_does_not_reopen_a_completed_goal() {
+    holds("FM-9");
+}
+
+#[test]
+fn a_pending_gate_stops_an_eval() {
+    holds("G-gate");
+}
+
+#[test]
+fn going_back_makes_work_idle() {
+    holds("G-rewind");
+}
+
+/// FM-2e: whatever moment an eval is killed at, the goal is the old one or the new, and the next eval works.
+#[test]
+fn two_hundred_kills_of_evals_leave_a_whole_goal_and_no_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    let mut answered = 0;
+    for round in 0..200_u64 {
+        let before = lab.iteration().unwrap();
+        let mut child = lab.command(&["goal", "eval"]).unwrap().spawn().unwrap();
+        // Spread over the life of the process, by its own work and not by a clock.
+        let spin = (round * 7919) % 400_000;
+        let mut left = spin;
+        while left > 0 && child.try_wait().unwrap().is_none() {
+            left = left.saturating_sub(1000);
+            thread::yield_now();
+        }
+        child.kill().ok();
+        let ended = child.wait().unwrap();
+        let after = lab.iteration().unwrap();
+        assert!(after == before || after == before + 1, "round {round}: {before} then {after}");
+        if ended.success() {
+            answered += 1;
+            assert_eq!(after, before + 1, "round {round}: what was answered is there");
+        }
+    }
+    assert!(answered < 200, "no eval was killed");
+    lab.done(&["goal", "status"]).unwrap();
+    let before = lab.iteration().unwrap();
+    lab.done(&["goal", "eval"]).unwrap();
+    assert_eq!(lab.iteration().unwrap(), before + 1);
+    assert!(!lab.state("goal.json.lock").exists());
+}
+
+#[test]
+fn of_fifty_writers_at_once_none_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    let children: Vec<_> = (0..50)
+        .map(|it| {
+            lab.command(&["goal", "gate", "add", &format!("G{it}")]).unwrap().spawn().unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(lab.count("gates").unwrap(), 50);
+    assert_eq!(lab.goal().unwrap()["seq"], 51);
+    assert!(!lab.state("goal.json.lock").exists());
+}
+
+#[test]
+fn who_lost_an_answer_asks_again_and_nothing_happens_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    let status = lab.json(&["goal", "status"]).unwrap();
+    assert_eq!(status["next_move"]["command"], "autonomy goal eval --decision continue");
+    let anchor = status["anchor"].as_str().unwrap().to_owned();
+    let first = lab.json(&["goal", "eval", "--if-anchor", &anchor]).unwrap();
+    let again = lab.json(&["goal", "eval", "--if-anchor", &anchor]).unwrap();
+    assert_eq!((&first["replayed"], &again["replayed"]), (&Value::from(false), &Value::from(true)));
+    assert_eq!((&first["outcome"], &first["anchor"]), (&again["outcome"], &again["anchor"]));
+    assert_eq!(lab.iteration().unwrap(), 2);
+    let said = lab.refused(&["goal", "eval", "--if-anchor", "9:active:9"]).unwrap();
+    assert!(said.contains("GOAL_ANCHOR_STALE"), "{said}");
+}
+
+#[test]
+fn nothing_is_done_outside_of_a_repository_or_with_a_bad_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    for name in ["../x", "a/b", "..", ".hidden", ""] {
+        let said = lab.refused(&["tentacle", "create", name]).unwrap();
+        assert!(said.contains("GOAL_TENTACLE_NAME"), "{said}");
+    }
+    let bad =
+        lab.run(&["goal", "create", "--force", "--criterion", "{}", "--format", "json"]).unwrap();
+    let told: Value = serde_json::from_str(&bad.stdout).unwrap();
+    assert_eq!((bad.code(), &told["error"]["code"]), (Some(1), &"GOAL_CRITERION_EMPTY".into()));
+    fs::remove_dir(dir.path().join(".git")).unwrap();
+    assert!(lab.refused(&["goal", "status"]).unwrap().contains("GOAL_NO_PLACE"));
+    let state = dir.path().join(".octogent");
+    let said = lab.json(&["goal", "status", "--state-dir", state.to_str().unwrap()]).unwrap();
+    assert_eq!(said["title"], "Ship v2");
+    let empty = dir.path().join("empty");
+    let said = lab.json(&["tentacle", "goal", "status", "--state-dir", empty.to_str().unwrap()]);
+    assert_eq!(said.unwrap(), serde_json::json!({ "goal": null }));
+}
