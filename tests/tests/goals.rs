@@ -5,7 +5,7 @@
     reason = "a failed unwrap is a failed test; a missing JSON key reads as null"
 )]
 
-use std::{fs, thread};
+use std::{fs, process::Stdio, thread, time::Instant};
 
 use e2e::stories::{
     Narrator,
@@ -83,37 +83,78 @@ fn going_back_makes_work_idle() {
     holds("G-rewind");
 }
 
+/// Runs a command once to its end and then as often as asked, each time killed at another moment of its life.
+/// Returns how many ended before they were killed.
+fn killed_everywhere(lab: &Lab, words: &[&str], rounds: u32, mut check: impl FnMut(bool)) -> u32 {
+    let began = Instant::now();
+    lab.run(words).unwrap();
+    let whole = began.elapsed();
+    let mut ended = 0;
+    for round in 0..rounds {
+        let mut command = lab.command(words).unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The moment is the fault, not a way to wait for anything.
+        let until = Instant::now() + whole * round / rounds;
+        while Instant::now() < until && child.try_wait().unwrap().is_none() {
+            thread::yield_now();
+        }
+        child.kill().unwrap();
+        let success = child.wait().unwrap().success();
+        ended += u32::from(success);
+        check(success);
+    }
+    ended
+}
+
 /// FM-2e: whatever moment an eval is killed at, the goal is the old one or the new, and the next eval works.
 #[test]
 fn two_hundred_kills_of_evals_leave_a_whole_goal_and_no_lock() {
     let dir = tempfile::tempdir().unwrap();
     let lab = Lab::with_goal(dir.path(), &[]).unwrap();
-    let mut answered = 0;
-    for round in 0..200_u64 {
-        let before = lab.iteration().unwrap();
-        let mut child = lab.command(&["goal", "eval"]).unwrap().spawn().unwrap();
-        // Spread over the life of the process, by its own work and not by a clock.
-        let spin = (round * 7919) % 400_000;
-        let mut left = spin;
-        while left > 0 && child.try_wait().unwrap().is_none() {
-            left = left.saturating_sub(1000);
-            thread::yield_now();
-        }
-        child.kill().ok();
-        let ended = child.wait().unwrap();
+    let mut before = 2;
+    let mut changed = 0;
+    let answered = killed_everywhere(&lab, &["goal", "eval"], 200, |success| {
         let after = lab.iteration().unwrap();
-        assert!(after == before || after == before + 1, "round {round}: {before} then {after}");
-        if ended.success() {
-            answered += 1;
-            assert_eq!(after, before + 1, "round {round}: what was answered is there");
-        }
-    }
+        assert!(after == before || after == before + 1, "{before} then {after}");
+        assert!(!success || after == before + 1, "what was answered is there");
+        changed += after - before;
+        before = after;
+    });
     assert!(answered < 200, "no eval was killed");
+    assert!(changed > 0, "no eval came to its end: the kills were all too early");
     lab.done(&["goal", "status"]).unwrap();
-    let before = lab.iteration().unwrap();
     lab.done(&["goal", "eval"]).unwrap();
     assert_eq!(lab.iteration().unwrap(), before + 1);
     assert!(!lab.state("goal.json.lock").exists());
+}
+
+/// FM-3: whatever moment a loop is killed at, each attempt that is written is whole, and the next loop works.
+#[test]
+fn two_hundred_kills_of_loops_leave_whole_attempts() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    lab.done(&["goal", "criteria", "add", "--desc", "x", "--verify-cmd", "echo said; exit 1"])
+        .unwrap();
+    let words = ["goal", "verify-loop", "--retry-delay", "0"];
+    let mut before = 3;
+    killed_everywhere(&lab, &words, 200, |_| {
+        let goal = lab.goal().unwrap();
+        let attempts = goal["verify_loop_history"].as_array().unwrap();
+        assert!(
+            (before..=before + 3).contains(&attempts.len()),
+            "{before} then {}",
+            attempts.len()
+        );
+        for (place, it) in attempts.iter().skip(before).enumerate() {
+            assert_eq!(it["attempt"], place + 1, "{it}");
+            assert_eq!(it["results"][0]["exit_code"], 1, "{it}");
+        }
+        assert_eq!(goal["status"], "active");
+        before = attempts.len();
+    });
+    assert!(before > 3, "no attempt was written: the kills were all too early");
+    lab.refused(&words).unwrap();
+    assert_eq!(lab.count("verify_loop_history").unwrap(), before + 3);
 }
 
 #[test]
