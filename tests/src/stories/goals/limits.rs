@@ -11,6 +11,13 @@ use crate::{
     stories::{Narrator, drill::Fault},
 };
 
+/// What waits for a quota.
+fn queue(lab: &Lab) -> Result<Vec<Value>> {
+    let text = fs::read(lab.state("retry-queue.json"))?;
+    let value: Value = serde_json::from_slice(&text)?;
+    Ok(value["entries"].as_array().cloned().unwrap_or_default())
+}
+
 /// FM-5a to FM-5e.
 pub(super) fn quota(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
     let lab = Lab::with_goal(dir, &[])?;
@@ -21,11 +28,7 @@ pub(super) fn quota(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result
         lab.done(&blocked)?;
         lab.done(&blocked)?;
     }
-    let queue = || -> Result<Vec<Value>> {
-        let text = fs::read(lab.state("retry-queue.json"))?;
-        let value: Value = serde_json::from_slice(&text)?;
-        Ok(value["entries"].as_array().cloned().unwrap_or_default())
-    };
+    let queue = || queue(&lab);
     narrator.check("proof: the tentacle waits in the queue, once", || {
         let entries = queue()?;
         ensure!(entries.len() == 1, "{entries:?}");
@@ -219,7 +222,7 @@ pub(super) fn completed_meanwhile(dir: &Path, fault: Fault, narrator: &mut Narra
     fs::write(lab.root().join("hold"), "")?;
     let status = running.wait()?;
     narrator.check("proof: the goal was completed while the loop ran", || {
-        ensure!(lab.text("completed_at")? != "", "{}", lab.goal()?);
+        ensure!(!lab.text("completed_at")?.is_empty(), "{}", lab.goal()?);
         Ok(())
     });
     narrator.check("the loop stalled, and the goal stays completed", || {
@@ -260,7 +263,7 @@ pub(super) fn gated(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result
     });
     narrator.check("the approval goes on, and a resume behind it works, too", || {
         lab.done(&["goal", "gate", "approve", "G1", "--reason", "x"])?;
-        ensure!(lab.text("status")? == "active" && lab.text("awaiting_gate_id")? == "");
+        ensure!(lab.text("status")? == "active" && lab.text("awaiting_gate_id")?.is_empty());
         lab.done(&["goal", "resume"])?;
         lab.done(&["goal", "eval"])?;
         ensure!(lab.iteration()? == 2);
