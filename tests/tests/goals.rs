@@ -3,11 +3,14 @@
 
 use std::{fs, process::Stdio, thread, time::Instant};
 
-use e2e::stories::{
-    Narrator,
-    drill::{Ended, Fault},
-    goals::Lab,
-    packs,
+use e2e::{
+    harness::{Bin, eventually, run_to_end},
+    stories::{
+        Narrator,
+        drill::{Ended, Fault},
+        goals::Lab,
+        packs,
+    },
 };
 use serde_json::Value;
 
@@ -151,6 +154,68 @@ fn two_hundred_kills_of_loops_leave_whole_attempts() {
     assert!(before > 3, "no attempt was written: the kills were all too early");
     lab.refused(&words).unwrap();
     assert_eq!(lab.count("verify_loop_history").unwrap(), before + 3);
+}
+
+#[test]
+fn dispatched_work_ends_as_it_says_and_a_quota_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    for name in ["says", "silent", "limited", "breaks"] {
+        lab.linked(name).unwrap();
+    }
+    let plan = lab.json(&["goal", "dispatch"]).unwrap();
+    assert_eq!(
+        (plan["selected"].as_array().unwrap().len(), &plan["eval_blocking_count"]),
+        (4, &4.into())
+    );
+    let command = "case $AUTONOMY_TENTACLE in \
+        says) autonomy tentacle handoff says 'too much' --status TOO_BIG;; silent) cat;; \
+        limited) echo 'HTTP 429 too many requests' >&2; exit 1;; breaks) exit 3;; esac";
+    let mut run = lab.command(&["goal", "dispatch", "--cmd", command, "--format", "json"]).unwrap();
+    let programs = Bin::Autonomy.path().unwrap();
+    run.env("PATH", format!("{}:/usr/bin:/bin", programs.parent().unwrap().display()));
+    let done = run_to_end(&mut run).unwrap();
+    assert_eq!(done.code(), Some(9), "{done:?}");
+    let told: Value = serde_json::from_str(&done.stdout).unwrap();
+    let sent: Vec<_> =
+        told["sent"].as_array().unwrap().iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(sent, ["AMBIGUOUS", "BLOCKED", "TOO_BIG", "DONE"], "in the order of the names");
+    let eval = lab.json(&["goal", "eval"]).unwrap();
+    assert_eq!(eval["retry_blocked"][0]["tentacle"], "limited");
+    assert!(!dir.path().join(".copilot/markers/dispatched-subagent-active").exists());
+    lab.done(&["goal", "resume", "--reset-failed", "--from-iteration", "1"]).unwrap();
+    let plan = lab.json(&["goal", "dispatch"]).unwrap();
+    assert_eq!(plan["selected"].as_array().unwrap().len(), 4, "{plan}");
+}
+
+/// FM-2, FM-4: whatever moment a dispatch is killed at, no work runs twice at a time, and the next one finishes it.
+#[test]
+fn two_hundred_kills_of_dispatches_never_run_work_twice_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    lab.linked("t").unwrap();
+    // Whoever finds the directory there runs beside somebody else.
+    let command = "mkdir busy || { echo twice >> twice; exit 1; }; echo ran >> ran; rmdir busy";
+    let words = ["goal", "dispatch", "--cmd", command];
+    killed_everywhere(&lab, &words, 200, |_| {
+        assert!(!dir.path().join("twice").exists());
+        let state = lab.goal().unwrap()["status"].clone();
+        assert_eq!(state, "active");
+        // What a killed dispatch sent out ends by itself; then its marker is dead.
+        let markers = dir.path().join(".copilot/markers/dispatched-subagent-active");
+        eventually("the work that was sent out ends", || {
+            let plan = lab.json(&["goal", "dispatch"]).unwrap();
+            let busy = plan["deferred"].as_array().is_some_and(|it| !it.is_empty());
+            (!busy).then_some(())
+        })
+        .unwrap();
+        assert!(!dir.path().join("busy").exists(), "{}", markers.display());
+        lab.done(&["goal", "resume", "--from-iteration", "1"]).unwrap();
+    });
+    assert!(fs::read_to_string(dir.path().join("ran")).unwrap().lines().count() > 1);
+    let done = lab.run(&words).unwrap();
+    assert_eq!(done.code(), Some(0), "{done:?}");
+    assert_eq!(lab.meta("t").unwrap()["terminal_status"], "DONE");
 }
 
 #[test]

@@ -152,11 +152,14 @@ mod tests {
     /// The repository speaks of the product only: no path of the machine that it was made on.
     #[test]
     fn no_file_names_a_machine() {
-        let outside = root().parent().unwrap().display().to_string();
+        let parent = root().parent().unwrap();
+        // A directory that every machine has names none of them.
+        let names = parent.components().count() > 2;
+        let outside = parent.display().to_string();
         for extension in ["rs", "md", "toml", "sh", "rego"] {
             for path in files(root(), extension) {
                 let text = fs::read_to_string(&path).unwrap();
-                let hit = outside.len() > 1 && text.contains(&format!("{outside}/"));
+                let hit = names && text.contains(&format!("{outside}/"));
                 assert!(!hit, "{} contains {outside}/", path.display());
             }
         }

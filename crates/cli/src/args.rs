@@ -16,6 +16,7 @@ mod demo;
 mod fleet;
 mod gate;
 mod goal;
+mod goal_words;
 mod keys;
 mod lock;
 mod oci;
@@ -56,10 +57,10 @@ pub(crate) use fleet::{
 };
 pub(crate) use gate::{Gate, GateApprove, GateList, GateWord};
 pub(crate) use goal::{
-    CriteriaAdd, CriteriaCheck, DecisionArg, Goal, GoalBudget, GoalCreate, GoalCriteria, GoalEval,
-    GoalGate, GoalInit, GoalLimits, GoalLink, GoalLook, GoalPlace, GoalResume, GoalText,
-    GoalValidate, GoalVerifyLoop, GoalWait,
+    DecisionArg, Goal, GoalBudget, GoalCreate, GoalDispatch, GoalEval, GoalInit, GoalLimits,
+    GoalLink, GoalLook, GoalPlace, GoalResume, GoalText, GoalValidate, GoalVerifyLoop, GoalWait,
 };
+pub(crate) use goal_words::{CriteriaAdd, CriteriaCheck, GoalCriteria, GoalGate};
 pub(crate) use keys::{Keys, KeysGenerate, KeysShow};
 pub(crate) use lock::{Lock, LockCreate, LockPermit, LockShow, LockVerify};
 pub(crate) use oci::{

@@ -77,6 +77,16 @@ impl Store {
         Ok(self.text(name, "handoff.md", HANDOFF_LEN_MAX)?.map(|it| parse(&it)))
     }
 
+    /// How long the file is in which a tentacle speaks, in bytes: it grows with each word.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none, and a file that cannot be read.
+    pub fn handoff_len(&self, name: &str) -> Result<usize, OpError> {
+        check_name(name)?;
+        Ok(self.text(name, "handoff.md", HANDOFF_LEN_MAX)?.map_or(0, |it| it.len()))
+    }
+
     /// Reads the retry queue: the file, or what the goal lists without one.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ const PROC: &str = "/proc";
 const STATE_TO_START: usize = 18;
 
 /// What is known about the processes of this host.
-pub trait Liveness {
+pub trait Liveness: Send + Sync {
     /// Returns the name of this host.
     fn host(&self) -> &str;
 

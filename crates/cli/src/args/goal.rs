@@ -1,11 +1,14 @@
 //! `autonomy goal`.
 #![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
-use std::{num::NonZeroU64, path::PathBuf};
+use std::{
+    num::{NonZeroU8, NonZeroU64},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Output;
+use super::{CriteriaCheck, GoalCriteria, GoalGate, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Goal {
@@ -36,6 +39,14 @@ pub(crate) enum Goal {
   autonomy goal link fix-login
   autonomy goal link fix-login --format json")]
     Link(GoalLink),
+    /// Sends out the tentacles of the current iteration, each as a command of its own, and waits for them.
+    ///
+    /// Without --cmd it only says what it would do. The command finds its tentacle in AUTONOMY_TENTACLE and
+    /// AUTONOMY_TENTACLE_DIR. Exit code 9 means that one did not end as DONE.
+    #[command(after_help = "Examples:
+  autonomy goal dispatch
+  autonomy goal dispatch --cmd './agent --task \"$AUTONOMY_TENTACLE_DIR/todo.md\"' --concurrency 2")]
+    Dispatch(GoalDispatch),
     /// Evaluates the current iteration: goes on, pauses, completes or abandons.
     #[command(after_help = "Examples:
   autonomy goal eval --decision continue --notes 'login works'
@@ -186,6 +197,26 @@ pub(crate) struct GoalLink {
     pub(crate) place: GoalPlace,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct GoalDispatch {
+    /// The shell command for each tentacle.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) cmd: Option<String>,
+    /// How many run at a time.
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(crate) concurrency: NonZeroU8,
+    /// Longest run of a command, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) timeout: u32,
+    /// The file of the markers [default: ~/.copilot/markers/dispatched-subagent-active].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) marker: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wait: GoalWait,
+    #[command(flatten)]
+    pub(crate) place: GoalPlace,
+}
+
 /// What is decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DecisionArg {
@@ -244,130 +275,6 @@ pub(crate) struct GoalBudget {
     pub(crate) place: GoalPlace,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum GoalCriteria {
-    /// Adds a criterion.
-    #[command(after_help = "Examples:
-  autonomy goal criteria add --desc 'tests pass' --verify-cmd 'make test'
-  autonomy goal criteria add --id docs --desc 'docs read well' --format json")]
-    Add(CriteriaAdd),
-    /// Lists the criteria with what is known about each.
-    #[command(after_help = "Examples:
-  autonomy goal criteria list
-  autonomy goal criteria list --format json")]
-    List(GoalLook),
-    /// Runs the commands of criteria once, and writes down what they say.
-    #[command(visible_alias = "verify")]
-    #[command(after_help = "Examples:
-  autonomy goal criteria check
-  autonomy goal criteria check --id sc-1 --timeout 300 --format json")]
-    Check(CriteriaCheck),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct CriteriaAdd {
-    /// What it demands.
-    #[arg(long, visible_alias = "description")]
-    pub(crate) desc: String,
-    /// Its name [default: sc-N].
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(crate) id: String,
-    /// The shell command that tells: it ends with 0 when the criterion is met.
-    #[arg(long, value_name = "COMMAND", default_value = "", hide_default_value = true)]
-    pub(crate) verify_cmd: String,
-    #[command(flatten)]
-    pub(crate) wait: GoalWait,
-    #[command(flatten)]
-    pub(crate) place: GoalPlace,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct CriteriaCheck {
-    /// Only this criterion.
-    #[arg(long)]
-    pub(crate) id: Option<String>,
-    /// Longest run of a command, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) timeout: u32,
-    #[command(flatten)]
-    pub(crate) wait: GoalWait,
-    #[command(flatten)]
-    pub(crate) place: GoalPlace,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum GoalGate {
-    /// Adds a gate: pending, so it blocks.
-    #[command(after_help = "Examples:
-  autonomy goal gate add review --desc 'a human has read it'
-  autonomy goal gate add review --format json")]
-    Add(GateAdd),
-    /// Lists the gates.
-    #[command(after_help = "Examples:
-  autonomy goal gate list
-  autonomy goal gate list --format json")]
-    List(GoalLook),
-    /// Approves a gate.
-    #[command(after_help = "Examples:
-  autonomy goal gate approve review --reason 'read it'
-  autonomy goal gate approve review --format json")]
-    Approve(GateSay),
-    /// Rejects a gate, for a reason.
-    #[command(after_help = "Examples:
-  autonomy goal gate reject review --reason 'tests are missing'
-  autonomy goal gate reject review --reason 'no' --format json")]
-    Reject(GateRefuse),
-    /// Says that a check has passed; makes the gate if there is none.
-    #[command(after_help = "Examples:
-  autonomy goal gate pass lint
-  autonomy goal gate pass lint --reason 'run 4711' --format json")]
-    Pass(GateSay),
-    /// Says that a check has failed; makes the gate if there is none.
-    #[command(after_help = "Examples:
-  autonomy goal gate fail lint
-  autonomy goal gate fail lint --reason 'run 4711' --format json")]
-    Fail(GateSay),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct GateAdd {
-    /// The gate.
-    pub(crate) id: String,
-    /// What it is about.
-    #[arg(long, visible_alias = "description", default_value = "")]
-    pub(crate) desc: String,
-    #[command(flatten)]
-    pub(crate) wait: GoalWait,
-    #[command(flatten)]
-    pub(crate) place: GoalPlace,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct GateSay {
-    /// The gate.
-    pub(crate) id: String,
-    /// Why.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-    #[command(flatten)]
-    pub(crate) wait: GoalWait,
-    #[command(flatten)]
-    pub(crate) place: GoalPlace,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct GateRefuse {
-    /// The gate.
-    pub(crate) id: String,
-    /// Why.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: String,
-    #[command(flatten)]
-    pub(crate) wait: GoalWait,
-    #[command(flatten)]
-    pub(crate) place: GoalPlace,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct GoalVerifyLoop {
     /// Only this criterion.
@@ -399,6 +306,7 @@ impl Goal {
             Self::Validate(it) => it.place.format,
             Self::Status(it) | Self::NextIter(it) | Self::ResilienceStatus(it) => it.place.format,
             Self::Link(it) => it.place.format,
+            Self::Dispatch(it) => it.place.format,
             Self::Eval(it) => it.place.format,
             Self::Resume(it) => it.place.format,
             Self::Budget(it) => it.place.format,

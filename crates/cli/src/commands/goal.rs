@@ -7,13 +7,17 @@
 //! | `show`     | `status`, `next-iter`, `resilience-status`, `budget` |
 //! | `criteria` | `criteria`, `verify`, `verify-loop`               |
 //! | `gate`     | `gate`                                            |
-//! | `process`  | runs one command of a criterion                   |
+//! | `dispatch` | `dispatch`                                        |
+//! | `markers`  | the file of dispatch markers                      |
+//! | `process`  | runs one command                                  |
 //! | `failed`   | errors as failures                                |
 
 mod begin;
 mod criteria;
+mod dispatch;
 mod failed;
 mod gate;
+pub(super) mod markers;
 mod place;
 mod process;
 mod show;
@@ -54,6 +58,7 @@ pub(crate) fn run(command: Goal, context: Context<'_>) -> Result<u8, Failure> {
         Goal::Criteria(command) => criteria::run(command, context),
         Goal::Verify(args) => criteria::check(&args, context),
         Goal::VerifyLoop(args) => criteria::verify_loop(&args, context),
+        Goal::Dispatch(args) => dispatch::run(&args, context),
         Goal::Gate(command) => gate::run(command, context),
     };
     exit.map(Exit::code)

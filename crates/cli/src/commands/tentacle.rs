@@ -1,18 +1,18 @@
 //! `autonomy tentacle`: the pieces of work of a goal.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::fmt::Write as _;
 
-use api::{env, exit::Exit};
+use api::exit::Exit;
 use goal::{
-    Classifier, Handoff, HandoffStatus, Judgement, LinuxLiveness, MARKER_LEN_MAX, MarkerFile, Meta,
-    QuotaReason, clean_markers, dispatch_states,
+    Classifier, Handoff, HandoffStatus, Judgement, LinuxLiveness, MarkerFile, Meta, QuotaReason,
+    clean_markers, dispatch_states,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use vfs::{OsVfs, Vfs as _, read_whole, replace};
+use vfs::{OsVfs, Vfs as _};
 
-use super::goal::{Desk, failure, say, wait};
+use super::goal::{Desk, failure, markers, say, wait};
 use crate::{
     args::{
         GoalLook, GoalWait, MarkerCleanup, Tentacle, TentacleComplete, TentacleCreate,
@@ -138,48 +138,20 @@ fn complete(args: &TentacleComplete, context: Context<'_>) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-/// The file of the markers.
-fn marker_path(args: &MarkerCleanup, context: Context<'_>) -> Result<PathBuf, Failure> {
-    if let Some(path) = &args.marker {
-        return Ok(path.clone());
-    }
-    let home = context.var(env::HOME).ok_or_else(|| {
-        let message = format!("no default file of markers: {} is not set", env::HOME);
-        Failure::new(Exit::Usage, "NO_DEFAULT_DIRECTORY", message).hint("pass --marker FILE")
-    })?;
-    Ok(PathBuf::from(home).join(".copilot/markers/dispatched-subagent-active"))
-}
-
 fn marker_cleanup(args: &MarkerCleanup, context: Context<'_>) -> Result<Exit, Failure> {
-    let path = marker_path(args, context)?;
+    let path = markers::path(args.marker.as_deref(), context)?;
     let alive = LinuxLiveness::new().map_err(|error| Failure::process(&error))?;
-    // Programs that write markers lock this file; held to the end of the command.
-    let lock = path.with_file_name(
-        path.file_name().map(|it| format!("{}.lock", it.to_string_lossy())).unwrap_or_default(),
-    );
+    let clean = |file: &MarkerFile| clean_markers(file, Timestamp::now(), &alive);
     let there = OsVfs.stat(&path).map_err(|error| Failure::file("look at", &path, &error))?;
-    let _held = if args.apply && there.is_some() {
-        let taken = OsVfs.lock(&lock, &format!("process {}", std::process::id()));
-        Some(taken.map_err(|error| {
-            Failure::of(Exit::Failed, "MARKER_LOCKED", &error).hint("wait for it, then try again")
-        })?)
+    let (kept, stale) = if args.apply && there.is_some() {
+        markers::change(&path, |file| {
+            let (kept, stale) = clean(file);
+            file.clone_from(&kept);
+            (kept, stale)
+        })?
     } else {
-        None
+        clean(&markers::read(&path)?)
     };
-    let bytes = read_whole(&OsVfs, &path, MARKER_LEN_MAX as u64);
-    let bytes = bytes.map_err(|error| Failure::file("read", &path, &error))?;
-    let file = MarkerFile::parse(bytes.as_deref());
-    let file = file.map_err(|error| Failure::of(Exit::Failed, error.code(), &error))?;
-    let (kept, stale) = clean_markers(&file, Timestamp::now(), &alive);
-    if args.apply && !stale.is_empty() {
-        let written = if kept.active_tentacles.is_empty() {
-            OsVfs.remove(&path)
-        } else {
-            let text = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-            replace(&OsVfs, &path, &text)
-        };
-        written.map_err(|error| Failure::file("write", &path, &error))?;
-    }
     let mut lines: Vec<String> =
         kept.active_tentacles.iter().map(|it| format!("live   {}", it.name)).collect();
     lines.extend(stale.iter().map(|(it, why)| format!("stale  {} ({})", it.name, because(*why))));

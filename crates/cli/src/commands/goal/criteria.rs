@@ -55,7 +55,7 @@ fn list(args: &GoalLook, context: Context<'_>) -> Result<Exit, Failure> {
 }
 
 /// Criteria that a run is about: those with a command, or the one that was named.
-fn chosen(desk: &Desk<'_>, id: Option<&str>) -> Result<Vec<Criterion>, Failure> {
+fn chosen(desk: &Desk, id: Option<&str>) -> Result<Vec<Criterion>, Failure> {
     let goal = desk.store.load().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
     let named = goal.criteria().iter().filter(|it| id.is_none_or(|id| it.id == id));
     let chosen: Vec<Criterion> =
@@ -71,9 +71,13 @@ fn chosen(desk: &Desk<'_>, id: Option<&str>) -> Result<Vec<Criterion>, Failure> 
     Ok(chosen)
 }
 
-fn run_all(desk: &Desk<'_>, chosen: &[Criterion], timeout: u32) -> Vec<Run> {
+fn run_all(desk: &Desk, chosen: &[Criterion], timeout: u32) -> Vec<Run> {
     let limit = Duration::from_secs(timeout.into());
-    let run = |it: &Criterion| process::run(&it.id, &it.verification_command, &desk.root, limit);
+    let run = |it: &Criterion| {
+        let command = &it.verification_command;
+        let order = process::Order { command, dir: &desk.root, vars: &[], limit };
+        process::run(&it.id, &order)
+    };
     chosen.iter().map(run).collect()
 }
 
@@ -111,7 +115,7 @@ pub(super) fn check(args: &CriteriaCheck, context: Context<'_>) -> Result<Exit, 
 }
 
 /// Refuses where a loop makes no sense.
-fn refuse_closed(desk: &Desk<'_>) -> Result<(), Failure> {
+fn refuse_closed(desk: &Desk) -> Result<(), Failure> {
     let goal = desk.store.load().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
     if goal.status().is_open() {
         return Ok(());
@@ -148,12 +152,7 @@ pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result
     }
 }
 
-fn finish(
-    args: &GoalVerifyLoop,
-    desk: &Desk<'_>,
-    step: &Step,
-    attempts: u32,
-) -> Result<Exit, Failure> {
+fn finish(args: &GoalVerifyLoop, desk: &Desk, step: &Step, attempts: u32) -> Result<Exit, Failure> {
     let reason = step.reason();
     let mut escalated = false;
     if let Some(reason) = reason.filter(|_| args.escalate) {

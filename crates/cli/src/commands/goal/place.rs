@@ -48,18 +48,19 @@ pub(in crate::commands) fn wait(args: GoalWait) -> SignedDuration {
 }
 
 /// The files of a goal, and who asks.
-pub(in crate::commands) struct Desk<'a> {
+pub(in crate::commands) struct Desk {
     pub(in crate::commands) store: Store,
     /// Where commands of criteria run.
     pub(in crate::commands) root: PathBuf,
-    pub(in crate::commands) context: Context<'a>,
+    actor: String,
+    audit_dir: Result<PathBuf, Failure>,
 }
 
-impl<'a> Desk<'a> {
+impl Desk {
     /// Finds the goal. No file is opened.
     pub(in crate::commands) fn open(
         args: &GoalPlace,
-        context: Context<'a>,
+        context: Context<'_>,
     ) -> Result<Self, Failure> {
         let here = current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))?;
         let repository = here.ancestors().find(|it| it.join(".git").exists());
@@ -67,7 +68,8 @@ impl<'a> Desk<'a> {
         let alive = LinuxLiveness::new().map_err(|error| Failure::process(&error))?;
         let vfs = Arc::new(OsVfs);
         let store = Store::new(vfs, place, std::process::id(), Arc::new(alive), Arc::new(Wall));
-        Ok(Self { store, root: repository.unwrap_or(&here).to_owned(), context })
+        let (actor, audit_dir) = (actor(context), trail::directory(None, context));
+        Ok(Self { store, root: repository.unwrap_or(&here).to_owned(), actor, audit_dir })
     }
 
     /// Identity of the goal, for records; empty when it cannot be read.
@@ -79,22 +81,31 @@ impl<'a> Desk<'a> {
     /// Puts what was done on record in the audit trail. The goal itself is the truth about the goal: a trail that
     /// takes no record is said aloud and undoes nothing.
     pub(in crate::commands) fn audit(&self, event: &str, on: &str, fields: &[(&str, String)]) {
-        if let Err(failure) = self.try_audit(event, on, fields) {
+        let done = match &self.audit_dir {
+            Ok(dir) => self.try_audit(dir, event, on, fields),
+            Err(failure) => return note(&format!("not in the audit trail: {}", failure.message)),
+        };
+        if let Err(failure) = done {
             note(&format!("not in the audit trail: {} ({})", failure.message, failure.code));
         }
     }
 
-    fn try_audit(&self, event: &str, on: &str, fields: &[(&str, String)]) -> Result<(), Failure> {
-        let dir = trail::directory(None, self.context)?;
+    fn try_audit(
+        &self,
+        dir: &Path,
+        event: &str,
+        on: &str,
+        fields: &[(&str, String)],
+    ) -> Result<(), Failure> {
         let now = Timestamp::now();
         let action = event.rsplit('.').next().unwrap_or(event);
         let record =
             NewRecord::new(event, (Category::Goal, action), Outcome::Success, Source::Cli, now);
-        let mut record = record.by(&actor(self.context)).on("goal", on);
+        let mut record = record.by(&self.actor).on("goal", on);
         for (name, value) in fields {
             record = record.with(name, value.as_str());
         }
-        trail::append(&mut trail::open_trail(&dir)?, record, now)
+        trail::append(&mut trail::open_trail(dir)?, record, now)
     }
 }
 

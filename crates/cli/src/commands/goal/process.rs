@@ -1,17 +1,15 @@
-//! Runs one command of a criterion: through the shell, in a process group of its own, for a bounded time.
+//! Runs one command: through the shell, in a process group of its own, for a bounded time.
 //!
-//! * **P1** When this process is asked to end, the group goes first, and this process ends as by the signal.
+//! * **P1** When this process is asked to end, the groups go first, and this process ends as by the signal.
 //! * **P2** After the time limit the whole group is killed.
+//! * **P3** The command begins when its caller has said so: one whose caller is killed before never does.
 
 use std::{
-    io::Read,
+    io::{Read, Write as _},
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Command, Stdio},
-    sync::{
-        atomic::{AtomicI32, Ordering},
-        mpsc,
-    },
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -31,9 +29,11 @@ const OUTPUT_LEN_MAX: u64 = 1 << 20;
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 /// What a shell adds to the number of a signal.
 const BY_SIGNAL: i32 = 128;
+/// Waits for the word of the caller, then is the command (P3).
+const GATE: &str = "IFS= read -r go || exit 125; exec /bin/sh -c \"$0\" < /dev/null";
 
-/// The group that runs now; 0 for none.
-static GROUP: AtomicI32 = AtomicI32::new(0);
+/// The groups that run now.
+static GROUPS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
 /// Takes signals from now on (P1).
 pub(super) fn heed_signals() -> Result<(), Failure> {
@@ -41,55 +41,100 @@ pub(super) fn heed_signals() -> Result<(), Failure> {
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| Failure::process(&error))?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            kill_group();
+            for group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                kill_group(*group);
+            }
             std::process::exit(BY_SIGNAL + signal);
         }
     });
     Ok(())
 }
 
-fn kill_group() {
-    if let Some(group) = Pid::from_raw(GROUP.load(Ordering::SeqCst)) {
+fn kill_group(group: i32) {
+    if let Some(group) = Pid::from_raw(group) {
         // A group that is gone needs no end.
         kill_process_group(group, Signal::KILL).ok();
     }
 }
 
-/// Runs a command and keeps what it says: standard output, then standard error.
-pub(super) fn run(id: &str, command: &str, dir: &Path, limit: Duration) -> Run {
-    let (exit_code, output) = ran(command, dir, limit);
-    Run { id: id.to_owned(), exit_code, output }
+/// A command to run.
+pub(super) struct Order<'a> {
+    pub(super) command: &'a str,
+    pub(super) dir: &'a Path,
+    pub(super) vars: &'a [(&'a str, String)],
+    pub(super) limit: Duration,
 }
 
-fn ran(command: &str, dir: &Path, limit: Duration) -> (i32, String) {
+/// How a command ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Exit code; [`EXIT_NONE`] when it did not end by itself.
+    pub(super) code: i32,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+    /// What this process has to say about it.
+    pub(super) note: String,
+}
+
+/// Runs a command of a criterion: standard output, then standard error.
+pub(super) fn run(id: &str, order: &Order<'_>) -> Run {
+    let ended = run_order(order, |_| Ok(()));
+    let (out, err) =
+        (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    Run { id: id.to_owned(), exit_code: ended.code, output: format!("{out}{err}{}", ended.note) }
+}
+
+/// Runs a command; it begins when `begun`, which is told its number, says so (P3).
+pub(super) fn run_order(order: &Order<'_>, begun: impl FnOnce(u32) -> Result<(), String>) -> Ended {
     let spawned = Command::new("/bin/sh")
-        .args(["-c", command])
-        .current_dir(dir)
-        .stdin(Stdio::null())
+        .args(["-c", GATE, order.command])
+        .current_dir(order.dir)
+        .envs(order.vars.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(error) => return (EXIT_NONE, format!("cannot start: {error}")),
-    };
-    GROUP.store(i32::try_from(child.id()).unwrap_or(0), Ordering::SeqCst);
+    match spawned {
+        Ok(child) => accompany(child, order.limit, begun),
+        Err(error) => failed(format!("cannot start: {error}")),
+    }
+}
+
+fn failed(note: String) -> Ended {
+    Ended { code: EXIT_NONE, note, ..Ended::default() }
+}
+
+fn accompany(
+    mut child: Child,
+    limit: Duration,
+    begun: impl FnOnce(u32) -> Result<(), String>,
+) -> Ended {
+    let group = i32::try_from(child.id()).unwrap_or(0);
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(group);
     let outputs = [read(child.stdout.take()), read(child.stderr.take())];
-    let (ended, end) = mpsc::channel();
-    let waiter = thread::spawn(move || ended.send(child.wait()).ok());
+    let said = begun(child.id());
+    let mut word = child.stdin.take();
+    if let (Ok(()), Some(word)) = (&said, &mut word) {
+        // A command that is gone already cannot be told; how it ended is seen below.
+        word.write_all(b"go\n").ok();
+    }
+    drop(word);
+    let (sender, end) = mpsc::channel();
+    let waiter = thread::spawn(move || sender.send(child.wait()).ok());
     let status = end.recv_timeout(limit);
     // What the command left behind ends with it.
-    kill_group();
-    GROUP.store(0, Ordering::SeqCst);
+    kill_group(group);
     waiter.join().ok();
-    let texts = outputs.map(|it| it.recv_timeout(LAST_OUTPUT).unwrap_or_default());
-    let output: String = texts.iter().map(|it| String::from_utf8_lossy(it)).collect();
-    match status {
-        Ok(Ok(status)) => (status.code().unwrap_or(EXIT_NONE), output),
-        Ok(Err(error)) => (EXIT_NONE, format!("{output}cannot be waited for: {error}")),
-        Err(_) => (EXIT_NONE, format!("{output}timed out after {} s", limit.as_secs())),
-    }
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|it| *it != group);
+    let [stdout, stderr] = outputs.map(|it| it.recv_timeout(LAST_OUTPUT).unwrap_or_default());
+    let (code, note) = match (said, status) {
+        (Err(why), _) => (EXIT_NONE, why),
+        (Ok(()), Ok(Ok(status))) => (status.code().unwrap_or(EXIT_NONE), String::new()),
+        (Ok(()), Ok(Err(error))) => (EXIT_NONE, format!("cannot be waited for: {error}")),
+        (Ok(()), Err(_)) => (EXIT_NONE, format!("timed out after {} s", limit.as_secs())),
+    };
+    Ended { code, stdout, stderr, note }
 }
 
 /// Reads an output to its end, beside the run.
@@ -112,7 +157,9 @@ mod tests {
     use super::*;
 
     fn ended(command: &str, limit: Duration) -> (i32, String) {
-        ran(command, Path::new("/"), limit)
+        let order = Order { command, dir: Path::new("/"), vars: &[], limit };
+        let run = run("x", &order);
+        (run.exit_code, run.output)
     }
 
     #[test]
@@ -120,9 +167,23 @@ mod tests {
         let long = Duration::from_mins(1);
         assert_eq!(ended("echo a; echo b >&2; exit 3", long), (3, "a\nb\n".to_owned()));
         assert_eq!(ended("kill -9 $$", long).0, EXIT_NONE);
-        let (code, text) = ended("echo begun; sleep 600", Duration::from_millis(200));
+        let (code, text) = ended("echo begun; sleep 600", Duration::from_millis(300));
         assert_eq!((code, text.as_str()), (EXIT_NONE, "begun\ntimed out after 0 s"));
         let (code, text) = ended("head -c 3000000 /dev/zero", long);
         assert_eq!((code, text.len()), (0, 1 << 20));
+        assert_eq!(ended("cat; echo \"$0\"", long), (0, "/bin/sh\n".to_owned()), "no input");
+    }
+
+    /// P3
+    #[test]
+    fn a_command_that_is_not_let_begin_does_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let limit = Duration::from_mins(1);
+        let order = Order { command: "touch done", dir: dir.path(), vars: &[], limit };
+        let ended = run_order(&order, |_| Err("no".to_owned()));
+        assert_eq!((ended.code, ended.note.as_str()), (EXIT_NONE, "no"));
+        assert!(!dir.path().join("done").exists());
+        assert_eq!(run_order(&order, |_| Ok(())).code, 0);
+        assert!(dir.path().join("done").exists());
     }
 }

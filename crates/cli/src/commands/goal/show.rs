@@ -19,7 +19,7 @@ const QUEUE_SHOWN: usize = 3;
 const NO_GOAL: &str = "no goal here; begin one: autonomy goal init --title TEXT";
 
 /// Reads the goal; `None`, and the hint, when there is none.
-fn look(desk: &Desk<'_>, args: &GoalLook) -> Result<Option<Goal>, Failure> {
+fn look(desk: &Desk, args: &GoalLook) -> Result<Option<Goal>, Failure> {
     let goal = desk.store.look().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
     if goal.is_none() {
         say(args.place.format, NO_GOAL, &json!({ "goal": null }))?;
@@ -32,7 +32,7 @@ fn read<T>(result: Result<T, goal::OpError>) -> Result<T, Failure> {
 }
 
 /// What waits for a quota, the next due first.
-pub(super) fn waiting_for_quota(desk: &Desk<'_>) -> Result<Vec<RetryEntry>, Failure> {
+pub(super) fn waiting_for_quota(desk: &Desk) -> Result<Vec<RetryEntry>, Failure> {
     let goal = desk.store.look().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
     let queue = read(desk.store.retry_queue(goal.as_ref()))?;
     let mut entries = queue.entries;
@@ -41,7 +41,7 @@ pub(super) fn waiting_for_quota(desk: &Desk<'_>) -> Result<Vec<RetryEntry>, Fail
 }
 
 /// Clears a lock that a dead process left.
-fn clear_lock(desk: &Desk<'_>) -> Result<(), Failure> {
+fn clear_lock(desk: &Desk) -> Result<(), Failure> {
     match desk.store.clear_dead_lock() {
         Ok(true) => note("a lock that a dead process left was cleared"),
         Ok(false) => {}

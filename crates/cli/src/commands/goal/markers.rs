@@ -1,0 +1,86 @@
+//! The file of dispatch markers: who works for which repository now.
+//!
+//! * **M1** Whoever changes it has the lock beside it, and replaces it as a whole; without entries there is no file.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use api::{env, exit::Exit};
+use goal::{MARKER_LEN_MAX, MarkerFile};
+use vfs::{LockError, OsVfs, Vfs as _, read_whole, replace};
+
+use crate::{context::Context, failure::Failure};
+
+/// Longest wait for the lock.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How often it is looked at.
+const LOCK_POLL: Duration = Duration::from_millis(20);
+
+/// The file: the one that was named, or that of the user.
+pub(in crate::commands) fn path(
+    given: Option<&Path>,
+    context: Context<'_>,
+) -> Result<PathBuf, Failure> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    let home = context.var(env::HOME).ok_or_else(|| {
+        let message = format!("no default file of markers: {} is not set", env::HOME);
+        Failure::new(Exit::Usage, "NO_DEFAULT_DIRECTORY", message).hint("pass --marker FILE")
+    })?;
+    Ok(PathBuf::from(home).join(".copilot/markers/dispatched-subagent-active"))
+}
+
+/// Reads it; one that is absent has no entries.
+pub(in crate::commands) fn read(path: &Path) -> Result<MarkerFile, Failure> {
+    let bytes = read_whole(&OsVfs, path, MARKER_LEN_MAX as u64);
+    let bytes = bytes.map_err(|error| Failure::file("read", path, &error))?;
+    let file = MarkerFile::parse(bytes.as_deref());
+    file.map_err(|error| Failure::of(Exit::Failed, error.code(), &error))
+}
+
+/// Changes it (M1). What `change` returns goes to the caller.
+pub(in crate::commands) fn change<T>(
+    path: &Path,
+    change: impl FnOnce(&mut MarkerFile) -> T,
+) -> Result<T, Failure> {
+    let _held = lock(path)?;
+    let mut file = read(path)?;
+    let before = file.clone();
+    let done = change(&mut file);
+    if file == before {
+        return Ok(done);
+    }
+    let written = if file.active_tentacles.is_empty() {
+        OsVfs.remove(path)
+    } else {
+        // Every value of a marker has a form in JSON.
+        replace(&OsVfs, path, &serde_json::to_vec_pretty(&file).unwrap_or_default())
+    };
+    written.map_err(|error| Failure::file("write", path, &error))?;
+    Ok(done)
+}
+
+fn lock(path: &Path) -> Result<vfs::Lock, Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    if let Some(dir) = path.parent() {
+        let made = OsVfs.create_dir_all(dir);
+        made.map_err(|error| Failure::file("create", dir, &error))?;
+    }
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match OsVfs.lock(&name, &format!("process {}", std::process::id())) {
+            Ok(held) => return Ok(held),
+            Err(LockError::Held { .. }) if Instant::now() < until => thread::sleep(LOCK_POLL),
+            Err(error) => {
+                return Err(Failure::of(Exit::Failed, "MARKER_LOCKED", &error)
+                    .hint("wait for it, then try again"));
+            }
+        }
+    }
+}
