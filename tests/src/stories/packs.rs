@@ -1,6 +1,6 @@
 //! Packs of drills: every scenario of one mechanism, each a drill of its own.
 
-use crate::stories::drill::Drill;
+use crate::stories::{drill::Drill, steps};
 
 /// Drills that are run together under one name.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub struct Pack {
 }
 
 /// Every pack.
-pub const ALL: &[Pack] = &[];
+pub const ALL: &[Pack] = &[Pack { name: "sw", drills: steps::ALL }];
 
 /// Drills that this name means: those of a pack, or the one drill.
 pub fn named(name: &str) -> impl Iterator<Item = &'static Drill> {
