@@ -96,3 +96,42 @@ fn a_recovery_that_is_killed_is_finished_by_the_next() {
 fn a_start_without_a_directory_is_a_clean_start() {
     holds("SW-zero");
 }
+
+#[test]
+fn a_step_whose_beginning_cannot_be_recorded_is_not_run() {
+    holds("SW-9");
+}
+
+#[test]
+fn on_a_full_disk_no_step_runs_without_a_record() {
+    holds("SW-9b");
+}
+
+#[test]
+fn a_second_daemon_changes_nothing_and_a_killed_one_bars_nobody() {
+    holds("SW-10");
+}
+
+#[test]
+fn a_daemon_that_is_asked_to_end_finishes_its_step_and_begins_no_other() {
+    holds("SW-term");
+}
+
+#[test]
+fn an_archive_that_is_killed_loses_nothing() {
+    holds("SW-11");
+}
+
+#[test]
+fn a_step_that_waits_for_a_human_waits_across_restarts() {
+    holds("SW-12");
+}
+
+#[test]
+fn every_drill_of_the_pack_is_a_test_here() {
+    let pack = packs::ALL.iter().find(|it| it.name == "sw").unwrap();
+    let own = include_str!("step_log.rs");
+    for drill in pack.drills {
+        assert!(own.contains(&format!("holds(\"{}\");", drill.name)), "{}", drill.name);
+    }
+}

@@ -30,11 +30,11 @@ use crate::{
 };
 
 /// Plan of every log that is made here.
-const PLAN: &str = "plan_drill";
+pub(super) const PLAN: &str = "plan_drill";
 /// Steps of the log whose recovery is killed: as many as a plan may have, so that it takes its time.
-const STEPS: usize = 1000;
+pub(super) const STEPS: usize = 1000;
 /// How often a recovery is tried that was over before it could be killed.
-const TRIES: usize = 20;
+pub(super) const TRIES: usize = 20;
 
 /// One bad log among good ones.
 pub(super) const ONE_OF_THREE: Drill = Drill {
@@ -70,7 +70,7 @@ pub(super) const NOTHING_THERE: Drill = Drill {
 };
 
 /// The bytes of a log with one plan, whose first steps are completed and whose others are executing.
-fn log(mandate: &str, completed: usize, executing: usize) -> Result<Vec<u8>> {
+pub(super) fn log(mandate: &str, completed: usize, executing: usize) -> Result<Vec<u8>> {
     let now: Timestamp = "2026-04-20T12:00:00Z".parse()?;
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("m.wal.jsonl");
