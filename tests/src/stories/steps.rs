@@ -3,7 +3,8 @@
 //! | module   | drills                                                                        |
 //! |----------|-------------------------------------------------------------------------------|
 //! | `killed` | a daemon that is killed at a moment that was waited for                         |
-//! | `bytes`  | a log whose bytes are not what a daemon left                                    |
+//! | `torn`   | a log that was cut off                                                         |
+//! | `bytes`  | a log with other records than a daemon left                                     |
 //! | `disk`   | a disk that takes no record                                                    |
 //! | `second` | two daemons, and one that is asked to end                                       |
 //! | `archived` | an archive that is killed half way                                            |
@@ -23,6 +24,7 @@ mod many;
 mod people;
 mod second;
 mod site;
+mod torn;
 
 use crate::stories::drill::Drill;
 
@@ -32,8 +34,8 @@ pub(super) const ALL: &[Drill] = &[
     killed::BEFORE_ITS_EFFECT,
     killed::UNSEEN,
     killed::AFTER_ITS_EFFECT,
-    bytes::TORN_TAIL,
-    bytes::EVERY_PREFIX,
+    torn::TORN_TAIL,
+    torn::EVERY_PREFIX,
     bytes::TORN_COMMIT,
     bytes::STRAYS,
     many::ONE_OF_THREE,

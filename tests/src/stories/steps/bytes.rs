@@ -1,15 +1,12 @@
-//! A log whose bytes are not what a daemon left.
+//! A log with other records than a daemon left.
 //!
 //! | drill   | the log                                             | then                                   |
 //! |---------|-----------------------------------------------------|----------------------------------------|
-//! | `SW-4`  | ends in half a record                               | the half is put aside, the rest counts |
-//! | `SW-4b` | ends anywhere                                       | what its whole lines say               |
 //! | `SW-5`  | has lost the record that commits its plan           | nothing of it ever runs                |
 //! | `SW-5b` | has records about steps that nobody introduced      | they are counted, and mean nothing     |
 //! | `SW-7`  | has a plan that has ended, with a step that began    | it stays as it is                      |
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::Write as _,
     path::Path,
@@ -20,36 +17,11 @@ use serde_json::{Value, json};
 
 use super::{
     gate::Gate,
-    site::{Site, Stops, ends_once, steps_in},
+    site::{Site, Stops, ends_once},
 };
 use crate::stories::{
     Narrator,
     drill::{Drill, Fault, Needs},
-};
-
-/// What a crash leaves of a record.
-const HALF: &[u8] = br#"{"op":"transition","step_id":"b","pl"#;
-
-/// Half a record at the end.
-pub(super) const TORN_TAIL: Drill = Drill {
-    name: "SW-4",
-    hypothesis: "half a record at the end of a log costs nothing but itself, on the first recovery",
-    fault: "half a record behind a step that began",
-    expected: "wal_recovery_torn_tail; the bytes beside the log, in a file with .torn- in its name",
-    needs: Needs::Nothing,
-    lines: &[],
-    play: torn_tail,
-};
-
-/// Every length.
-pub(super) const EVERY_PREFIX: Drill = Drill {
-    name: "SW-4b",
-    hypothesis: "wherever a log was cut off, a recovery succeeds and has what its whole lines say",
-    fault: "the log of a whole plan, cut off at every one of its bytes",
-    expected: "exit code 0; a torn tail wherever the cut is inside of a line",
-    needs: Needs::Nothing,
-    lines: &[],
-    play: every_prefix,
 };
 
 /// The commit is gone.
@@ -85,161 +57,14 @@ pub(super) const ENDED: Drill = Drill {
     play: plan_ended,
 };
 
-fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<()> {
     File::options().append(true).open(path)?.write_all(bytes)?;
     Ok(())
 }
 
-fn two_steps(site: &Site, name: &str) -> Result<std::path::PathBuf> {
+pub(super) fn two_steps(site: &Site, name: &str) -> Result<std::path::PathBuf> {
     let a = site.step("a", "confirmable", Stops::Never);
     site.plan(name, &[a, site.step("b", "confirmable", Stops::Before)])
-}
-
-fn torn_tail(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
-    let mut site = Site::new(dir)?;
-    let plan = two_steps(&site, "sw4")?;
-    narrator.check("daemon and runtime are killed, and half a record is behind the log", || {
-        site.interrupt(&plan, "b", Fault::Injected)?;
-        if fault == Fault::Injected {
-            append(&site.log()?, HALF)?;
-        }
-        Ok(())
-    });
-    narrator.check("proof: a look at the log says how many bytes are torn, and changes none", || {
-        let before = fs::read(site.log()?)?;
-        let said = site.steps(&["inspect", &site.mandate()?])?.ended(0)?;
-        ensure!(said.json["torn_bytes"] == HALF.len(), "{said:?}");
-        ensure!(fs::read(site.log()?)? == before, "the log has changed");
-        Ok(())
-    });
-    narrator.check("the first recovery resets the step, and says what it put aside", || {
-        let said = site.steps(&["recover"])?.ended(0)?;
-        ensure!(said.json["reset_count"] == 1 && said.json["torn_tails"] == 1, "{said:?}");
-        let events =
-            ["wal_recovery_torn_tail", "wal_recovery_reset_step", "wal_recovery_complete"];
-        ensure!(said.events() == events, "{said:?}");
-        let details = &said.json["events"][0]["details"];
-        ensure!(details["bytes"] == HALF.len(), "{details}");
-        let aside = details["moved_to"].as_str().context("no moved_to")?;
-        ensure!(aside.contains(".torn-") && fs::read(aside)? == HALF, "{aside}");
-        Ok(())
-    });
-    narrator.check("every line holds, and every step is where it should be", || {
-        site.records()?;
-        ensure!((&*site.status("a")?, &*site.status("b")?) == ("completed", "pending"));
-        site.steps(&["verify"])?.ended(0)?;
-        Ok(())
-    });
-    narrator.check("the plan goes on to its end", || {
-        site.start()?;
-        site.let_go(1)?;
-        site.run(&plan, &[])?.ended(0)?;
-        ends_once(&site, &plan, &["a", "b"])
-    });
-    narrator.check("the runtime ends", || site.stop());
-    Ok(())
-}
-
-fn every_prefix(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
-    let mut site = Site::new(dir)?;
-    let (cut, whole) = (dir.join("cut"), dir.join("whole"));
-    let plan = two_steps(&site, "sw4b")?;
-    let log = narrator.check("a plan is interrupted, recovered and run to its end", || {
-        site.interrupt(&plan, "b", Fault::Injected)?;
-        site.start()?;
-        site.let_go(1)?;
-        site.run(&plan, &[])?.ended(0)?;
-        site.stop()?;
-        Ok(fs::read(site.log()?)?)
-    });
-    let log = log.unwrap_or_default();
-    narrator.check("its log is cut off at every byte; beside it, in whole lines", || {
-        (fs::create_dir(&cut)?, fs::create_dir(&whole)?);
-        for len in 0..=log.len() {
-            let kept = if fault == Fault::Injected { len } else { log.len() };
-            let prefix = log.get(..kept).context("a prefix")?;
-            fs::write(cut.join(format!("p{len:05}.wal.jsonl")), prefix)?;
-            let lines = whole_lines(prefix);
-            fs::write(whole.join(lines_name(lines.len())), lines)?;
-        }
-        Ok(())
-    });
-    // A cut right before the end of a line leaves a whole record.
-    let inside = (0..=log.len()).filter(|len| {
-        let prefix = log.get(..*len).unwrap_or_default();
-        whole_lines(prefix).len() < prefix.len()
-    });
-    let inside = inside.count();
-    let recovered = narrator.check("proof: most cuts are inside of a line", || {
-        let said = steps_in(&cut, &["recover"])?.ended(0)?;
-        ensure!(inside > log.len() / 2, "{inside} of {}", log.len());
-        ensure!(said.json["torn_tails"] == inside, "{} torn", said.json["torn_tails"]);
-        Ok(said)
-    });
-    let resets = recovered.as_ref().map(|it| it.json["reset_count"].clone());
-    narrator.check("each has the plans and steps that its whole lines say", || {
-        steps_in(&whole, &["recover"])?.ended(0)?;
-        let recovered = recovered.context("not recovered")?;
-        ensure!(recovered.json["files_scanned"] == log.len() + 1, "{:?}", recovered.events());
-        let (cut, whole) = (states(&cut)?, states(&whole)?);
-        ensure!(cut.len() == log.len() + 1, "{} logs", cut.len());
-        for len in 0..=log.len() {
-            let lines = whole_lines(log.get(..len).context("a prefix")?).len();
-            let found = cut.get(&format!("p{len:05}.wal.jsonl"));
-            let expected = whole.get(&lines_name(lines));
-            ensure!(found.is_some() && found == expected, "{len}: {found:?}, {expected:?}");
-        }
-        // Nothing, both pending, one done, both done, ended.
-        let kinds: BTreeSet<_> = cut.values().map(Value::to_string).collect();
-        ensure!(kinds.len() == 5, "{kinds:?}");
-        Ok(())
-    });
-    narrator.check("each was reset where its whole lines end with a step that began", || {
-        let text = String::from_utf8(log.clone())?;
-        let lines = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
-        // From the record that a step begins, whole but for its end, to the next one.
-        let began = text.lines().skip(1).zip(&lines).filter(|(_, it)| it["status"] == "executing");
-        let expected: usize = began.map(|(next, _)| next.len() + 1).sum();
-        ensure!(expected > 0, "no step began");
-        ensure!(resets == Some(Value::from(expected)), "{resets:?}, not {expected}");
-        Ok(())
-    });
-    narrator.check("a second recovery finds nothing to do", || {
-        let said = steps_in(&cut, &["recover"])?.ended(0)?;
-        ensure!(said.json["reset_count"] == 0 && said.json["torn_tails"] == 0, "{said:?}");
-        Ok(())
-    });
-    Ok(())
-}
-
-/// Name of a log of whole lines of that length.
-fn lines_name(len: usize) -> String {
-    format!("w{len:05}.wal.jsonl")
-}
-
-/// The whole records of a prefix: one whose line only lacks its end is whole.
-fn whole_lines(prefix: &[u8]) -> Vec<u8> {
-    let end = prefix.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
-    let (lines, rest) = prefix.split_at(end);
-    match serde_json::from_slice::<Value>(rest) {
-        Ok(Value::Object(_)) => [lines, rest, b"\n"].concat(),
-        _ => lines.to_vec(),
-    }
-}
-
-/// What every log of a directory says, by the name of its file.
-fn states(dir: &Path) -> Result<BTreeMap<String, Value>> {
-    let said = steps_in(dir, &["status"])?.ended(0)?;
-    let logs = said.json["logs"].as_array().context("no logs")?;
-    let state = |it: &Value| {
-        let file = Path::new(it["file"].as_str()?).file_name()?.to_str()?.to_owned();
-        ensure_ok(it).then(|| (file, it["plans"].clone()))
-    };
-    logs.iter().map(|it| state(it).with_context(|| it.to_string())).collect()
-}
-
-fn ensure_ok(log: &Value) -> bool {
-    log["health"] == "ok" && log["torn_bytes"] == 0 && log["orphan_plans"] == 0
 }
 
 fn torn_commit(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
@@ -260,14 +85,15 @@ fn torn_commit(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> 
         let half = if fault == Fault::Injected { half } else { &first };
         Ok(fs::write(site.log()?, format!("{half}\n{rest}"))?)
     });
-    let plan_id = narrator.check("proof: the line does not hold, and its step is an orphan", || {
-        let said = site.steps(&["inspect", &site.mandate()?])?.ended(8)?;
-        ensure!(said.json["corrupt_lines"] == 1 && said.json["orphan_plans"] == 1, "{said:?}");
-        let plan = &said.json["plans"][0];
-        ensure!(plan["reason"] == "orphan_steps_detected", "{plan}");
-        ensure!(plan["steps"][0]["status"] == "pending", "{plan}");
-        Ok(plan["plan_id"].as_str().context("no plan_id")?.to_owned())
-    });
+    let plan_id =
+        narrator.check("proof: the line does not hold, and its step is an orphan", || {
+            let said = site.steps(&["inspect", &site.mandate()?])?.ended(8)?;
+            ensure!(said.json["corrupt_lines"] == 1 && said.json["orphan_plans"] == 1, "{said:?}");
+            let plan = &said.json["plans"][0];
+            ensure!(plan["reason"] == "orphan_steps_detected", "{plan}");
+            ensure!(plan["steps"][0]["status"] == "pending", "{plan}");
+            Ok(plan["plan_id"].as_str().context("no plan_id")?.to_owned())
+        });
     narrator.check("recovery and daemon leave the log alone, and nothing runs", || {
         let before = fs::read(site.log()?)?;
         let said = site.steps(&["recover"])?.ended(9)?;
@@ -278,19 +104,29 @@ fn torn_commit(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> 
         ensure!(site.effects("s") == 0, "it ran");
         Ok(())
     });
-    narrator.check("without the line, the next one is out of turn, and that is damage, too", || {
-        fs::write(site.log()?, &rest)?;
-        let said = site.run(&plan, &[])?.ended(8)?;
-        ensure!(said.json["error"]["code"] == "STEPS_CORRUPT", "{said:?}");
-        Ok(())
-    });
+    orphaned(&site, &plan, &rest, plan_id.as_deref(), narrator);
+    narrator.check("the runtime ends", || site.stop());
+    Ok(())
+}
+
+/// What is left of the log without the line that commits.
+fn orphaned(site: &Site, plan: &Path, rest: &str, plan_id: Option<&str>, narrator: &mut Narrator) {
+    narrator.check(
+        "without the line, the next one is out of turn, and that is damage, too",
+        || {
+            fs::write(site.log()?, rest)?;
+            let said = site.run(plan, &[])?.ended(8)?;
+            ensure!(said.json["error"]["code"] == "STEPS_CORRUPT", "{said:?}");
+            Ok(())
+        },
+    );
     narrator.check("in a log without turns its step is an orphan, and never executed", || {
-        let mut record: Value = serde_json::from_str(&rest)?;
+        let mut record: Value = serde_json::from_str(rest)?;
         let map = record.as_object_mut().context("no record")?;
-        (map.remove("v"), map.remove("seq"));
+        map.retain(|key, _| !["v", "seq"].contains(&key.as_str()));
         fs::write(site.log()?, format!("{record}\n"))?;
         for _ in 0..2 {
-            let said = site.run(&plan, &[])?.ended(4)?;
+            let said = site.run(plan, &[])?.ended(4)?;
             ensure!(said.json["error"]["code"] == "STEPS_ORPHANED", "{said:?}");
             let report = &said.json["report"];
             ensure!(report["recovery"]["orphan_plans"] == 1 && report["calls"] == 0, "{said:?}");
@@ -301,15 +137,13 @@ fn torn_commit(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> 
     narrator.check("a human gives it up, and then it never runs", || {
         let plan_id = plan_id.context("no plan")?;
         let mandate = site.mandate()?;
-        let abandon = ["abandon", &plan_id, "--mandate", &mandate, "--reason", "lost"];
+        let abandon = ["abandon", plan_id, "--mandate", &mandate, "--reason", "lost"];
         site.steps(&abandon)?.ended(0)?;
-        let said = site.run(&plan, &[])?.ended(1)?;
+        let said = site.run(plan, &[])?.ended(1)?;
         ensure!(said.json["error"]["code"] == "PLAN_FAILED", "{said:?}");
         ensure!(site.effects("s") == 0, "it ran");
         Ok(())
     });
-    narrator.check("the runtime ends", || site.stop());
-    Ok(())
 }
 
 fn strays(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {

@@ -112,14 +112,17 @@ fn full(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
         disk.as_ref().context("no disk")?.refuses()
     });
     let ran = || ids.iter().map(|it| site.effects(it)).sum::<usize>();
-    narrator.check("let in, the daemon ends with an error at the first record without room", || {
-        gate.open();
-        let status = daemon.wait()?;
-        ensure!(status.code() == Some(1), "{status}: {}", daemon.output());
-        ensure!(daemon.output().contains("STEPS_IO"), "{}", daemon.output());
-        ensure!(ran() < STEPS, "all of them ran");
-        Ok(())
-    });
+    narrator.check(
+        "let in, the daemon ends with an error at the first record without room",
+        || {
+            gate.open();
+            let status = daemon.wait()?;
+            ensure!(status.code() == Some(1), "{status}: {}", daemon.output());
+            ensure!(daemon.output().contains("STEPS_IO"), "{}", daemon.output());
+            ensure!(ran() < STEPS, "all of them ran");
+            Ok(())
+        },
+    );
     narrator.check("no step ran without a record that it begins", || {
         let text = fs::read_to_string(site.log()?)?;
         let records = text.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());

@@ -47,14 +47,7 @@ impl Gate {
             waiting: Mutex::default(),
         });
         let inside = Arc::clone(&shared);
-        let accepting = Some(thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                if inside.gone.load(Ordering::SeqCst) {
-                    break;
-                }
-                inside.receive(stream);
-            }
-        }));
+        let accepting = Some(thread::spawn(move || inside.accept(&listener)));
         Ok(Self { port, shared, accepting })
     }
 
@@ -84,7 +77,14 @@ impl Gate {
 }
 
 impl Shared {
-    fn receive(self: &Arc<Self>, stream: TcpStream) {
+    fn accept(&self, listener: &TcpListener) {
+        let streams = listener.incoming().map_while(Result::ok);
+        for stream in streams.take_while(|_| !self.gone.load(Ordering::SeqCst)) {
+            self.receive(stream);
+        }
+    }
+
+    fn receive(&self, stream: TcpStream) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.came.fetch_add(1, Ordering::SeqCst);
         if self.open.load(Ordering::SeqCst) {

@@ -91,13 +91,19 @@ fn before_it_begins(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result
         ensure!(fs::read(site.log()?)? == before, "the log has changed");
         Ok(())
     });
-    narrator.check("the step has never begun, and is not reviewed although nothing confirms it", || {
-        ensure!(site.shown()?["steps"][0]["reached"] == false, "{}", site.shown()?);
-        let said = site.run(&plan, &[])?.ended(0)?;
-        ensure!((&said.json["calls"], &said.json["confirmed"]) == (&1.into(), &0.into()), "{said:?}");
-        ensure!(site.effects("s") == 1, "{} effects", site.effects("s"));
-        Ok(())
-    });
+    narrator.check(
+        "the step has never begun, and is not reviewed although nothing confirms it",
+        || {
+            ensure!(site.shown()?["steps"][0]["reached"] == false, "{}", site.shown()?);
+            let said = site.run(&plan, &[])?.ended(0)?;
+            ensure!(
+                (&said.json["calls"], &said.json["confirmed"]) == (&1.into(), &0.into()),
+                "{said:?}"
+            );
+            ensure!(site.effects("s") == 1, "{} effects", site.effects("s"));
+            Ok(())
+        },
+    );
     narrator.check("what has ended is not run again", || ends_once(&site, &plan, &["s"]));
     narrator.check("the runtime ends", || site.stop());
     Ok(())
@@ -117,20 +123,26 @@ fn before_its_effect(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Resul
         ensure!(site.effects("b") == 0, "it had its effect");
         Ok(())
     });
-    narrator.check("a recovery makes it pending, says which, and leaves the other one alone", || {
-        let said = site.steps(&["recover"])?.ended(0)?;
-        ensure!(said.json["reset_count"] == 1, "{said:?}");
-        ensure!(said.events() == ["wal_recovery_reset_step", "wal_recovery_complete"], "{said:?}");
-        let (reset, complete) = (&said.json["events"][0], &said.json["events"][1]);
-        ensure!(reset["source"] == "wal_recovery", "{reset}");
-        let details = &reset["details"];
-        ensure!(details["path"] == *site.log()?.to_string_lossy(), "{details}");
-        ensure!(details["plan_id"] == site.shown()?["plan_id"], "{details}");
-        ensure!(details["step_id"] == "b", "{details}");
-        ensure!(complete["details"]["reset_count"] == 1, "{complete}");
-        ensure!((&*site.status("a")?, &*site.status("b")?) == ("completed", "pending"));
-        Ok(())
-    });
+    narrator.check(
+        "a recovery makes it pending, says which, and leaves the other one alone",
+        || {
+            let said = site.steps(&["recover"])?.ended(0)?;
+            ensure!(said.json["reset_count"] == 1, "{said:?}");
+            ensure!(
+                said.events() == ["wal_recovery_reset_step", "wal_recovery_complete"],
+                "{said:?}"
+            );
+            let (reset, complete) = (&said.json["events"][0], &said.json["events"][1]);
+            ensure!(reset["source"] == "wal_recovery", "{reset}");
+            let details = &reset["details"];
+            ensure!(details["path"] == *site.log()?.to_string_lossy(), "{details}");
+            ensure!(details["plan_id"] == site.shown()?["plan_id"], "{details}");
+            ensure!(details["step_id"] == "b", "{details}");
+            ensure!(complete["details"]["reset_count"] == 1, "{complete}");
+            ensure!((&*site.status("a")?, &*site.status("b")?) == ("completed", "pending"));
+            Ok(())
+        },
+    );
     narrator.check("a second recovery resets nothing", || {
         let said = site.steps(&["recover"])?.ended(0)?;
         ensure!(said.json["reset_count"] == 0, "{said:?}");

@@ -115,8 +115,8 @@ fn resets(path: &Path) -> Result<BTreeMap<String, usize>> {
 fn one_of_three(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
     let logs = dir.join("steps");
     let path = |name: &str| logs.join(format!("{name}.wal.jsonl"));
+    fs::create_dir(&logs)?;
     narrator.check("three logs, with one, one and two steps executing", || {
-        fs::create_dir(&logs)?;
         for (name, executing) in [("a", 1), ("b", 1), ("c", 2)] {
             fs::write(path(name), log(name, 1, executing)?)?;
         }
@@ -140,9 +140,12 @@ fn one_of_three(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()>
         let said = steps_in(&logs, &["recover"])?.ended(9)?;
         ensure!(said.json["reset_count"] == 3 && said.json["files_scanned"] == 3, "{said:?}");
         only_b_failed(&said.json)?;
-        ensure!(said.json["events"].as_array().and_then(|it| it.last()).is_some_and(|it| {
-            it["event"] == "wal_recovery_complete" && it["details"]["reset_count"] == 3
-        }), "{said:?}");
+        ensure!(
+            said.json["events"].as_array().and_then(|it| it.last()).is_some_and(|it| {
+                it["event"] == "wal_recovery_complete" && it["details"]["reset_count"] == 3
+            }),
+            "{said:?}"
+        );
         ensure!(fs::read(path("b"))? == before, "it has changed");
         Ok(())
     });
@@ -159,7 +162,7 @@ fn one_of_three(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()>
     narrator.check("nor one that nobody may read, where modes bind", || {
         fs::remove_dir(path("b"))?;
         fs::write(path("b"), log("b", 0, 1)?)?;
-        fs::set_permissions(path("b"), Permissions::from_mode(0))?;
+        fs::set_permissions(path("b"), Permissions::from_mode(0o000))?;
         let said = steps_in(&logs, &["recover"])?;
         if rustix::process::geteuid().is_root() {
             // Modes do not bind root: it is a log like any other.
@@ -203,7 +206,11 @@ fn killed_recovery(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<
         let before = before.context("no count")?;
         let said = steps_in(&logs, &["recover"])?.ended(0)?;
         // A reset that was written and torn is none.
-        ensure!(said.json["reset_count"] == STEPS - 1 - before, "{before}: {}", said.json["reset_count"]);
+        ensure!(
+            said.json["reset_count"] == STEPS - 1 - before,
+            "{before}: {}",
+            said.json["reset_count"]
+        );
         Ok(())
     });
     narrator.check("every interrupted step was reset once, and is pending", || {

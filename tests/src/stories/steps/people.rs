@@ -68,11 +68,24 @@ fn reviewed(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
         ensure!(found == (&1.into(), &1.into()) && site.effects("next") == 1, "{said:?}");
         Ok(())
     });
+    spoken(&mut site, narrator);
+    narrator.check("the runtime ends", || site.stop());
+    Ok(())
+}
+
+/// What a human says is done.
+fn spoken(site: &mut Site, narrator: &mut Narrator) {
     narrator.check("a human says that one is done: it is not run, and that is on record", || {
-        let plan = waiting(&mut site, "done")?;
+        let plan = waiting(site, "done")?;
         let mandate = site.mandate()?;
         let complete = [
-            "complete", "done", "--mandate", &mandate, "--reason", "seen", "--evidence",
+            "complete",
+            "done",
+            "--mandate",
+            &mandate,
+            "--reason",
+            "seen",
+            "--evidence",
             r#"{"ticket": 7}"#,
         ];
         site.steps(&complete)?.ended(0)?;
@@ -86,7 +99,7 @@ fn reviewed(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
         Ok(())
     });
     narrator.check("a human says that one has failed: its plan ends, and never runs", || {
-        let plan = waiting(&mut site, "failed")?;
+        let plan = waiting(site, "failed")?;
         let mandate = site.mandate()?;
         site.steps(&["fail", "failed", "--mandate", &mandate, "--reason", "refused"])?.ended(0)?;
         for _ in 0..2 {
@@ -98,8 +111,6 @@ fn reviewed(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
         }
         Ok(())
     });
-    narrator.check("the runtime ends", || site.stop());
-    Ok(())
 }
 
 /// Runs a plan of one step that then waits for a human, in a directory of its own.

@@ -98,12 +98,12 @@ impl Site {
 
     /// A step that appends its id to the file of that name; says where it stands in `<id>.at`.
     pub(super) fn step(&self, id: &str, effect: &str, stops: Stops) -> Value {
-        let stop = r#": > "$1/$2.at"; read -r go < "$1/valve""#;
+        let halt = r#": > "$1/$2.at"; read -r go < "$1/valve""#;
         let act = r#"echo "$2" >> "$1/$2""#;
         let script = match stops {
             Stops::Never => act.to_owned(),
-            Stops::Before => format!("{stop}; {act}"),
-            Stops::After => format!("{act}; {stop}"),
+            Stops::Before => format!("{halt}; {act}"),
+            Stops::After => format!("{act}; {halt}"),
         };
         let mut step = json!({
             "id": id,
@@ -113,8 +113,7 @@ impl Site {
         });
         if effect == "confirmable" {
             let after = sha256(format!("{id}\n").as_bytes());
-            step["confirm"] =
-                json!({ "file": self.path(id), "before": "absent", "after": after });
+            step["confirm"] = json!({ "file": self.path(id), "before": "absent", "after": after });
         }
         step
     }
