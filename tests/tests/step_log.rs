@@ -58,6 +58,11 @@ fn an_effect_that_is_there_is_found_and_not_repeated() {
 }
 
 #[test]
+fn a_call_whose_answer_is_lost_is_neither_repeated_nor_taken_for_failed() {
+    holds("SW-lost");
+}
+
+#[test]
 fn half_a_record_at_the_end_costs_nothing_but_itself() {
     holds("SW-4");
 }

@@ -34,6 +34,7 @@ pub(super) const ALL: &[Drill] = &[
     killed::BEFORE_ITS_EFFECT,
     killed::UNSEEN,
     killed::AFTER_ITS_EFFECT,
+    killed::ANSWER_LOST,
     torn::TORN_TAIL,
     torn::EVERY_PREFIX,
     bytes::TORN_COMMIT,

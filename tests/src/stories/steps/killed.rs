@@ -6,10 +6,11 @@
 //! | `SW-2`  | it has begun, and has no effect yet                   | the world shows that: it runs, once |
 //! | `SW-2b` | the same, and nothing shows whether it had its effect | a human says so                     |
 //! | `SW-3`  | it had its effect, and has not answered               | it is found to be done              |
+//! | `SW-lost` | the same, and the daemon lives: its answer is lost    | neither repeated nor taken for failed |
 
 use std::{fs, path::Path};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{
     gate::Gate,
@@ -62,6 +63,17 @@ pub(super) const AFTER_ITS_EFFECT: Drill = Drill {
     needs: Needs::Nothing,
     lines: &[],
     play: after_its_effect,
+};
+
+/// The runtime alone.
+pub(super) const ANSWER_LOST: Drill = Drill {
+    name: "SW-lost",
+    hypothesis: "a call whose answer is lost is neither repeated nor taken for failed",
+    fault: "SIGKILL of the runtime between the effect of a step and its answer",
+    expected: "exit code 7, STEP_OUTCOME_UNKNOWN; with the runtime back: 0 calls, 1 confirmed",
+    needs: Needs::Nothing,
+    lines: &[],
+    play: answer_lost,
 };
 
 fn before_it_begins(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
@@ -256,6 +268,42 @@ fn after_its_effect(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result
         Ok(())
     });
     narrator.check("it had its effect once", || ends_once(&site, &plan, &["s"]));
+    narrator.check("the runtime ends", || site.stop());
+    Ok(())
+}
+
+fn answer_lost(dir: &Path, fault: Fault, narrator: &mut Narrator) -> Result<()> {
+    let mut site = Site::new(dir)?;
+    let plan = site.plan("lost", &[site.step("s", "confirmable", Stops::After)])?;
+    let mut daemon = site.daemon(&plan)?;
+    let code = narrator.check("the runtime is killed when the step had its effect", || {
+        site.stands("s")?;
+        match fault {
+            Fault::Injected => site.runtime.take().context("no runtime")?.kill()?,
+            Fault::LeftOut => site.let_go(1)?,
+        }
+        Ok(daemon.wait()?.code())
+    });
+    narrator.check("proof: the daemon says that it does not know, and the effect is there", || {
+        ensure!(code == Some(Some(7)), "{code:?}: {}", daemon.output());
+        ensure!(daemon.output().contains("STEP_OUTCOME_UNKNOWN"), "{}", daemon.output());
+        ensure!(site.effects("s") == 1, "{} effects", site.effects("s"));
+        ensure!(site.status("s")? == "executing", "{}", site.shown()?);
+        Ok(())
+    });
+    narrator.check("without a runtime nothing is judged", || {
+        let said = site.run(&plan, &[])?.ended(7)?;
+        ensure!(said.json["error"]["code"] == "RUNTIME_UNREACHABLE", "{said:?}");
+        ensure!(site.status("s")? == "pending", "{}", site.shown()?);
+        Ok(())
+    });
+    narrator.check("with the runtime back the step is found to be done", || {
+        site.start()?;
+        let said = site.run(&plan, &[])?.ended(0)?;
+        let found = (&said.json["calls"], &said.json["confirmed"]);
+        ensure!(found == (&0.into(), &1.into()), "{said:?}");
+        ends_once(&site, &plan, &["s"])
+    });
     narrator.check("the runtime ends", || site.stop());
     Ok(())
 }
