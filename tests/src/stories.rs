@@ -15,6 +15,7 @@ pub mod packs;
 pub mod release;
 mod replaced;
 pub mod rollout_loop;
+mod steps;
 pub mod tutorial;
 pub mod val;
 

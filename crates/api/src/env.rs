@@ -47,6 +47,12 @@ pub const RBAC_ENFORCEMENT: &str = "AUTONOMY_RBAC_ENFORCEMENT";
 pub const RBAC_BREAK_GLASS: &str = "AUTONOMY_RBAC_BREAK_GLASS";
 /// Address of the runtime that governs a command.
 pub const RUNTIME_URL: &str = "AUTONOMY_RUNTIME_URL";
+/// Name of the tentacle that a command works on.
+pub const TENTACLE: &str = "AUTONOMY_TENTACLE";
+/// Directory of that tentacle.
+pub const TENTACLE_DIR: &str = "AUTONOMY_TENTACLE_DIR";
+/// Identity of the goal that a command works for.
+pub const GOAL_ID: &str = "AUTONOMY_GOAL_ID";
 /// Directory of the state of a goal.
 pub const STATE_DIR: &str = "AUTONOMY_STATE_DIR";
 /// Directory of a session, with its tentacles.

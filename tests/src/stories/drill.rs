@@ -191,7 +191,7 @@ impl Ended {
 }
 
 /// Command lines of processes that name `dir`, by the kernel's own list.
-fn processes_about(dir: &Path) -> Result<Vec<String>> {
+pub(super) fn processes_about(dir: &Path) -> Result<Vec<String>> {
     let own = std::process::id().to_string();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {

@@ -1,6 +1,6 @@
 //! Packs of drills: every scenario of one mechanism, each a drill of its own.
 
-use crate::stories::{databases, drill::Drill, goals};
+use crate::stories::{databases, drill::Drill, goals, steps};
 
 /// Drills that are run together under one name.
 #[derive(Clone, Copy, Debug)]

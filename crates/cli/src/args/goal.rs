@@ -45,7 +45,7 @@ pub(crate) enum Goal {
     /// AUTONOMY_TENTACLE_DIR. Exit code 9 means that one did not end as DONE.
     #[command(after_help = "Examples:
   autonomy goal dispatch
-  autonomy goal dispatch --cmd './agent --task \"$AUTONOMY_TENTACLE_DIR/todo.md\"' --concurrency 2")]
+  autonomy goal dispatch --cmd './agent \"$AUTONOMY_TENTACLE_DIR/todo.md\"' --concurrency 2")]
     Dispatch(GoalDispatch),
     /// Evaluates the current iteration: goes on, pauses, completes or abandons.
     #[command(after_help = "Examples:

@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap, fmt::Write as _, path::Path, sync::Mutex, thread, time::Duration,
 };
 
-use api::exit::Exit;
+use api::{env, exit::Exit};
 use goal::{
     Classifier, DispatchState, Goal, Handoff, HandoffStatus, Identity, Judgement, MarkerEntry,
     Tentacle, TentacleStatus, add_marker, classify_output, dispatch_states, judge_marker,
@@ -210,10 +210,10 @@ impl Out<'_> {
         let (desk, args) = (self.desk, self.args);
         let dir = desk.store.place().tentacles().join(name);
         let vars = [
-            ("AUTONOMY_TENTACLE", name.to_owned()),
-            ("AUTONOMY_TENTACLE_DIR", dir.display().to_string()),
-            ("AUTONOMY_GOAL_ID", self.goal.goal_id().to_owned()),
-            ("AUTONOMY_STATE_DIR", desk.store.place().state().display().to_string()),
+            (env::TENTACLE, name.to_owned()),
+            (env::TENTACLE_DIR, dir.display().to_string()),
+            (env::GOAL_ID, self.goal.goal_id().to_owned()),
+            (env::STATE_DIR, desk.store.place().state().display().to_string()),
         ];
         let limit = Duration::from_secs(args.timeout.into());
         let order = process::Order { command: self.command, dir: &desk.root, vars: &vars, limit };
