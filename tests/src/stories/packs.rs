@@ -12,8 +12,11 @@ pub struct Pack {
 }
 
 /// Every pack.
-pub const ALL: &[Pack] =
-    &[Pack { name: "db", drills: databases::DRILLS }, Pack { name: "fm", drills: goals::DRILLS }];
+pub const ALL: &[Pack] = &[
+    Pack { name: "db", drills: databases::DRILLS },
+    Pack { name: "fm", drills: goals::DRILLS },
+    Pack { name: "sw", drills: steps::ALL },
+];
 
 /// Drills that this name means: those of a pack, or the one drill.
 pub fn named(name: &str) -> impl Iterator<Item = &'static Drill> {
