@@ -53,6 +53,8 @@ pub const TENTACLE: &str = "AUTONOMY_TENTACLE";
 pub const TENTACLE_DIR: &str = "AUTONOMY_TENTACLE_DIR";
 /// Identity of the goal that a command works for.
 pub const GOAL_ID: &str = "AUTONOMY_GOAL_ID";
+/// The command that works on a tentacle.
+pub const DISPATCH_CMD: &str = "AUTONOMY_DISPATCH_CMD";
 /// Directory of the state of a goal.
 pub const STATE_DIR: &str = "AUTONOMY_STATE_DIR";
 /// Directory of a session, with its tentacles.
@@ -156,6 +158,10 @@ pub const ALL: &[Var] = &[
     Var {
         name: RUNTIME_URL,
         doc: "Base URL of the runtime that an agent asks; `autonomy run` and `autonomy ros2 run` set it for their command.",
+    },
+    Var {
+        name: DISPATCH_CMD,
+        doc: "Shell command with which `autonomy goal dispatch` and `goal loop` work on a tentacle; `--cmd` wins.",
     },
     Var {
         name: STATE_DIR,

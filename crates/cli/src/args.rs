@@ -17,6 +17,7 @@ mod fleet;
 mod gate;
 mod goal;
 mod goal_words;
+mod goal_work;
 mod keys;
 mod lock;
 mod oci;
@@ -57,11 +58,12 @@ pub(crate) use fleet::{
 };
 pub(crate) use gate::{Gate, GateApprove, GateList, GateWord};
 pub(crate) use goal::{
-    DecisionArg, Goal, GoalBudget, GoalCreate, GoalDispatch, GoalEval, GoalGoverned, GoalInit,
-    GoalLimits, GoalLink, GoalLook, GoalPlace, GoalResume, GoalReverify, GoalText, GoalValidate,
+    DecisionArg, Goal, GoalBudget, GoalCreate, GoalEval, GoalGoverned, GoalInit, GoalLimits,
+    GoalLink, GoalLook, GoalPlace, GoalResume, GoalReverify, GoalText, GoalValidate,
     GoalVerifyLoop, GoalWait,
 };
 pub(crate) use goal_words::{CriteriaAdd, CriteriaCheck, GoalCriteria, GoalGate};
+pub(crate) use goal_work::{GoalContext, GoalDispatch, GoalLoop, GoalWork};
 pub(crate) use keys::{Keys, KeysGenerate, KeysShow};
 pub(crate) use lock::{Lock, LockCreate, LockPermit, LockShow, LockVerify};
 pub(crate) use oci::{

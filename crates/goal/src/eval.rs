@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     criteria::CriterionStatus,
     gate::GateStatus,
+    rounds::LOOP_SOURCE,
     state::{EVALS, Goal, Iteration, OUTCOMES_MAX, stamp},
     status::{Event, Status},
 };
@@ -164,7 +165,7 @@ pub struct Evaluated {
 #[derive(Serialize)]
 struct Entry<'a> {
     iteration: u64,
-    decision: Decision,
+    decision: &'a str,
     notes: &'a str,
     evaluated_at: String,
     gates_passed: usize,
@@ -277,21 +278,9 @@ impl Goal {
         blocked_by: &[String],
         now: Timestamp,
     ) -> Result<(), EvalError> {
-        let gates = self.gates();
-        let criteria = self.criteria();
-        let verified = |it: &&crate::criteria::Criterion| it.status == CriterionStatus::Verified;
-        let entry = Entry {
-            iteration: self.iteration(),
-            decision: request.decision,
-            notes: request.notes,
-            evaluated_at: stamp(now),
-            gates_passed: gates.iter().filter(|it| it.status == GateStatus::Passed).count(),
-            gates_total: gates.len(),
-            criteria_verified: criteria.iter().filter(verified).count(),
-            criteria_total: criteria.len(),
-            blocked_by_gates: blocked_by,
-            source: request.source,
-        };
+        let (decision, notes) = (request.decision.as_str(), request.notes);
+        let entry = Entry { blocked_by_gates: blocked_by, ..self.entry(decision, notes, now) };
+        let entry = Entry { source: request.source, ..entry };
         let appended = self.append(EVALS, &entry);
         appended.map_err(|error| EvalError::History(error.to_string()))?;
         if request.decision == Decision::Pause {
@@ -299,6 +288,34 @@ impl Goal {
             self.known.pause_reason = Some(format!("eval:{}", request.notes));
         }
         Ok(())
+    }
+
+    /// An entry of the history.
+    fn entry<'a>(&self, decision: &'a str, notes: &'a str, now: Timestamp) -> Entry<'a> {
+        let (gates, criteria) = (self.gates(), self.criteria());
+        let verified = |it: &&crate::criteria::Criterion| it.status == CriterionStatus::Verified;
+        Entry {
+            iteration: self.iteration(),
+            decision,
+            notes,
+            evaluated_at: stamp(now),
+            gates_passed: gates.iter().filter(|it| it.status == GateStatus::Passed).count(),
+            gates_total: gates.len(),
+            criteria_verified: criteria.iter().filter(verified).count(),
+            criteria_total: criteria.len(),
+            blocked_by_gates: &[],
+            source: None,
+        }
+    }
+
+    /// Writes into the history that the loop ended at a limit.
+    pub(crate) fn enter_limit(
+        &mut self,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), serde_json::Error> {
+        let entry = self.entry(Status::BudgetLimited.as_str(), reason, now);
+        self.append(EVALS, &Entry { source: Some(LOOP_SOURCE), ..entry })
     }
 
     /// Rows 7 and 8.

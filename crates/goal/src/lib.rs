@@ -10,6 +10,9 @@
 //! | `gate`       | what somebody has to say first                                                |
 //! | `criteria`   | what tells that a goal is met                                                 |
 //! | `budget`     | limits, and what is spent of them                                             |
+//! | `rounds`     | what a round of the loop does, and what ends the loop                          |
+//! | `coverage`   | which criteria somebody worked for                                             |
+//! | `context`    | the summary for whoever goes on                                                |
 //! | `verify`     | [`VerifyLoop`]: attempts, until all is met or nothing changes                   |
 //! | `advise`     | how it is doing, and the one next thing to do                                  |
 //! | `stall`      | whether a criterion fails in the same way again                               |
@@ -29,6 +32,8 @@
 mod advise;
 mod breadcrumb;
 mod budget;
+mod context;
+mod coverage;
 mod criteria;
 mod document;
 mod eval;
@@ -43,6 +48,7 @@ mod process;
 mod quota;
 mod resume;
 mod retry;
+mod rounds;
 mod stall;
 mod state;
 mod status;
@@ -53,6 +59,8 @@ mod verify;
 pub use advise::{Health, NextMove};
 pub use breadcrumb::{BREADCRUMB_LEN_MAX, Breadcrumb, BudgetSnapshot, RESUME_COMMAND, banner};
 pub use budget::{Budget, BudgetStatus, Spent};
+pub use context::{CONTEXT_HANDOFFS, CONTEXT_LEN_MAX, ContextParts};
+pub use coverage::{Coverage, Covered};
 pub use criteria::{
     Attempt, AttemptResult, CRITERIA_MAX, Criterion, CriterionError, CriterionStatus,
     EVIDENCE_LEN_MAX, EXIT_NONE, Run, add as add_criterion,
@@ -81,6 +89,7 @@ pub use retry::{
     Block, MirrorEntry, RETRY_QUEUE_LEN_MAX, RETRY_QUEUE_VERSION, RetryEntry, RetryQueue,
     RetryQueueError,
 };
+pub use rounds::{LOOP_SOURCE, LoopLimits, LoopMove, LoopUsed, loop_verified};
 pub use stall::{KEY_LEN, STALL_AT, StallKey, StallTracker, normalise, output_hash, raw_key};
 pub use state::{
     Goal, Iteration, NewGoal, OUTCOMES_MAX, TEXT_HARD_LIMIT, TEXT_SOFT_LIMIT, UNTITLED,

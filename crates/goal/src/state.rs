@@ -332,18 +332,6 @@ impl Goal {
         self.moved(now);
     }
 
-    /// Ends the loop at one of its limits; `false` when the goal is not active.
-    pub fn limit(&mut self, reason: &str, now: Timestamp) -> bool {
-        if self.known.status != Status::Active {
-            return false;
-        }
-        self.apply(Event::LimitReached);
-        self.known.budget_limited_at = Some(stamp(now));
-        self.known.budget_limited_reason = Some(reason.to_owned());
-        self.moved(now);
-        true
-    }
-
     /// Asks for a human after a verification that got nowhere; `false` where that is skipped: at an end, at a
     /// limit, or when one is asked for already.
     pub fn escalate(&mut self, reason: &str, failing: &[String], now: Timestamp) -> bool {

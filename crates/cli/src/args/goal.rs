@@ -1,14 +1,11 @@
 //! `autonomy goal`.
 #![expect(clippy::doc_markdown, reason = "these comments are the help texts that users read")]
 
-use std::{
-    num::{NonZeroU8, NonZeroU64},
-    path::PathBuf,
-};
+use std::{num::NonZeroU64, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{CriteriaCheck, GoalCriteria, GoalGate, Output};
+use super::{CriteriaCheck, GoalContext, GoalCriteria, GoalDispatch, GoalGate, GoalLoop, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Goal {
@@ -41,12 +38,30 @@ pub(crate) enum Goal {
     Link(GoalLink),
     /// Sends out the tentacles of the current iteration, each as a command of its own, and waits for them.
     ///
-    /// Without --cmd it only says what it would do. The command finds its tentacle in AUTONOMY_TENTACLE and
-    /// AUTONOMY_TENTACLE_DIR. Exit code 9 means that one did not end as DONE.
+    /// With --dry-run, or without any command, it only says what it would do. The command finds its tentacle in
+    /// AUTONOMY_TENTACLE and AUTONOMY_TENTACLE_DIR. Exit code 9 means that one did not end as DONE.
     #[command(after_help = "Examples:
-  autonomy goal dispatch
+  autonomy goal dispatch --dry-run
   autonomy goal dispatch --cmd './agent \"$AUTONOMY_TENTACLE_DIR/todo.md\"' --concurrency 2")]
     Dispatch(GoalDispatch),
+    /// Goes through iterations by itself: sends out the work, waits for it, verifies, evaluates.
+    ///
+    /// Ends when all criteria are verified (0), and otherwise with 1: at a limit, at a gate, or when somebody pauses the
+    /// goal. Needs a limit of iterations or time, of its own or of the goal. Begun anew after a kill it does nothing twice.
+    #[command(after_help = "Examples:
+  autonomy goal loop --cmd './agent \"$AUTONOMY_TENTACLE_DIR/todo.md\"' --max-iterations 5
+  autonomy goal loop --no-auto-dispatch --timeout 120 --format json")]
+    Loop(GoalLoop),
+    /// Says what somebody needs to know who goes on with the goal and knows nothing.
+    #[command(after_help = "Examples:
+  autonomy goal context
+  autonomy goal context --write --max-handoffs 10")]
+    Context(GoalContext),
+    /// Says which criteria completed work was meant for, and which nobody worked for.
+    #[command(after_help = "Examples:
+  autonomy goal coverage
+  autonomy goal coverage --format json")]
+    Coverage(GoalLook),
     /// Evaluates the current iteration: goes on, pauses, completes or abandons.
     #[command(after_help = "Examples:
   autonomy goal eval --decision continue --notes 'login works'
@@ -214,28 +229,6 @@ pub(crate) struct GoalLink {
     pub(crate) place: GoalPlace,
 }
 
-#[derive(Args, Debug)]
-pub(crate) struct GoalDispatch {
-    /// The shell command for each tentacle.
-    #[arg(long, value_name = "COMMAND")]
-    pub(crate) cmd: Option<String>,
-    /// How many run at a time.
-    #[arg(long, value_name = "N", default_value = "4")]
-    pub(crate) concurrency: NonZeroU8,
-    /// Longest run of a command, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    pub(crate) timeout: u32,
-    /// The file of the markers [default: ~/.copilot/markers/dispatched-subagent-active].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) marker: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) governed: GoalGoverned,
-    #[command(flatten)]
-    pub(crate) wait: GoalWait,
-    #[command(flatten)]
-    pub(crate) place: GoalPlace,
-}
-
 /// What is decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DecisionArg {
@@ -341,9 +334,14 @@ impl Goal {
             Self::Init(it) => it.place.format,
             Self::Create(it) => it.init.place.format,
             Self::Validate(it) => it.place.format,
-            Self::Status(it) | Self::NextIter(it) | Self::ResilienceStatus(it) => it.place.format,
+            Self::Status(it)
+            | Self::NextIter(it)
+            | Self::ResilienceStatus(it)
+            | Self::Coverage(it) => it.place.format,
             Self::Link(it) => it.place.format,
             Self::Dispatch(it) => it.place.format,
+            Self::Loop(it) => it.place.format,
+            Self::Context(it) => it.place.format,
             Self::Eval(it) => it.place.format,
             Self::Resume(it) => it.place.format,
             Self::Budget(it) => it.place.format,

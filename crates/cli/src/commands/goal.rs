@@ -5,6 +5,8 @@
 //! | `place`    | where the goal is, and who asks                   |
 //! | `begin`    | `init`, `create`, `validate`                      |
 //! | `show`     | `status`, `next-iter`, `resilience-status`, `budget` |
+//! | `rounds`   | `loop`                                            |
+//! | `brief`    | `context`, `coverage`                             |
 //! | `criteria` | `criteria`, `verify`, `verify-loop`               |
 //! | `gate`     | `gate`                                            |
 //! | `dispatch` | `dispatch`                                        |
@@ -15,6 +17,7 @@
 //! | `failed`   | errors as failures                                |
 
 mod begin;
+mod brief;
 mod criteria;
 mod dispatch;
 mod failed;
@@ -23,6 +26,7 @@ mod governed;
 pub(super) mod markers;
 mod place;
 mod process;
+mod rounds;
 mod show;
 mod workspace;
 
@@ -63,6 +67,9 @@ pub(crate) fn run(command: Goal, context: Context<'_>) -> Result<u8, Failure> {
         Goal::Verify(args) => criteria::check(&args, context),
         Goal::Reverify(args) => criteria::reverify(&args, context),
         Goal::VerifyLoop(args) => criteria::verify_loop(&args, context),
+        Goal::Loop(args) => return rounds::run(&args, context),
+        Goal::Context(args) => brief::context(&args, context),
+        Goal::Coverage(args) => brief::coverage(&args, context),
         Goal::Dispatch(args) => dispatch::run(&args, context),
         Goal::Gate(command) => gate::run(command, context),
     };
@@ -107,13 +114,9 @@ fn eval(args: &GoalEval, context: Context<'_>) -> Result<u8, Failure> {
     };
     let done = desk.store.eval(wait(args.wait), request).map_err(|it| failure(&it, args.wait))?;
     let it = &done.recorded;
-    let fields = [
-        ("decision", decision.as_str().to_owned()),
-        ("outcome", it.outcome.as_str().to_owned()),
-        ("iteration", it.iteration.to_string()),
-    ];
-    if !done.replayed {
-        desk.audit("goal.evaluated", &desk.goal_id(), &fields);
+    desk.audit_eval(&done, decision);
+    if it.outcome == Outcome::Advanced && !done.replayed {
+        brief::refresh(&desk);
     }
     let waiting = show::waiting_for_quota(&desk)?;
     let text = told(&done, &waiting);
@@ -184,6 +187,7 @@ fn resume(args: &GoalResume, context: Context<'_>) -> Result<Exit, Failure> {
     ];
     desk.audit("goal.resumed", &desk.goal_id(), &fields);
     desk.forget_workspace();
+    brief::refresh(&desk);
     let mut text =
         format!("the goal is {} (was {}), iteration {}", done.status, done.before, done.iteration);
     if let Some(changed) = &changed {

@@ -96,10 +96,10 @@ fn an_escalation_asks_for_a_human_where_the_goal_is_open_and_is_skipped_elsewher
         goal.known.status = status;
         assert!(!goal.escalate("stall", &[], now()));
         assert_eq!(goal.status(), status);
-        assert!(!goal.limit("steps", now()));
+        assert!(!goal.limit("steps", now()).unwrap());
     }
     goal.known.status = Status::Active;
-    assert!(goal.limit("steps", now()));
+    assert!(goal.limit("steps", now()).unwrap());
     assert_eq!(goal.status(), Status::BudgetLimited);
 }
 

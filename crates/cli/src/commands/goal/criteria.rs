@@ -78,7 +78,7 @@ fn chosen(desk: &Desk, id: Option<&str>) -> Result<Vec<Criterion>, Failure> {
     Ok(chosen)
 }
 
-fn run_all(
+pub(super) fn run_all(
     desk: &Desk,
     chosen: &[Criterion],
     timeout: u32,
@@ -97,7 +97,7 @@ fn run_all(
     chosen.iter().map(run).collect()
 }
 
-fn told(runs: &[Run]) -> String {
+pub(super) fn told(runs: &[Run]) -> String {
     let line = |it: &Run| {
         let verdict = if it.passed() { "verified" } else { "failed" };
         format!("{}  {verdict}  exit {}", it.id, it.exit_code)
@@ -105,7 +105,7 @@ fn told(runs: &[Run]) -> String {
     runs.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn results(runs: &[Run]) -> serde_json::Value {
+pub(super) fn results(runs: &[Run]) -> serde_json::Value {
     runs.iter()
         .map(|it| json!({ "id": it.id, "exit_code": it.exit_code, "passed": it.passed() }))
         .collect()

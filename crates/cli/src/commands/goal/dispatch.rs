@@ -28,7 +28,7 @@ use serde_json::json;
 
 use super::{Desk, failure, governed::Governor, markers, process, say, wait};
 use crate::{
-    args::{GoalDispatch, GoalWait},
+    args::{GoalDispatch, GoalWait, GoalWork},
     context::Context,
     failure::Failure,
 };
@@ -45,8 +45,8 @@ struct Deferred {
 
 /// What a dispatch does.
 #[derive(Debug, Default, Serialize)]
-struct Wave {
-    selected: Vec<String>,
+pub(super) struct Wave {
+    pub(super) selected: Vec<String>,
     deferred: Vec<Deferred>,
     resolved: Vec<String>,
     /// Tentacles that an eval waits for.
@@ -56,9 +56,9 @@ struct Wave {
 /// How a command that was sent out ended.
 #[derive(Debug, Serialize)]
 pub(super) struct Sent {
-    name: String,
-    exit_code: i32,
-    status: String,
+    pub(super) name: String,
+    pub(super) exit_code: i32,
+    pub(super) status: String,
 }
 
 fn read<T>(result: Result<T, goal::OpError>) -> Result<T, Failure> {
@@ -73,7 +73,19 @@ fn alive(desk: &Desk, marker: &Path) -> Result<Vec<MarkerEntry>, Failure> {
     Ok(entries)
 }
 
-fn plan(desk: &Desk, goal: &Goal, marker: &Path) -> Result<Wave, Failure> {
+/// What a dispatch would do now.
+pub(super) fn plan(
+    desk: &Desk,
+    goal: &Goal,
+    marker: &Path,
+    governor: Option<&Governor>,
+) -> Result<Wave, Failure> {
+    let mut wave = select(desk, goal, marker)?;
+    hold_back(desk, &mut wave, governor)?;
+    Ok(wave)
+}
+
+fn select(desk: &Desk, goal: &Goal, marker: &Path) -> Result<Wave, Failure> {
     let all = read(desk.store.every_tentacle())?;
     let states = dispatch_states(&all);
     let alive = alive(desk, marker)?;
@@ -154,17 +166,25 @@ pub(super) fn run(args: &GoalDispatch, context: Context<'_>) -> Result<Exit, Fai
         return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message)
             .hint("what is no end is left by: autonomy goal resume"));
     }
-    let marker = markers::path(args.marker.as_deref(), context)?;
+    let marker = markers::path(args.work.marker.as_deref(), context)?;
     let governor = desk.governor(&args.governed, context);
-    let mut wave = plan(&desk, &goal, &marker)?;
-    hold_back(&desk, &mut wave, governor.as_ref())?;
-    let Some(command) = args.cmd.as_deref() else {
+    let wave = plan(&desk, &goal, &marker, governor.as_ref())?;
+    let command = command(&args.work, context).filter(|_| !args.dry_run);
+    let Some(command) = command else {
         say(args.place.format, &planned(&wave), &json!(wave))?;
         return Ok(Exit::Done);
     };
     process::heed_signals()?;
-    let governor = governor.as_ref();
-    let out = Out { desk: &desk, goal: &goal, marker: &marker, command, args, governor };
+    let out = Out {
+        desk: &desk,
+        goal: &goal,
+        marker: &marker,
+        command: &command,
+        lanes: args.work.concurrency.get().into(),
+        limit: Duration::from_secs(args.timeout.into()),
+        wait: args.wait,
+        governor: governor.as_ref(),
+    };
     let sent = out.send(&wave.selected)?;
     let mut text = planned(&wave);
     for it in &sent {
@@ -194,22 +214,31 @@ fn names(list: &[String]) -> String {
     if list.is_empty() { "-".to_owned() } else { list.join(", ") }
 }
 
+/// The command that works on a tentacle, if one is named.
+pub(super) fn command(work: &GoalWork, context: Context<'_>) -> Option<String> {
+    work.cmd.clone().or_else(|| context.var(env::DISPATCH_CMD))
+}
+
 /// What is sent out, and from where.
-struct Out<'a> {
-    desk: &'a Desk,
-    goal: &'a Goal,
-    marker: &'a Path,
-    command: &'a str,
-    args: &'a GoalDispatch,
-    governor: Option<&'a Governor>,
+pub(super) struct Out<'a> {
+    pub(super) desk: &'a Desk,
+    pub(super) goal: &'a Goal,
+    pub(super) marker: &'a Path,
+    pub(super) command: &'a str,
+    /// How many run at a time.
+    pub(super) lanes: usize,
+    /// Longest run of a command.
+    pub(super) limit: Duration,
+    pub(super) wait: GoalWait,
+    pub(super) governor: Option<&'a Governor>,
 }
 
 impl Out<'_> {
     /// Sends all of them out, some at a time, and waits for them.
-    fn send(&self, names: &[String]) -> Result<Vec<Sent>, Failure> {
+    pub(super) fn send(&self, names: &[String]) -> Result<Vec<Sent>, Failure> {
         let left: Mutex<Vec<&String>> = Mutex::new(names.iter().rev().collect());
         let next = || left.lock().ok()?.pop();
-        let lanes = usize::from(self.args.concurrency.get()).min(names.len());
+        let lanes = self.lanes.min(names.len());
         let works = || {
             let mut sent = Vec::new();
             while let Some(name) = next() {
@@ -230,7 +259,7 @@ impl Out<'_> {
     }
 
     fn send_one(&self, name: &str) -> Result<Sent, Failure> {
-        let (desk, args) = (self.desk, self.args);
+        let desk = self.desk;
         let dir = desk.store.place().tentacles().join(name);
         let vars = [
             (env::TENTACLE, name.to_owned()),
@@ -238,7 +267,7 @@ impl Out<'_> {
             (env::GOAL_ID, self.goal.goal_id().to_owned()),
             (env::STATE_DIR, desk.store.place().state().display().to_string()),
         ];
-        let limit = Duration::from_secs(args.timeout.into());
+        let limit = self.limit;
         let order = process::Order { command: self.command, dir: &desk.root, vars: &vars, limit };
         let said = desk.store.handoff_len(name);
         let said = read(said)?;
@@ -271,7 +300,7 @@ impl Out<'_> {
 
     /// D1
     fn begin(&self, name: &str, id: Option<&str>, pid: u32) -> Result<(), Failure> {
-        let (desk, args) = (self.desk, self.args);
+        let desk = self.desk;
         let (now, liveness) = (desk.store.now(), desk.store.liveness());
         let entry = MarkerEntry {
             name: name.to_owned(),
@@ -285,10 +314,10 @@ impl Out<'_> {
             ..MarkerEntry::default()
         };
         markers::change(self.marker, |file| add_marker(file, entry, now))?;
-        let begun = desk.store.change_tentacle(wait(args.wait), name, |meta| {
+        let begun = desk.store.change_tentacle(wait(self.wait), name, |meta| {
             meta.status = TentacleStatus::Active;
         });
-        begun.map_err(|it| failure(&it, args.wait))
+        begun.map_err(|it| failure(&it, self.wait))
     }
 
     /// D2
@@ -298,7 +327,7 @@ impl Out<'_> {
         said_before: usize,
         ended: &process::Ended,
     ) -> Result<String, Failure> {
-        let (desk, args) = (self.desk, self.args);
+        let desk = self.desk;
         let spoke = read(desk.store.handoff_len(name))? > said_before;
         let last = read(desk.store.last_handoff(name))?;
         if !spoke || last.as_ref().is_none_or(|it| it.status.is_none()) {
@@ -317,11 +346,11 @@ impl Out<'_> {
                 message,
                 ..Handoff::default()
             };
-            let done = desk.store.handoff(wait(args.wait), name, handoff, &Classifier::default());
-            done.map_err(|it| failure(&it, args.wait))?;
+            let done = desk.store.handoff(wait(self.wait), name, handoff, &Classifier::default());
+            done.map_err(|it| failure(&it, self.wait))?;
         }
-        let done = desk.store.complete(wait(args.wait), name);
-        let (meta, _) = done.map_err(|it| failure(&it, args.wait))?;
+        let done = desk.store.complete(wait(self.wait), name);
+        let (meta, _) = done.map_err(|it| failure(&it, self.wait))?;
         let status = meta.terminal_status.map_or("?".to_owned(), |it| it.to_string());
         desk.audit("goal.dispatched", name, &[("status", status.clone())]);
         Ok(status)

@@ -18,7 +18,7 @@ use std::{
 
 use api::{env, exit::Exit};
 use audit::{Category, NewRecord, Outcome, Source};
-use goal::{Clock, LinuxLiveness, Place, STATE_DIR, Status, Store};
+use goal::{Clock, Decision, Evaluated, LinuxLiveness, Place, STATE_DIR, Status, Store};
 use jiff::{SignedDuration, Timestamp};
 use vfs::OsVfs;
 
@@ -137,6 +137,20 @@ impl Desk {
         if let Err(failure) = done {
             note(&format!("not in the audit trail: {} ({})", failure.message, failure.code));
         }
+    }
+
+    /// The same for an eval, when one was made.
+    pub(super) fn audit_eval(&self, done: &Evaluated, decision: Decision) {
+        if done.replayed {
+            return;
+        }
+        let it = &done.recorded;
+        let fields = [
+            ("decision", decision.as_str().to_owned()),
+            ("outcome", it.outcome.as_str().to_owned()),
+            ("iteration", it.iteration.to_string()),
+        ];
+        self.audit("goal.evaluated", &self.goal_id(), &fields);
     }
 
     fn try_audit(
