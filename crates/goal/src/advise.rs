@@ -15,7 +15,10 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{budget::Spent, criteria::CriterionStatus, eval::Seen, state::Goal, status::Status};
+use crate::{
+    budget::Spent, criteria::CriterionStatus, eval::Seen, state::Goal, status::Status,
+    tentacle::DispatchState,
+};
 
 /// How a goal is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -49,6 +52,8 @@ pub struct NextMove {
     pub why: String,
 }
 
+/// How a tentacle is seen that ended, but not well.
+const FAILED: &str = DispatchState::ResolvedError.as_str();
 /// Words of a pause that somebody has to act upon. The word "limit" is none: memory has limits, too.
 const ACT_UPON: [&str; 3] = ["quota", "rate", "blocked"];
 
@@ -103,6 +108,11 @@ impl Goal {
             }
             Status::Paused => say("autonomy goal resume", "the goal is paused".to_owned()),
             Status::BudgetLimited => say("autonomy goal budget", "a limit was reached".to_owned()),
+            Status::NeedsHuman if spent.over_budget => {
+                let over = spent.over().join(", ");
+                let why = format!("over budget: {over}; raise a limit, then autonomy goal resume");
+                say("autonomy goal budget", why)
+            }
             Status::NeedsHuman => say(
                 "autonomy goal criteria list",
                 format!("a human has to decide: {}", self.needs_human_reason().unwrap_or("?")),
@@ -148,6 +158,16 @@ impl Goal {
         if met {
             let why = "every criterion is verified".to_owned();
             return say("autonomy goal eval --decision complete", why);
+        }
+        let odd: Vec<&str> =
+            seen.iter().filter(|it| it.state == FAILED).map(|it| it.name.as_str()).collect();
+        if !odd.is_empty() {
+            let why = format!(
+                "nothing more comes, but {} did not end well; to send them out again: autonomy goal resume \
+                 --reset-failed",
+                odd.join(", ")
+            );
+            return say("autonomy goal next-iter", why);
         }
         say(
             "autonomy goal eval --decision continue",
@@ -239,6 +259,14 @@ mod tests {
         let open = Seen { name: "t".to_owned(), state: "running".to_owned(), resolved: false };
         let asked = it.next_move(&it.spent(now()), &[open]);
         assert_eq!(asked.why, "t is running");
+        let mut bad = goal(Budget::default());
+        let ended = Seen { name: "t".to_owned(), state: FAILED.to_owned(), resolved: true };
+        let asked = bad.next_move(&bad.spent(now()), &[ended]);
+        assert!(asked.why.contains("t did not end well"), "{}", asked.why);
+        bad.set_budget(Budget { max_iterations: Some(1), ..Budget::default() }, now());
+        bad.known.iteration = 2;
+        bad.known.status = Status::NeedsHuman;
+        assert_eq!(next(&bad).unwrap(), "autonomy goal budget");
         pause(&mut it, "");
         assert_eq!(next(&it).unwrap(), "autonomy goal resume");
         it.known.status = Status::Completed;

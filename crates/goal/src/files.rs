@@ -67,14 +67,18 @@ impl Store {
         Ok(found)
     }
 
-    /// Reads what a tentacle said last.
+    /// Reads what a tentacle said last, since it was made idle if it was.
     ///
     /// # Errors
     ///
     /// A name that is none, and a file that cannot be read.
     pub fn last_handoff(&self, name: &str) -> Result<Option<Parsed>, OpError> {
         check_name(name)?;
-        Ok(self.text(name, "handoff.md", HANDOFF_LEN_MAX)?.map(|it| parse(&it)))
+        let heard = self.tentacle(name)?.and_then(|it| it.meta.heard).unwrap_or(0);
+        let Some(text) = self.text(name, "handoff.md", HANDOFF_LEN_MAX)? else { return Ok(None) };
+        // A file that somebody made shorter says what it says.
+        let new = usize::try_from(heard).ok().and_then(|it| text.get(it..)).unwrap_or(&text);
+        Ok((heard == 0 || !new.trim().is_empty()).then(|| parse(new)))
     }
 
     /// How long the file is in which a tentacle speaks, in bytes: it grows with each word.

@@ -166,7 +166,7 @@ impl Store {
         let mut shorter = false;
         for (name, tentacle) in names.iter().filter_map(|it| all.get_key_value(it)) {
             let mut meta = tentacle.meta.clone();
-            meta.reset();
+            meta.reset(self.handoff_len(name)? as u64);
             self.save_meta(held, name, &meta)?;
             shorter |= queue.remove(name);
         }
@@ -242,6 +242,19 @@ impl Store {
         self.save_meta(&held, name, &meta)
     }
 
+    /// Makes a tentacle idle whose quota may be there again. It stays in the retry queue, which counts its attempts,
+    /// until it ends otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such tentacle, and what the files say.
+    pub fn retry_tentacle(&self, wait: SignedDuration, name: &str) -> Result<(), OpError> {
+        let held = self.lock(wait)?;
+        let mut meta = self.meta_of(name)?;
+        meta.reset(self.handoff_len(name)? as u64);
+        self.save_meta(&held, name, &meta)
+    }
+
     /// Writes down what a tentacle says. One that is blocked by a quota waits in the retry queue; its last word
     /// counts for the goal at once. Returns the handoff with the quota that was read out of it.
     ///
@@ -284,8 +297,11 @@ impl Store {
         handoff: &Handoff,
         goal: Option<&mut Goal>,
     ) -> Result<(), OpError> {
-        let Some(reason) = handoff.quota_reason else { return Ok(()) };
         let mut queue = self.retry_queue(goal.as_deref())?;
+        let Some(reason) = handoff.quota_reason else {
+            // Something else blocks it now.
+            return if queue.remove(name) { self.save_queue(held, &queue, goal) } else { Ok(()) };
+        };
         let (goal_id, iteration) = goal
             .as_ref()
             .map_or((String::new(), 0), |it| (it.goal_id().to_owned(), it.iteration()));

@@ -45,6 +45,8 @@ pub struct Resumed {
     pub iteration: u64,
     /// Tentacles that become idle.
     pub reset: Vec<String>,
+    /// Those of them that are no part of the iteration it stands at: nothing waits for them until they are linked.
+    pub elsewhere: Vec<String>,
 }
 
 /// Why a goal was not resumed.
@@ -102,7 +104,7 @@ impl Goal {
             let behind = from.is_some_and(|from| it.goal_iteration.is_some_and(|it| it >= from));
             behind || (request.reset_failed && it.resettable)
         });
-        let reset = chosen.map(|it| it.name.clone()).collect();
+        let reset: Vec<String> = chosen.map(|it| it.name.clone()).collect();
         let blocked = request.was_awaiting_gate && self.blocking().next().is_some();
         self.apply(if blocked { Event::ResumeBlocked } else { Event::Resume });
         self.forget_reasons();
@@ -115,7 +117,9 @@ impl Goal {
         }
         self.known.resumed_at = Some(at);
         self.moved(now);
-        Ok(Resumed { before, status: self.status(), iteration: self.iteration(), reset })
+        let here = self.current_tentacles();
+        let elsewhere = reset.iter().filter(|it| !here.contains(it)).cloned().collect();
+        Ok(Resumed { before, status: self.status(), iteration: self.iteration(), reset, elsewhere })
     }
 
     /// Writes down that the workspace changed meanwhile; evals wait where the goal demands it.

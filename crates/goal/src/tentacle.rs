@@ -153,6 +153,9 @@ pub struct Meta {
     /// Checks that were made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verifications: Vec<Verification>,
+    /// How much of `handoff.md` was said before it was made idle, in bytes: it is no word about what is tried now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<u64>,
     /// What only other programs know.
     #[serde(flatten)]
     pub foreign: Map<String, Value>,
@@ -183,8 +186,9 @@ impl Meta {
         (self.iteration, self.goal_iteration) = (Some(iteration), Some(iteration));
     }
 
-    /// Makes it idle, so that it may be tried again.
-    pub fn reset(&mut self) {
+    /// Makes it idle, so that it may be tried again; what it said before, so many bytes, is said and done.
+    pub fn reset(&mut self, heard: u64) {
+        self.heard = Some(heard).filter(|it| *it > 0);
         self.status = TentacleStatus::Idle;
         (self.terminal_status, self.completed_at) = (None, None);
         (self.quota_reason, self.retry_hint) = (None, None);
@@ -459,7 +463,7 @@ mod tests {
     fn what_only_others_know_stays_in_a_meta() {
         let text = "{\"name\":\"a\",\"status\":\"active\",\"skills\":[\"x\"],\"quota_reason\":\"odd_limit\"}";
         let mut meta: Meta = serde_json::from_str(text).unwrap();
-        meta.reset();
+        meta.reset(0);
         let back = serde_json::to_value(&meta).unwrap();
         assert_eq!(back, serde_json::json!({"name": "a", "status": "idle", "skills": ["x"]}));
     }

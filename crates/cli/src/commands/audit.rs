@@ -57,6 +57,19 @@ pub(super) fn open_trail(dir: &Path) -> Result<Trail, Failure> {
     Ok(Trail::open(disk(), dir, settings())?)
 }
 
+/// Puts on record what is done already and true by itself: a trail that takes no record is said aloud, and undoes
+/// nothing.
+pub(super) fn append_or_note(dir: Result<&Path, &Failure>, record: NewRecord, now: Timestamp) {
+    let appended = |dir| append(&mut open_trail(dir)?, record, now);
+    let failed = match dir {
+        Ok(dir) => appended(dir).err().map(|it| format!("{} ({})", it.message, it.code)),
+        Err(failure) => Some(failure.message.clone()),
+    };
+    if let Some(why) = failed {
+        super::note(&format!("not in the audit trail: {why}"));
+    }
+}
+
 /// Appends one record, durably.
 pub(super) fn append(trail: &mut Trail, record: NewRecord, now: Timestamp) -> Result<(), Failure> {
     trail.append(&[record], now)?;

@@ -66,7 +66,7 @@ pub(crate) fn run(command: Goal, context: Context<'_>) -> Result<u8, Failure> {
         Goal::Criteria(command) => criteria::run(command, context),
         Goal::Verify(args) => criteria::check(&args, context),
         Goal::Reverify(args) => criteria::reverify(&args, context),
-        Goal::VerifyLoop(args) => criteria::verify_loop(&args, context),
+        Goal::VerifyLoop(args) => return criteria::verify_loop(&args, context),
         Goal::Loop(args) => return rounds::run(&args, context),
         Goal::Context(args) => brief::context(&args, context),
         Goal::Coverage(args) => brief::coverage(&args, context),
@@ -199,11 +199,20 @@ fn resume(args: &GoalResume, context: Context<'_>) -> Result<Exit, Failure> {
             write!(text, "\n  {name}").ok();
         }
     }
+    if !done.elsewhere.is_empty() {
+        let names = done.elsewhere.join(", ");
+        write!(
+            text,
+            "\nof an earlier iteration: {names}; autonomy goal link NAME brings one into this"
+        )
+        .ok();
+    }
     let value = json!({
         "status": done.status,
         "before": done.before,
         "iteration": done.iteration,
         "reset": done.reset,
+        "reset_elsewhere": done.elsewhere,
         "workspace_changed": changed,
     });
     say(args.place.format, &text, &value)?;

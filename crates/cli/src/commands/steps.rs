@@ -256,7 +256,8 @@ pub(super) fn not_opened(error: &StepOpenError) -> Failure {
         StepOpenError::Locked { .. } => (Exit::Busy, "wait for the other process to end"),
         StepOpenError::Corrupt { .. } => (
             Exit::Integrity,
-            "nothing in it was changed: look at it with autonomy wal steps inspect, and put a good copy back or move it away",
+            "nothing in it was changed: look at it with autonomy wal steps inspect, and put a good copy back. Without \
+             it nobody knows which of its steps ran: once it is moved away, the same plan runs them all again",
         ),
         StepOpenError::Newer { .. } => (Exit::Integrity, "use the program that wrote it"),
         StepOpenError::TooLong { .. } => {

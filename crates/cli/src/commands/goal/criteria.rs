@@ -7,7 +7,9 @@ use goal::{Criterion, OpError, Run, Step, StoreError, VerifyLoop};
 use serde_json::json;
 
 use super::{
-    Desk, failure,
+    Desk, STRICT_ESCALATED,
+    failed::left_by,
+    failure,
     governed::Governor,
     process::{self, Order},
     say, wait,
@@ -169,11 +171,10 @@ fn refuse_closed(desk: &Desk) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("the goal is {}; nothing is verified", goal.status());
-    Err(Failure::new(Exit::Failed, "GOAL_STATUS", message)
-        .hint("what is no end is left by: autonomy goal resume"))
+    Err(Failure::new(Exit::Failed, "GOAL_STATUS", message).hint(left_by(goal.status())))
 }
 
-pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result<Exit, Failure> {
+pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result<u8, Failure> {
     let desk = Desk::open(&args.place, context)?;
     refuse_closed(&desk)?;
     let chosen = chosen(&desk, args.id.as_deref())?;
@@ -184,11 +185,19 @@ pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result
         let attempt = verify.attempt();
         let runs = run_all(&desk, &chosen, args.timeout, governor.as_ref())?;
         let stored = desk.store.change_within(wait(args.wait), |_, goal| {
+            if !goal.status().is_open() {
+                return Ok(Some(goal.status()));
+            }
             let recorded = goal.record_attempt(attempt, &runs, desk.store.now());
             let path = desk.store.place().goal();
-            recorded.map_err(|source| OpError::Store(StoreError::Corrupt { path, source }))
+            recorded.map_err(|source| OpError::Store(StoreError::Corrupt { path, source }))?;
+            Ok(None)
         });
-        stored.map_err(|it| failure(&it, args.wait))?;
+        if let Some(status) = stored.map_err(|it| failure(&it, args.wait))? {
+            let message =
+                format!("the goal is {status} now; attempt {attempt} is not written down");
+            return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message).hint(left_by(status)));
+        }
         let step = verify.ran(&runs);
         if args.place.format == crate::args::Output::Text {
             let text = format!("attempt {attempt}:\n{}", told(&runs));
@@ -201,7 +210,7 @@ pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result
     }
 }
 
-fn finish(args: &GoalVerifyLoop, desk: &Desk, step: &Step, attempts: u32) -> Result<Exit, Failure> {
+fn finish(args: &GoalVerifyLoop, desk: &Desk, step: &Step, attempts: u32) -> Result<u8, Failure> {
     let reason = step.reason();
     let mut escalated = false;
     if let Some(reason) = reason.filter(|_| args.escalate) {
@@ -230,5 +239,9 @@ fn finish(args: &GoalVerifyLoop, desk: &Desk, step: &Step, attempts: u32) -> Res
         "escalated": escalated,
     });
     say(args.place.format, &text, &value)?;
-    Ok(if reason.is_none() { Exit::Done } else { Exit::Failed })
+    Ok(match reason {
+        None => Exit::Done.code(),
+        Some(_) if escalated && args.wait.strict_exit => STRICT_ESCALATED,
+        Some(_) => Exit::Failed.code(),
+    })
 }

@@ -20,13 +20,13 @@ use std::{
 use api::{env, exit::Exit};
 use goal::{
     Classifier, DispatchState, Goal, Handoff, HandoffStatus, Identity, Judgement, MarkerEntry,
-    Tentacle, TentacleStatus, add_marker, classify_output, dispatch_states, judge_marker,
+    Status, Tentacle, TentacleStatus, add_marker, classify_output, dispatch_states, judge_marker,
     remove_marker,
 };
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Desk, failure, governed::Governor, markers, process, say, wait};
+use super::{Desk, failed::left_by, failure, governed::Governor, markers, process, say, wait};
 use crate::{
     args::{GoalDispatch, GoalWait, GoalWork},
     context::Context,
@@ -161,15 +161,14 @@ fn why_not(
 pub(super) fn run(args: &GoalDispatch, context: Context<'_>) -> Result<Exit, Failure> {
     let desk = Desk::open(&args.place, context)?;
     let goal = read(desk.store.load().map_err(Into::into))?;
-    if !goal.status().is_open() {
+    let command = command(&args.work, context).filter(|_| !args.dry_run);
+    if command.is_some() && !matches!(goal.status(), Status::Active | Status::AwaitingGate) {
         let message = format!("the goal is {}; nothing is sent out", goal.status());
-        return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message)
-            .hint("what is no end is left by: autonomy goal resume"));
+        return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message).hint(left_by(goal.status())));
     }
     let marker = markers::path(args.work.marker.as_deref(), context)?;
     let governor = desk.governor(&args.governed, context);
     let wave = plan(&desk, &goal, &marker, governor.as_ref())?;
-    let command = command(&args.work, context).filter(|_| !args.dry_run);
     let Some(command) = command else {
         say(args.place.format, &planned(&wave), &json!(wave))?;
         return Ok(Exit::Done);
@@ -235,7 +234,11 @@ pub(super) struct Out<'a> {
 
 impl Out<'_> {
     /// Sends all of them out, some at a time, and waits for them.
+    /// Where a runtime is named that does not answer, nothing is begun.
     pub(super) fn send(&self, names: &[String]) -> Result<Vec<Sent>, Failure> {
+        if let Some(governor) = self.governor.filter(|_| !names.is_empty()) {
+            governor.ready()?;
+        }
         let left: Mutex<Vec<&String>> = Mutex::new(names.iter().rev().collect());
         let next = || left.lock().ok()?.pop();
         let lanes = self.lanes.min(names.len());

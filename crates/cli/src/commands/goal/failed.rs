@@ -1,7 +1,7 @@
 //! Errors of goals as failures of commands.
 
 use api::exit::Exit;
-use goal::{EvalError, GateError, LockError, OpError, StoreError};
+use goal::{EvalError, GateError, LockError, OpError, ResumeError, Status, StoreError};
 
 use crate::{args::GoalWait, failure::Failure};
 
@@ -28,6 +28,18 @@ pub(in crate::commands) fn locked(error: &LockError, wait: GoalWait) -> Failure 
     failure
 }
 
+/// What is said of an end.
+const BEGIN_ANEW: &str = "this is an end; to begin anew: autonomy goal init --force";
+
+/// How a status is left.
+pub(super) const fn left_by(status: Status) -> &'static str {
+    if status.is_end() {
+        BEGIN_ANEW
+    } else {
+        "look at it: autonomy goal status; go on: autonomy goal resume"
+    }
+}
+
 fn hint(error: &OpError) -> Option<&'static str> {
     Some(match error {
         OpError::Store(StoreError::Absent { .. }) => "begin one: autonomy goal init --title TEXT",
@@ -44,10 +56,18 @@ fn hint(error: &OpError) -> Option<&'static str> {
         OpError::Eval(EvalError::AnchorStale { .. } | EvalError::AnchorSpent { .. }) => {
             "read the goal again: autonomy goal status --format json"
         }
-        OpError::Eval(EvalError::Status { .. }) | OpError::Gate(GateError::Status { .. }) => {
-            "look at it: autonomy goal status; what is no end is left by: autonomy goal resume"
+        OpError::Eval(EvalError::Status { status })
+        | OpError::Gate(GateError::Status { status }) => left_by(*status),
+        OpError::Eval(EvalError::ReverifyNeeded { .. }) => {
+            "run the criteria again: autonomy goal reverify; or say why it is good: autonomy goal reverify --accept REASON"
         }
-        OpError::Resume(_) => "to begin anew: autonomy goal init --force",
+        OpError::Gate(GateError::Unknown { .. } | GateError::Passed { .. }) => {
+            "look at the gates: autonomy goal gate list"
+        }
+        OpError::Resume(ResumeError::NoIteration { .. }) => {
+            "look which there are: autonomy goal status"
+        }
+        OpError::Resume(ResumeError::Ended { .. }) => BEGIN_ANEW,
         OpError::NoTentacle { .. } => "make it: autonomy tentacle create NAME",
         OpError::NoHandoff { .. } => {
             "write one: autonomy tentacle handoff NAME MESSAGE --status DONE"

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use api::exit::Exit;
 use daemon::{Call, Called, Tools as _};
 use goal::EXIT_NONE;
 use jiff::Timestamp;
@@ -41,6 +42,20 @@ impl Governor {
     pub(super) fn is_at_rest(&self) -> Result<bool, Failure> {
         let tools = HttpTools::new(&self.url, Duration::from_secs(1))?;
         Ok(tools.at_rest(Timestamp::now()).unwrap_or(false))
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    ///
+    /// `GOAL_RUNTIME` when it does not.
+    pub(super) fn ready(&self) -> Result<(), Failure> {
+        let tools = HttpTools::new(&self.url, Duration::from_secs(1))?;
+        tools.ready().map_err(|why| {
+            let message = format!("nothing is sent out: {why}");
+            Failure::new(Exit::Unreachable, "GOAL_RUNTIME", message)
+                .hint("start the runtime, or name another: --runtime-url URL; nothing was begun")
+        })
     }
 
     /// Runs a command through it, once.

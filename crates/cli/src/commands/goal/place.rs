@@ -130,13 +130,15 @@ impl Desk {
     /// Puts what was done on record in the audit trail. The goal itself is the truth about the goal: a trail that
     /// takes no record is said aloud and undoes nothing.
     pub(in crate::commands) fn audit(&self, event: &str, on: &str, fields: &[(&str, String)]) {
-        let done = match &self.audit_dir {
-            Ok(dir) => self.try_audit(dir, event, on, fields),
-            Err(failure) => return note(&format!("not in the audit trail: {}", failure.message)),
-        };
-        if let Err(failure) = done {
-            note(&format!("not in the audit trail: {} ({})", failure.message, failure.code));
+        let now = Timestamp::now();
+        let action = event.rsplit('.').next().unwrap_or(event);
+        let record =
+            NewRecord::new(event, (Category::Goal, action), Outcome::Success, Source::Cli, now);
+        let mut record = record.by(&self.actor).on("goal", on);
+        for (name, value) in fields {
+            record = record.with(name, value.as_str());
         }
+        trail::append_or_note(self.audit_dir.as_deref(), record, now);
     }
 
     /// The same for an eval, when one was made.
@@ -151,24 +153,6 @@ impl Desk {
             ("iteration", it.iteration.to_string()),
         ];
         self.audit("goal.evaluated", &self.goal_id(), &fields);
-    }
-
-    fn try_audit(
-        &self,
-        dir: &Path,
-        event: &str,
-        on: &str,
-        fields: &[(&str, String)],
-    ) -> Result<(), Failure> {
-        let now = Timestamp::now();
-        let action = event.rsplit('.').next().unwrap_or(event);
-        let record =
-            NewRecord::new(event, (Category::Goal, action), Outcome::Success, Source::Cli, now);
-        let mut record = record.by(&self.actor).on("goal", on);
-        for (name, value) in fields {
-            record = record.with(name, value.as_str());
-        }
-        trail::append(&mut trail::open_trail(dir)?, record, now)
     }
 }
 

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::{
     Desk, STRICT_BLOCKED, STRICT_ESCALATED, brief, criteria,
     dispatch::{self, Out, Sent},
+    failed::left_by,
     failure,
     governed::Governor,
     markers, process, say, wait,
@@ -83,8 +84,7 @@ fn read(desk: &Desk, args: &GoalLoop) -> Result<Goal, Failure> {
 fn refuse(goal: &Goal, limits: &LoopLimits) -> Result<(), Failure> {
     if goal.status() != Status::Active {
         let message = format!("the goal is {}; no loop begins", goal.status());
-        return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message)
-            .hint("what is no end is left by: autonomy goal resume"));
+        return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message).hint(left_by(goal.status())));
     }
     if !limits.bound(goal) {
         let message = "nothing ends this loop: no iterations and no time are limited";
@@ -181,10 +181,7 @@ impl Runner<'_> {
             let ours = goal.current_tentacles().contains(&entry.tentacle);
             let tentacle = self.op(store.tentacle(&entry.tentacle))?;
             if ours && tentacle.is_some_and(|it| it.meta.terminal_status.is_some()) {
-                let reset = store.change_tentacle(wait(self.args.wait), &entry.tentacle, |meta| {
-                    meta.reset();
-                });
-                self.op(reset)?;
+                self.op(store.retry_tentacle(wait(self.args.wait), &entry.tentacle))?;
             }
         }
         let wave = dispatch::plan(&self.desk, goal, &self.marker, self.governor.as_ref())?;

@@ -140,7 +140,7 @@ fn details(goal: &Goal) -> String {
     }
     if let Some(reason) = goal.needs_human_reason() {
         let failing = goal.needs_human_failing().join(", ");
-        writeln!(text, "needs-human: {reason} {failing}").ok();
+        writeln!(text, "{}", format!("needs-human: {reason} {failing}").trim_end()).ok();
     }
     if let Some(reason) = goal.pause_reason() {
         writeln!(text, "paused:    {reason}").ok();
@@ -164,7 +164,8 @@ fn details(goal: &Goal) -> String {
 fn line(entry: &RawValue) -> String {
     let read: Value = serde_json::from_str(entry.get()).unwrap_or_default();
     let text = |key: &str| read.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
-    format!("{} at {} {}", text("decision"), text("evaluated_at"), text("notes"))
+    let line = format!("{} at {} {}", text("decision"), text("evaluated_at"), text("notes"));
+    line.trim_end().to_owned()
 }
 
 pub(super) fn budget(args: &GoalBudget, context: Context<'_>) -> Result<Exit, Failure> {
@@ -253,16 +254,22 @@ pub(super) fn resilience(args: &GoalLook, context: Context<'_>) -> Result<Exit, 
     let queue = waiting_for_quota(&desk)?;
     let health = goal.health(&spent, queue.len());
     let seen = read(desk.store.seen(&goal))?;
-    let text = format!(
-        "goal:      {}\nstatus:    {}\nhealth:    {}\niteration: {}\n{}next:      {}",
-        goal.title(),
-        goal.status(),
-        health.as_str(),
-        goal.iteration(),
-        lanes(&seen),
-        goal.next_move(&spent, &seen).command.as_deref().unwrap_or("nothing")
-    );
-    say(args.place.format, &text, &resilience_json(&goal, &spent, &all, &queue, health.as_str()))?;
+    let next = goal.next_move(&spent, &seen);
+    let mut text = head(&goal, &spent);
+    writeln!(text, "health:    {}", health.as_str()).ok();
+    text.push_str(&lanes(&seen));
+    text.push_str(&details(&goal));
+    for it in &queue {
+        let (name, reason) = (&it.tentacle, &it.quota_reason);
+        writeln!(text, "quota:     {name} ({reason}) not before {}", it.not_before).ok();
+    }
+    let command = next.command.as_deref().unwrap_or("nothing");
+    write!(text, "next:      {command} ({})", next.why).ok();
+    let mut value = resilience_json(&goal, &spent, &all, &queue, health.as_str());
+    if let Some(keys) = value.as_object_mut() {
+        keys.insert("next_move".to_owned(), json!(next));
+    }
+    say(args.place.format, &text, &value)?;
     Ok(Exit::Done)
 }
 

@@ -7,6 +7,7 @@
 //! | `fail`     | `needs_review`, `paused` | `failed`    | who, and why                           |
 //! | `abandon`  | a plan that has not ended | `abandoned` | who, and why                           |
 
+use ::audit::{Category, NewRecord, Outcome, Source};
 use api::exit::Exit;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,11 +18,13 @@ use wal_recovery::steps::{Completion, Plans, StepKey, StepLog, StepOpenError};
 use super::{opening, place};
 use crate::{
     args::{Output, StepOfMandate, StepsAbandon, StepsApprove, StepsComplete, StepsDirArg},
-    commands::{actor, steps, tell, write_pairs},
+    commands::{actor, audit, steps, tell, write_pairs},
     context::Context,
     failure::Failure,
 };
 
+/// Longest reason in a record, in characters.
+const REASON_LEN_MAX: usize = 2000;
 /// Class of the error of a step that a human has failed.
 const FAILED_BY_HUMAN: &str = "review";
 
@@ -61,6 +64,7 @@ pub(super) fn abandon(args: &StepsAbandon, context: Context<'_>) -> Result<Exit,
     let (log, _place) = opened(&args.dir, &args.mandate, context)?;
     log.abandon_plan(&args.plan, &reason, Timestamp::now())
         .map_err(|it| steps::not_appended(&it))?;
+    record(("abandoned", &reason), &args.mandate, (&args.plan, "-"), context);
     let told = json!({ "mandate_id": args.mandate, "plan_id": args.plan, "state": "abandoned" });
     tell(&told, args.output.output, |_, out| {
         write_pairs(out, &[("plan", args.plan.clone()), ("state", "abandoned".to_owned())])
@@ -107,6 +111,7 @@ fn change(
     let key = StepKey { plan_id: plan_of(of, &plans)?, step_id: &of.step };
     waits(key, &plans)?;
     write(&log, key, Timestamp::now()).map_err(|it| steps::not_appended(&it))?;
+    record((status, &of.reason), &of.mandate, (key.plan_id, &of.step), context);
     let told = json!({
         "mandate_id": of.mandate,
         "plan_id": key.plan_id,
@@ -117,6 +122,22 @@ fn change(
         write_pairs(out, &[("step", of.step.clone()), ("status", status.to_owned())])
     })?;
     Ok(Exit::Done)
+}
+
+/// Puts in the audit trail what a human said. The log of the steps has it already, durably.
+fn record(
+    (word, reason): (&str, &str),
+    mandate: &str,
+    (plan, step): (&str, &str),
+    context: Context<'_>,
+) {
+    let (now, dir) = (Timestamp::now(), audit::directory(None, context));
+    let event = format!("steps.{word}");
+    let record = NewRecord::new(&event, (Category::Wal, word), Outcome::Success, Source::Cli, now);
+    let record = record.by(&actor(context)).on("mandate", mandate);
+    let reason: String = reason.chars().take(REASON_LEN_MAX).collect();
+    let record = record.with("plan", plan).with("step", step).with("reason", reason.as_str());
+    audit::append_or_note(dir.as_deref(), record, now);
 }
 
 /// A human speaks about steps that wait for one, and about no others: what runs has an end of its own.
