@@ -23,7 +23,7 @@ fn criterion(lab: &Lab, command: &str) {
 /// Runs a loop; its exit code and its one JSON document.
 fn looped(lab: &Lab, words: &[&str]) -> (i32, Value) {
     let ended = lab.run(&[&["goal", "loop", "--format", "json"], words].concat()).unwrap();
-    let value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+    let value = serde_json::from_str(&ended.stdout).unwrap();
     (ended.code().unwrap(), value)
 }
 
@@ -41,12 +41,19 @@ fn a_loop_sends_out_waits_verifies_and_goes_on_until_the_criteria_are_met() {
     lab.done(&["goal", "link", "b"]).unwrap();
     let (code, said) = looped(&lab, &["--cmd", WORK]);
     assert_eq!((code, &said["outcome"]), (0, &"completed".into()), "{said}");
-    assert_eq!(fs::read_to_string(lab.root().join("worked")).unwrap(), "a\nb\n", "each once, in order");
+    assert_eq!(
+        fs::read_to_string(lab.root().join("worked")).unwrap(),
+        "a\nb\n",
+        "each once, in order"
+    );
     let rounds = said["rounds"].as_array().unwrap();
     assert_eq!(rounds.len(), 3, "{said}");
     assert_eq!(rounds[0]["outcome"], "advanced");
     assert_eq!(rounds[2]["outcome"], "completed");
-    assert_eq!((lab.text("status").unwrap(), lab.iteration().unwrap()), ("completed".to_owned(), 3));
+    assert_eq!(
+        (lab.text("status").unwrap(), lab.iteration().unwrap()),
+        ("completed".to_owned(), 3)
+    );
     let goal = lab.goal().unwrap();
     assert_eq!(goal["eval_history"][0]["source"], "goal-loop");
     assert_eq!(goal["success_criteria"][0]["status"], "verified");
@@ -95,7 +102,10 @@ fn each_limit_of_a_loop_makes_the_goal_budget_limited_with_its_reason_and_resume
         assert_eq!((code, &said["reason"]), (1, &reason.into()), "{said}");
         assert_eq!(said["rounds"].as_array().unwrap().len(), rounds, "{said}");
         let goal = lab.goal().unwrap();
-        assert_eq!((&goal["status"], &goal["budget_limited_reason"]), (&"budget_limited".into(), &reason.into()));
+        assert_eq!(
+            (&goal["status"], &goal["budget_limited_reason"]),
+            (&"budget_limited".into(), &reason.into())
+        );
         let last = goal["eval_history"].as_array().unwrap().last().unwrap();
         assert_eq!((&last["decision"], &last["notes"]), (&"budget_limited".into(), &reason.into()));
         lab.done(&["goal", "resume"]).unwrap();
@@ -117,12 +127,13 @@ fn a_gate_stops_a_loop_before_its_work_and_the_approval_lets_it_go_on() {
 }
 
 #[test]
-fn work_that_a_quota_blocked_is_sent_out_again_when_its_time_has_come() {
+fn what_is_linked_meanwhile_goes_out_and_what_a_quota_blocked_goes_again_when_its_time_has_come() {
     let dir = tempfile::tempdir().unwrap();
     let lab = lab(&dir, &["--max-iterations", "3"]);
-    criterion(&lab, "[ $(wc -l < worked) = 2 ]");
+    criterion(&lab, "[ $(wc -l < worked) = 3 ]");
     lab.linked("t").unwrap();
-    let first = "echo x >> worked; [ -e again ] || { touch again; autonomy tentacle handoff t 'HTTP 429' \
+    let first = "echo x >> worked; [ -e again ] || { touch again; autonomy tentacle create u && \
+                 autonomy goal link u; autonomy tentacle handoff t 'HTTP 429' \
                  --status BLOCKED --retry-hint 'retry after 1 seconds'; exit 1; }";
     let path = format!(
         "{}:{}",
@@ -135,8 +146,13 @@ fn work_that_a_quota_blocked_is_sent_out_again_when_its_time_has_come() {
     assert_eq!((ended.code(), &said["outcome"]), (Some(0), &"completed".into()), "{ended:?}");
     let sent = said["rounds"][0]["sent"].as_array().unwrap();
     let words: Vec<&Value> = sent.iter().map(|it| &it["status"]).collect();
-    assert_eq!(words, ["BLOCKED", "DONE"], "{said}");
-    let queue: Value = serde_json::from_slice(&fs::read(lab.state("retry-queue.json")).unwrap()).unwrap();
+    assert_eq!(
+        words,
+        ["BLOCKED", "DONE", "DONE"],
+        "what was linked meanwhile goes out, too: {said}"
+    );
+    let queue: Value =
+        serde_json::from_slice(&fs::read(lab.state("retry-queue.json")).unwrap()).unwrap();
     assert_eq!(queue["entries"].as_array().unwrap().len(), 0, "{queue}");
 }
 
@@ -167,7 +183,7 @@ fn fifty_kills_of_a_loop_send_no_iteration_twice_and_lose_no_verdict() {
         let words = ["goal", "loop", "--no-auto-dispatch"];
         let mut command = lab.command(&words).unwrap();
         let before = lines(&lab, "tries");
-        let mut running =
+        let running =
             Process::start("loop", command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
         eventually("a few iterations", || {
             (lines(&lab, "tries") as u64 >= before as u64 + round % 5).then_some(())
@@ -209,7 +225,8 @@ fn coverage_and_context_tell_a_stranger_what_was_done_and_what_is_next() {
     criterion(&lab, "true");
     criterion(&lab, "false");
     lab.linked("t").unwrap();
-    let said = ["tentacle", "handoff", "t", "it works\n# not a heading", "--status", "DONE", "--bridge"];
+    let said =
+        ["tentacle", "handoff", "t", "it works\n# not a heading", "--status", "DONE", "--bridge"];
     lab.done(&[&said[..], &["sc-1", "--changed-file", "a.rs"]].concat()).unwrap();
     let open = lab.json(&["goal", "coverage"]).unwrap();
     assert_eq!(open["covered"], 0, "work that is not completed covers nothing: {open}");
@@ -218,7 +235,14 @@ fn coverage_and_context_tell_a_stranger_what_was_done_and_what_is_next() {
     assert_eq!((&found["covered"], &found["total"]), (&1.into(), &2.into()), "{found}");
     assert_eq!(found["uncovered"], serde_json::json!(["sc-2"]));
     let text = lab.done(&["goal", "context"]).unwrap();
-    for part in ["> make it work", "### t (DONE", "> it works", "> # not a heading", "changed: a.rs", "next: `autonomy goal"] {
+    for part in [
+        "> make it work",
+        "### t (DONE",
+        "> it works",
+        "> # not a heading",
+        "changed: a.rs",
+        "next: `autonomy goal",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!lab.state("goal-context.md").exists());

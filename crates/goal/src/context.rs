@@ -1,7 +1,7 @@
 //! What somebody needs to know who goes on with a goal and knows nothing: `goal-context.md`.
 //!
-//! * **C1** The summary is bounded: [`CONTEXT_LEN_MAX`] bytes at most. What does not fit is counted, never left out in silence.
-//! * **C2** What others wrote stands in it as a quotation, line by line, so that no text of a tentacle reads as a heading or as a word
+//! * **X1** The summary is bounded: [`CONTEXT_LEN_MAX`] bytes at most. What does not fit is counted, never left out in silence.
+//! * **X2** What others wrote stands in it as a quotation, line by line, so that no text of a tentacle reads as a heading or as a word
 //!   of this program.
 
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ pub struct ContextParts<'a> {
     pub now: Timestamp,
 }
 
-/// A text of many lines that others wrote (C2).
+/// A text of many lines that others wrote (X2).
 fn quoted(text: &str) -> String {
     let kept: String = text.trim().chars().take(QUOTED_MAX).collect();
     let more = text.trim().chars().count().saturating_sub(QUOTED_MAX);
@@ -64,7 +64,7 @@ fn inline(text: &str) -> String {
     words.join(" ").chars().take(QUOTED_MAX).collect()
 }
 
-/// A section: heading, lines, and how many were left out (C1).
+/// A section: heading, lines, and how many were left out (X1).
 fn section(heading: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
@@ -226,7 +226,7 @@ mod tests {
         Parsed { status, message: message.to_owned(), ..Parsed::default() }
     }
 
-    /// C2
+    /// X2
     #[test]
     fn no_word_of_others_is_a_heading() {
         let mut goal = goal();
@@ -250,7 +250,7 @@ mod tests {
         assert!(text.contains("iteration 1: continue a # b"), "{text}");
     }
 
-    /// C1
+    /// X1
     #[test]
     fn a_summary_is_bounded_and_counts_what_it_leaves_out() {
         let goal = goal();

@@ -21,10 +21,10 @@
 //! |             | it was the last iteration of the budget          | `budget_limited`, `last_iteration_failed`      |
 //! |             | else                                            | eval `continue`, the next round               |
 //!
-//! * **R1** A loop has an end: the goal limits its iterations or its time, or the loop its rounds or its time.
-//! * **R2** Each end is written into the goal, or is one of the goal already. A loop that is killed between is begun anew, and does
+//! * **N1** A loop has an end: the goal limits its iterations or its time, or the loop its rounds or its time.
+//! * **N2** Each end is written into the goal, or is one of the goal already. A loop that is killed between is begun anew, and does
 //!   nothing twice: work by its markers, an eval by its anchor.
-//! * **R3** A goal is completed by its criteria alone: without any, or with one that has no command and nobody verified, it is not.
+//! * **N3** A goal is completed by its criteria alone: without any, or with one that has no command and nobody verified, it is not.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ pub enum LoopMove {
 }
 
 impl LoopLimits {
-    /// Whether a loop with these limits over this goal has an end (R1).
+    /// Whether a loop with these limits over this goal has an end (N1).
     pub fn bound(&self, goal: &Goal) -> bool {
         let budget = goal.budget();
         let limits = [self.rounds.is_some(), self.time.is_some()];
@@ -136,7 +136,7 @@ fn over_budget(spent: &Spent) -> LoopMove {
     LoopMove::Limit(format!("over_budget:{}", spent.over().join(",")))
 }
 
-/// What follows when the criteria were verified (R3).
+/// What follows when the criteria were verified (N3).
 pub fn loop_verified(goal: &Goal, spent: &Spent) -> LoopMove {
     let criteria = goal.criteria();
     let met = criteria.iter().all(|it| it.status == CriterionStatus::Verified);
@@ -209,7 +209,7 @@ mod tests {
         vec![Seen { name: "t".to_owned(), state: "ready".to_owned(), resolved }]
     }
 
-    /// R1
+    /// N1
     #[test]
     fn a_loop_needs_a_limit_of_iterations_or_time_and_tentacles_are_none() {
         let free = LoopLimits { wait: MINUTE, ..LoopLimits::default() };
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(limits().waits(&it, &[], &late), LoopMove::Verify);
     }
 
-    /// R3
+    /// N3
     #[test]
     fn criteria_alone_complete_a_goal_and_the_last_iteration_fails_without_them() {
         let mut it = goal(Budget { max_iterations: Some(2), ..Budget::default() });
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(verified(&it), LoopMove::Complete, "what is met is met");
     }
 
-    /// R2
+    /// N2
     #[test]
     fn a_limit_is_written_once_into_goal_and_history_and_resume_leaves_it() {
         let mut it = goal(Budget::default());
