@@ -185,19 +185,12 @@ pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result
         let attempt = verify.attempt();
         let runs = run_all(&desk, &chosen, args.timeout, governor.as_ref())?;
         let stored = desk.store.change_within(wait(args.wait), |_, goal| {
-            if !goal.status().is_open() {
-                return Ok(Some(goal.status()));
-            }
             let recorded = goal.record_attempt(attempt, &runs, desk.store.now());
             let path = desk.store.place().goal();
             recorded.map_err(|source| OpError::Store(StoreError::Corrupt { path, source }))?;
-            Ok(None)
+            Ok(goal.status())
         });
-        if let Some(status) = stored.map_err(|it| failure(&it, args.wait))? {
-            let message =
-                format!("the goal is {status} now; attempt {attempt} is not written down");
-            return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message).hint(left_by(status)));
-        }
+        let status = stored.map_err(|it| failure(&it, args.wait))?;
         let step = verify.ran(&runs);
         if args.place.format == crate::args::Output::Text {
             let text = format!("attempt {attempt}:\n{}", told(&runs));
@@ -205,6 +198,10 @@ pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result
         }
         if step != Step::Again {
             return finish(args, &desk, &step, attempt);
+        }
+        if !status.is_open() {
+            let message = format!("the goal is {status} now; no attempt follows");
+            return Err(Failure::new(Exit::Failed, "GOAL_STATUS", message).hint(left_by(status)));
         }
         thread::sleep(Duration::from_secs(args.retry_delay.into()));
     }
