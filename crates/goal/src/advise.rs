@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    budget::Spent, criteria::CriterionStatus, eval::Seen, state::Goal, status::Status,
-    tentacle::DispatchState,
+    budget::Spent, criteria::CriterionStatus, eval::Seen, rounds::LAST_ITERATION_FAILED,
+    state::Goal, status::Status, tentacle::DispatchState,
 };
 
 /// How a goal is doing.
@@ -107,7 +107,12 @@ impl Goal {
                 NextMove { command: None, why: format!("the goal is {}", self.status()) }
             }
             Status::Paused => say("autonomy goal resume", "the goal is paused".to_owned()),
-            Status::BudgetLimited => say("autonomy goal budget", "a limit was reached".to_owned()),
+            Status::BudgetLimited => {
+                let reason = self.budget_limited_reason().unwrap_or("?");
+                let why = format!("the loop ended at a limit: {reason}");
+                let spent = spent.over_budget || reason == LAST_ITERATION_FAILED;
+                say(if spent { "autonomy goal budget" } else { "autonomy goal resume" }, why)
+            }
             Status::NeedsHuman if spent.over_budget => {
                 let over = spent.over().join(", ");
                 let why = format!("over budget: {over}; raise a limit, then autonomy goal resume");

@@ -41,6 +41,9 @@ use crate::{
 /// Who evaluates, in the history.
 pub const LOOP_SOURCE: &str = "goal-loop";
 
+/// Why a loop ended whose last iteration did not meet the criteria.
+pub(crate) const LAST_ITERATION_FAILED: &str = "last_iteration_failed";
+
 /// What a loop may use, beside the limits of the goal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoopLimits {
@@ -147,7 +150,7 @@ pub fn loop_verified(goal: &Goal, spent: &Spent) -> LoopMove {
         return over_budget(spent);
     }
     if goal.budget().max_iterations.is_some_and(|it| goal.iteration() >= it) {
-        return LoopMove::Limit("last_iteration_failed".to_owned());
+        return LoopMove::Limit(LAST_ITERATION_FAILED.to_owned());
     }
     LoopMove::Continue
 }

@@ -142,6 +142,9 @@ fn details(goal: &Goal) -> String {
         let failing = goal.needs_human_failing().join(", ");
         writeln!(text, "{}", format!("needs-human: {reason} {failing}").trim_end()).ok();
     }
+    if let Some(reason) = goal.budget_limited_reason() {
+        writeln!(text, "limited:   {reason}").ok();
+    }
     if let Some(reason) = goal.pause_reason() {
         writeln!(text, "paused:    {reason}").ok();
     }
