@@ -55,13 +55,19 @@ pub struct Change {
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     Kill,
+    /// Somebody looks at the goal before it is changed again, and clears the lock.
+    KillAndLook,
     Power(CrashPolicy),
 }
 
 impl Stop {
     fn all() -> Vec<Self> {
-        let mut all =
-            vec![Self::Kill, Self::Power(CrashPolicy::LoseAll), Self::Power(CrashPolicy::KeepAll)];
+        let mut all = vec![
+            Self::Kill,
+            Self::KillAndLook,
+            Self::Power(CrashPolicy::LoseAll),
+            Self::Power(CrashPolicy::KeepAll),
+        ];
         all.extend((1..=SEEDS).map(|it| Self::Power(CrashPolicy::Random(it))));
         all
     }
@@ -69,6 +75,10 @@ impl Stop {
     fn happens(self, disk: &Disk) {
         match self {
             Self::Kill => disk.mem.process_kill(),
+            Self::KillAndLook => {
+                disk.mem.process_kill();
+                disk.store().clear_dead_lock().unwrap();
+            }
             Self::Power(policy) => disk.mem.power_loss(policy),
         }
     }
@@ -213,9 +223,10 @@ fn repeat(it: &Change, course: &Course, disk: &Disk, names_in_doubt: bool, note:
     }
 }
 
-/// Crashes at every step, in every way.
-pub fn crashes(it: &Change) {
+/// Crashes at every step, in every way; returns how often.
+pub fn crashes(it: &Change) -> u64 {
     let course = Course::of(it);
+    let mut tried = 0;
     for step in 0..course.steps {
         for stop in Stop::all() {
             let note = format!("{}, step {step}, {stop:?}", it.name);
@@ -228,8 +239,10 @@ pub fn crashes(it: &Change) {
             assert!(done.is_err() || found == course.new, "{note}: W3");
             look(&disk, &note);
             repeat(it, &course, &disk, false, &note);
+            tried += 1;
         }
     }
+    tried
 }
 
 /// A fault once, or from then on.
@@ -241,9 +254,10 @@ fn failing(step: u64, fault: Fault, lasts: bool) -> FaultPlan {
     })
 }
 
-/// Fails at every step, in every way.
-pub fn faults(it: &Change) {
+/// Fails at every step, in every way; returns how often.
+pub fn faults(it: &Change) -> u64 {
     let course = Course::of(it);
+    let mut tried = 0;
     let all = [
         (Fault::Eio, false),
         (Fault::Eio, true),
@@ -275,6 +289,8 @@ pub fn faults(it: &Change) {
             assert!(done.is_err() || found == course.new, "{note}: W3");
             look(&disk, &note);
             repeat(it, &course, &disk, failed_sync && stop.is_none(), &note);
+            tried += 1;
         }
     }
+    tried
 }
