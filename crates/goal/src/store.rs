@@ -19,6 +19,7 @@ use crate::{
     place::Place,
     process::Liveness,
     state::Goal,
+    tentacle::check_name,
 };
 
 /// Longest `goal.json`, in bytes.
@@ -179,7 +180,8 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(LockError::Io { path: dir.to_owned(), source }),
         };
-        for path in names.into_iter().map(|it| dir.join(it)) {
+        let names = names.into_iter().filter(|it| check_name(it).is_ok());
+        for path in names.map(|it| dir.join(it)) {
             let stat = self.vfs.stat(&path);
             let stat = stat.map_err(|source| LockError::Io { path: path.clone(), source })?;
             if stat.is_some_and(|it| it.is_dir) {

@@ -140,7 +140,7 @@ fn a_crash_at_any_step_leaves_the_old_goal_or_the_new_and_what_was_answered_is_t
 #[test]
 fn a_disk_that_fails_at_any_step_of_a_change_to_the_goal_loses_nothing() {
     let tried: u64 = CHANGES.iter().map(faults).sum();
-    assert!(tried > 3_000, "{tried}");
+    assert!(tried > 2_500, "{tried}");
 }
 
 /// C7

@@ -133,7 +133,7 @@ fn a_crash_at_any_step_of_a_dispatch_loses_nothing_and_asking_again_ends_it() {
 #[test]
 fn a_disk_that_fails_at_any_step_of_a_dispatch_loses_nothing() {
     let tried: u64 = CHANGES.iter().map(faults).sum();
-    assert!(tried > 1_000, "{tried}");
+    assert!(tried > 900, "{tried}");
 }
 
 /// C10

@@ -276,10 +276,12 @@ pub fn faults(it: &Change) -> u64 {
             let disk = ready(it);
             disk.mem.set_plan(failing(step, fault, lasts));
             let done = (it.make)(&disk);
-            let failed_sync = matches!(
-                disk.mem.trace().get(usize::try_from(step).unwrap()),
-                Some(Op::SyncDir(_))
-            );
+            let trace = disk.mem.trace();
+            let failed = trace.get(usize::try_from(step).unwrap());
+            let failed_sync = matches!(failed, Some(Op::SyncDir(_)));
+            if matches!(fault, Fault::Short(_)) && !matches!(failed, Some(Op::Write { .. })) {
+                continue;
+            }
             disk.mem.set_plan(FaultPlan::none());
             if let Some(stop) = stop {
                 stop.happens(&disk);
