@@ -22,8 +22,8 @@ use serde_json::Value;
 use vfs::{CrashPolicy, FaultPlan, MemVfs};
 use wal_format::step::{StepStatus, Tail};
 use wal_recovery::steps::{
-    DamagePolicy, Folded, PlanState, RecoveryEvent, RecoveryReport, StepOpening, fold, read,
-    recover_from_wal,
+    DamagePolicy, FileError, Folded, PlanState, RecoveryEvent, RecoveryReport, StepOpening,
+    StepState, fold, read, recover_from_wal,
 };
 
 use crate::{
@@ -80,7 +80,11 @@ fn recover(vfs: &MemVfs, how: &StepOpening) -> (RecoveryReport, Vec<RecoveryEven
 /// The log, and whatever else there is, names of locks aside.
 fn disk_now(vfs: &MemVfs) -> (Vec<u8>, Vec<Vec<u8>>) {
     let mut files = disk::files(vfs);
-    files.retain(|name, _| !name.ends_with(".lock") && !name.ends_with(".tmp"));
+    let is_aside = |name: &str| {
+        let suffix = Path::new(name).extension();
+        !suffix.is_some_and(|it| it == "lock" || it == "tmp")
+    };
+    files.retain(|name, _| is_aside(name));
     let log = files.remove(NAME).unwrap();
     (log, files.into_values().collect())
 }
@@ -93,8 +97,8 @@ fn prefixes(file: &[u8], whole: &Folded) {
     assert_eq!(good.counts.corrupt, 0, "the first damage is the first");
     assert!(good.counts.records <= whole.counts.records);
     for plan in good.plans.all() {
-        let found = whole.plans.plan(&plan.plan_id).expect("a plan before the damage");
-        let known: BTreeSet<&str> = found.steps.iter().map(|it| it.step_id()).collect();
+        let found = whole.plans.plan(&plan.plan_id).unwrap();
+        let known: BTreeSet<&str> = found.steps.iter().map(StepState::step_id).collect();
         assert!(plan.steps.iter().all(|it| known.contains(it.step_id())));
         assert!(plan.plan_hash.is_none() || found.plan_hash == plan.plan_hash);
     }
@@ -204,7 +208,7 @@ fn again(vfs: &MemVfs, how: &StepOpening, first: &RecoveryReport) {
     let (second, _) = recover(vfs, how);
     let (after, _) = disk_now(vfs);
     assert_eq!(second.reset_count, 0, "5");
-    let code = |it: &RecoveryReport| it.per_file[0].error.as_ref().map(|it| it.code());
+    let code = |it: &RecoveryReport| it.per_file[0].error.as_ref().map(FileError::code);
     assert_eq!(code(&second), code(first), "5");
     assert_eq!(fold(&after).plans, fold(&before).plans, "5");
     if how.damage == DamagePolicy::Isolate {
