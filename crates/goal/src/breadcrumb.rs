@@ -3,7 +3,8 @@
 //! | breadcrumb            | status of the goal | banner |
 //! |-----------------------|--------------------|--------|
 //! | absent or unreadable  | any                | none   |
-//! | there                 | paused             | shown  |
+//! | there, of this pause  | paused             | shown  |
+//! | there, of another     | paused             | none   |
 //! | there                 | cannot be read     | shown  |
 //! | there                 | any other          | none   |
 
@@ -76,10 +77,25 @@ impl Breadcrumb {
     }
 }
 
-/// Where the goal stood before its session ended, as far as a breadcrumb says.
-pub(crate) fn previous_status(bytes: &[u8]) -> Option<Status> {
+/// Where the goal stood before its session ended, as far as a breadcrumb says and speaks of the goal as it is.
+pub(crate) fn previous_status(bytes: &[u8], goal: &Goal) -> Option<Status> {
+    if !speaks_of(bytes, goal) {
+        return None;
+    }
     let read: Value = serde_json::from_slice(bytes).ok()?;
     serde_json::from_value(read.get("previous_status")?.clone()).ok()
+}
+
+/// Whether a breadcrumb speaks of this pause of this goal. A crash leaves some behind that speak of an earlier one, or
+/// of one that did not come to be. What a breadcrumb does not say fits everything.
+pub(crate) fn speaks_of(bytes: &[u8], goal: &Goal) -> bool {
+    let read: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let fits = |key: &str, own: Option<&str>| {
+        read.get(key).and_then(Value::as_str).is_none_or(|it| Some(it) == own)
+    };
+    goal.status() == Status::Paused
+        && fits("goal_id", Some(goal.goal_id()))
+        && fits("paused_at", goal.known.paused_at.as_deref())
 }
 
 /// What the next session is told; `None` when there is nothing to say. `status` is `None` when the goal cannot be

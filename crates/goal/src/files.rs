@@ -3,7 +3,10 @@
 //! * **B1** A file that cannot be read is an error that names it, and is never written over.
 //! * **B2** Each file is replaced as a whole; whoever writes has the lock of the goal.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -59,7 +62,14 @@ impl Store {
         // What has no name of a tentacle is none: locks, hidden files, notes of people.
         for name in names.into_iter().filter(|it| check_name(it).is_ok()) {
             let path = self.place().tentacle(&name, "meta.json");
-            let there = self.vfs().stat(&path).ok().flatten().is_some();
+            let there = match self.vfs().stat(&path) {
+                Ok(stat) => stat.is_some(),
+                // A file of somebody has the name.
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+                Err(source) => {
+                    return Err(StoreError::Io { action: "look at", path, source }.into());
+                }
+            };
             if there && let Some(tentacle) = self.tentacle(&name)? {
                 found.insert(name, tentacle);
             }
@@ -101,9 +111,7 @@ impl Store {
         let bytes = self.read(path.clone(), RETRY_QUEUE_LEN_MAX as u64)?;
         let file = RetryQueue::parse(bytes.as_deref());
         let file = file.map_err(|source| OpError::Queue { path, source })?;
-        let mirror = goal.and_then(|it| it.foreign(MIRROR));
-        let mirror: Vec<MirrorEntry> =
-            mirror.and_then(|it| serde_json::from_str(it.get()).ok()).unwrap_or_default();
+        let mirror = goal.map(mirror_of).unwrap_or_default();
         let (id, iteration) = goal.map_or(("", 0), |it| (it.goal_id(), it.iteration()));
         Ok(RetryQueue::merged(file, &mirror, id, iteration, self.now()))
     }
@@ -114,12 +122,12 @@ impl Store {
     }
 
     /// Writes what is known about a tentacle (B2).
-    pub(crate) fn save_meta(&self, _held: &Held, name: &str, meta: &Meta) -> Result<(), OpError> {
+    pub(crate) fn save_meta(&self, held: &Held, name: &str, meta: &Meta) -> Result<(), OpError> {
         let path = self.place().tentacle(name, "meta.json");
         let mut text = serde_json::to_string_pretty(meta)
             .map_err(|source| OpError::Meta { path: path.clone(), source })?;
         text.push('\n');
-        Ok(self.write("write", path, text.as_bytes())?)
+        Ok(self.write(held, path, text.as_bytes())?)
     }
 
     /// Begins the directory of a tentacle.
@@ -132,12 +140,12 @@ impl Store {
     /// Writes a text of a tentacle.
     pub(crate) fn save_text(
         &self,
-        _held: &Held,
+        held: &Held,
         name: &str,
         file: &str,
         text: &str,
     ) -> Result<(), OpError> {
-        Ok(self.write("write", self.place().tentacle(name, file), text.as_bytes())?)
+        Ok(self.write(held, self.place().tentacle(name, file), text.as_bytes())?)
     }
 
     /// Appends what a tentacle says.
@@ -156,7 +164,7 @@ impl Store {
     /// Writes the retry queue, and its mirror into the goal, which the caller saves behind it.
     pub(crate) fn save_queue(
         &self,
-        _held: &Held,
+        held: &Held,
         queue: &RetryQueue,
         goal: Option<&mut Goal>,
     ) -> Result<(), OpError> {
@@ -164,11 +172,33 @@ impl Store {
         let failed = |source| OpError::Meta { path: path.clone(), source };
         let mut text = serde_json::to_string_pretty(queue).map_err(failed)?;
         text.push('\n');
-        self.write("write", path.clone(), text.as_bytes())?;
-        if let Some(goal) = goal {
-            goal.set_foreign(MIRROR, &queue.mirror()).map_err(failed)?;
+        self.write(held, path.clone(), text.as_bytes())?;
+        goal.map_or(Ok(()), |it| self.mirror(queue, it))
+    }
+
+    /// Takes a tentacle out of the retry queue, and out of the mirror, where it stands alone when a crash came
+    /// between the two.
+    pub(crate) fn leave_queue(
+        &self,
+        held: &Held,
+        names: &[&str],
+        mut goal: Option<&mut Goal>,
+    ) -> Result<(), OpError> {
+        let mut queue = self.retry_queue(goal.as_deref())?;
+        let before = queue.entries.len();
+        queue.entries.retain(|it| !names.contains(&it.tentacle.as_str()));
+        if queue.entries.len() < before {
+            return self.save_queue(held, &queue, goal);
         }
-        Ok(())
+        match goal.as_mut().filter(|it| names_of(&mirror_of(it)) != names_of(&queue.mirror())) {
+            Some(goal) => self.mirror(&queue, goal),
+            None => Ok(()),
+        }
+    }
+
+    fn mirror(&self, queue: &RetryQueue, goal: &mut Goal) -> Result<(), OpError> {
+        let failed = |source| OpError::Meta { path: self.place().goal(), source };
+        goal.set_foreign(MIRROR, &queue.mirror()).map_err(failed)
     }
 
     fn json<T: DeserializeOwned>(
@@ -187,4 +217,14 @@ impl Store {
         let bytes = self.read(self.place().tentacle(name, file), limit)?;
         Ok(bytes.map(|it| String::from_utf8_lossy(&it).into_owned()))
     }
+}
+
+/// What a goal lists as waiting.
+fn mirror_of(goal: &Goal) -> Vec<MirrorEntry> {
+    let raw = goal.foreign(MIRROR);
+    raw.and_then(|it| serde_json::from_str(it.get()).ok()).unwrap_or_default()
+}
+
+fn names_of(mirror: &[MirrorEntry]) -> BTreeSet<&str> {
+    mirror.iter().map(|it| it.tentacle.as_str()).collect()
 }

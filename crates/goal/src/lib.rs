@@ -74,7 +74,8 @@ pub use handoff::{
 pub use lock::{Held, LockError, Owner, POLL_EVERY, STALE_AFTER, WAIT_MAX as LOCK_WAIT_MAX};
 pub use marker::{
     Identity, Judgement, MARKER_LEN_MAX, MARKER_TTL, MARKER_TTL_SECONDS, MarkerEntry, MarkerError,
-    MarkerFile, add as add_marker, blocks, cleanup as clean_markers, judge as judge_marker,
+    MarkerFile, MarkerFileError, add as add_marker, blocks, change_file as change_markers,
+    cleanup as clean_markers, judge as judge_marker, read_file as read_markers,
     remove as remove_marker,
 };
 pub use ops::{OpError, SessionEnded};

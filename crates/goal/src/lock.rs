@@ -19,6 +19,7 @@
 //!   the name.
 //! * **L2** A holder that dies leaves nothing that has to be cleaned by hand.
 //! * **L3** The name goes with the holder: after the drop of a [`Held`] there is no file.
+//! * **L4** Who takes over from the dead knows so: what they renamed may not be durable yet.
 
 use std::{
     io,
@@ -111,9 +112,15 @@ pub struct Held {
     vfs: Arc<dyn Vfs>,
     file: Arc<dyn File>,
     path: PathBuf,
+    took_over: bool,
 }
 
 impl Held {
+    /// Whether the last holder died (L4).
+    pub(crate) const fn took_over(&self) -> bool {
+        self.took_over
+    }
+
     /// Whether the name still is ours. A program that only looks at ages may have taken it.
     pub(crate) fn is_ours(&self) -> io::Result<bool> {
         self.file.is_named(&self.path)
@@ -218,7 +225,11 @@ fn look(
     // The new record is whole before the old one is cut off: a kill between leaves one that can be read.
     write_all_at(&*file, &record, 0)?;
     file.set_len(record.len() as u64)?;
-    Ok(Look::Ours(Held { vfs: Arc::clone(vfs), file, path: path.to_owned() }))
+    Ok(Look::Ours(held(vfs, file, path, true)))
+}
+
+fn held(vfs: &Arc<dyn Vfs>, file: Arc<dyn File>, path: &Path, took_over: bool) -> Held {
+    Held { vfs: Arc::clone(vfs), file, path: path.to_owned(), took_over }
 }
 
 /// Makes the file with its content, locked, and gives it its name (L1).
@@ -234,7 +245,7 @@ fn publish(vfs: &Arc<dyn Vfs>, path: &Path, me: &Owner, record: &[u8]) -> io::Re
         .and_then(|()| vfs.link(&temp, path));
     vfs.remove(&temp)?;
     match linked {
-        Ok(()) => Ok(Look::Ours(Held { vfs: Arc::clone(vfs), file, path: path.to_owned() })),
+        Ok(()) => Ok(Look::Ours(held(vfs, file, path, false))),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Look::Again),
         Err(error) => Err(error),
     }
@@ -276,41 +287,46 @@ fn read(file: &dyn File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Removes a lock whose holder is dead, and temporary names that dead processes left (L2). Returns whether the
-/// lock was removed.
+/// Takes over a lock whose holder is dead; `None` when there is no lock, or its holder lives (L2).
 ///
 /// # Errors
 ///
-/// What the file system reports; a lock that is held is no error.
-pub(crate) fn clear_dead(
+/// What the file system reports.
+pub(crate) fn take_dead(
     vfs: &Arc<dyn Vfs>,
     path: &Path,
     me: &Owner,
     liveness: &dyn Liveness,
     now: Timestamp,
-) -> Result<bool, LockError> {
+) -> Result<Option<Held>, LockError> {
     let failed = |source| LockError::Io { path: path.to_owned(), source };
     if vfs.stat(path).map_err(failed)?.is_none() {
-        return Ok(false);
+        return Ok(None);
     }
     match try_lock(vfs, path, me, liveness, now) {
-        Ok(held) => {
-            drop(held);
-            clear_temps(vfs, path, liveness).map_err(failed)?;
-            Ok(true)
-        }
-        Err(LockError::Busy { .. }) => Ok(false),
+        Ok(held) => Ok(Some(held)),
+        Err(LockError::Busy { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn clear_temps(vfs: &Arc<dyn Vfs>, path: &Path, liveness: &dyn Liveness) -> io::Result<()> {
+/// Removes temporary names that dead processes left (L2).
+///
+/// # Errors
+///
+/// What the file system reports.
+pub(crate) fn clear_temps(
+    vfs: &Arc<dyn Vfs>,
+    path: &Path,
+    liveness: &dyn Liveness,
+) -> Result<(), LockError> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let failed = |source| LockError::Io { path: path.to_owned(), source };
     let prefix = format!("{}.", name.to_string_lossy());
-    for found in vfs.list(dir)? {
+    for found in vfs.list(dir).map_err(failed)? {
         let pid = found.strip_prefix(&prefix).and_then(|it| it.parse().ok());
         if pid.is_some_and(|pid| !liveness.is_alive(pid, None)) {
-            vfs.remove(&dir.join(found))?;
+            vfs.remove(&dir.join(found)).map_err(failed)?;
         }
     }
     Ok(())

@@ -18,6 +18,7 @@
 //! * **M5** An entry that does not say its repository blocks every one: better one commit too late.
 //! * **M6** Unknown keys and the signature are kept as they are.
 
+mod file;
 mod read;
 
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +27,7 @@ use serde_json::{Map, Value};
 
 use crate::Liveness;
 
+pub use file::{MarkerFileError, change as change_file, read as read_file};
 pub use read::{MARKER_LEN_MAX, MarkerError};
 
 /// How long an entry counts that nobody removes, in seconds.

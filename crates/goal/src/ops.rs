@@ -1,8 +1,9 @@
 //! What a program does with a goal and the files beside it: lock, read, change, write.
 //!
 //! * **O1** Files beside the goal are written before the goal, under its lock. Doing it again after a crash between
-//!   leads to the same end.
-//! * **O2** A breadcrumb is written before the goal is paused, and counts only beside a paused goal.
+//!   leads to the same end: what says that a tentacle is to be reset, its meta, is changed after the queue.
+//! * **O2** A breadcrumb is written before the goal is paused, and removed after it is resumed, both under the lock. It
+//!   counts only beside the pause that it speaks of.
 //! * **O3** What is refused writes nothing.
 
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -10,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use jiff::SignedDuration;
 
 use crate::{
-    breadcrumb::{Breadcrumb, banner, previous_status},
+    breadcrumb::{Breadcrumb, banner, previous_status, speaks_of},
     eval::{EvalRequest, Evaluated, Seen},
     gate::{Said, Word},
     handoff::{Handoff, HandoffStatus},
@@ -129,32 +130,31 @@ impl Store {
         request: ResumeRequest,
         changed: Option<&str>,
     ) -> Result<Resumed, OpError> {
-        let before = self.breadcrumb().and_then(|it| previous_status(&it));
-        let done = self.change_within(wait, |held, goal| {
-            let all = self.every_tentacle()?;
-            let linked = goal.tentacles().iter().filter_map(|name| Some((name, all.get(name)?)));
-            let linked: Vec<Linked> = linked
-                .map(|(name, it)| Linked {
-                    name: name.clone(),
-                    resettable: it.meta.terminal_status.is_some_and(HandoffStatus::resettable),
-                    goal_iteration: it.meta.goal_iteration,
-                })
-                .collect();
-            let paused = goal.status() == Status::Paused;
-            let was_awaiting_gate = paused && before == Some(Status::AwaitingGate);
-            let request = ResumeRequest { was_awaiting_gate, ..request };
-            let done = goal.resume(request, &linked, self.now())?;
-            if let Some(changed) = changed {
-                goal.workspace_changed(changed);
-            }
-            self.make_idle(held, goal, &done.reset, &all)?;
-            Ok(done)
-        })?;
-        self.remove(self.place().breadcrumb())?;
+        let held = self.lock(wait)?;
+        let mut goal = self.load()?;
+        let all = self.every_tentacle()?;
+        let linked = goal.tentacles().iter().filter_map(|name| Some((name, all.get(name)?)));
+        let linked: Vec<Linked> = linked
+            .map(|(name, it)| Linked {
+                name: name.clone(),
+                resettable: it.meta.terminal_status.is_some_and(HandoffStatus::resettable),
+                goal_iteration: it.meta.goal_iteration,
+            })
+            .collect();
+        let before = self.breadcrumb().and_then(|it| previous_status(&it, &goal));
+        let was_awaiting_gate = before == Some(Status::AwaitingGate);
+        let request = ResumeRequest { was_awaiting_gate, ..request };
+        let done = goal.resume(request, &linked, self.now())?;
+        if let Some(changed) = changed {
+            goal.workspace_changed(changed);
+        }
+        self.make_idle(&held, &mut goal, &done.reset, &all)?;
+        self.save(&held, &goal)?;
+        self.remove(&held, self.place().breadcrumb())?;
         Ok(done)
     }
 
-    /// Makes tentacles idle, and takes them out of the retry queue (O1).
+    /// Takes tentacles out of the retry queue, and makes them idle (O1).
     fn make_idle(
         &self,
         held: &Held,
@@ -162,16 +162,13 @@ impl Store {
         names: &[String],
         all: &BTreeMap<String, Tentacle>,
     ) -> Result<(), OpError> {
-        let mut queue = self.retry_queue(Some(goal))?;
-        let mut shorter = false;
-        for (name, tentacle) in names.iter().filter_map(|it| all.get_key_value(it)) {
+        let known: Vec<_> = names.iter().filter_map(|it| all.get_key_value(it)).collect();
+        let leaving: Vec<&str> = known.iter().map(|it| it.0.as_str()).collect();
+        self.leave_queue(held, &leaving, Some(goal))?;
+        for (name, tentacle) in known {
             let mut meta = tentacle.meta.clone();
             meta.reset(self.handoff_len(name)? as u64);
             self.save_meta(held, name, &meta)?;
-            shorter |= queue.remove(name);
-        }
-        if shorter {
-            self.save_queue(held, &queue, Some(goal))?;
         }
         Ok(())
     }
@@ -297,11 +294,11 @@ impl Store {
         handoff: &Handoff,
         goal: Option<&mut Goal>,
     ) -> Result<(), OpError> {
-        let mut queue = self.retry_queue(goal.as_deref())?;
         let Some(reason) = handoff.quota_reason else {
             // Something else blocks it now.
-            return if queue.remove(name) { self.save_queue(held, &queue, goal) } else { Ok(()) };
+            return self.leave_queue(held, &[name], goal);
         };
+        let mut queue = self.retry_queue(goal.as_deref())?;
         let (goal_id, iteration) = goal
             .as_ref()
             .map_or((String::new(), 0), |it| (it.goal_id().to_owned(), it.iteration()));
@@ -340,10 +337,7 @@ impl Store {
         self.save_meta(&held, name, &meta)?;
         let mut goal = self.look()?;
         if meta.terminal_status != Some(HandoffStatus::Blocked) {
-            let mut queue = self.retry_queue(goal.as_ref())?;
-            if queue.remove(name) {
-                self.save_queue(&held, &queue, goal.as_mut())?;
-            }
+            self.leave_queue(&held, &[name], goal.as_mut())?;
         }
         if let Some(goal) = &mut goal {
             goal.touch(now);
@@ -379,18 +373,21 @@ impl Store {
         let mut text = serde_json::to_string_pretty(&crumb)
             .map_err(|source| OpError::Meta { path: path.clone(), source })?;
         text.push('\n');
-        self.write("write", path, text.as_bytes())?;
+        self.write(&held, path, text.as_bytes())?;
         self.save(&held, &goal)?;
         Ok(Some(SessionEnded { before, goal_id: goal.goal_id().to_owned() }))
     }
 
     /// What a new session is told; `None` when there is nothing to say.
     pub fn session_banner(&self) -> Option<String> {
-        let status = match self.look() {
-            Ok(Some(goal)) => Some(goal.status()),
+        let crumb = self.breadcrumb();
+        let goal = match self.look() {
+            Ok(Some(goal)) => Some(goal),
             Ok(None) => return None,
             Err(_) => None,
         };
-        banner(self.breadcrumb().as_deref(), status)
+        let other = |bytes: &[u8]| goal.as_ref().is_some_and(|it| !speaks_of(bytes, it));
+        let crumb = crumb.filter(|it| !other(it));
+        banner(crumb.as_deref(), goal.map(|it| it.status()))
     }
 }

@@ -4,7 +4,9 @@
 //! * **F2** A file that cannot be read as a goal is an error that names it, and is never written over. Only
 //!   `init --force` goes past it, and moves it aside first.
 //! * **F3** What is absent is not begun by a change: only `init` begins a goal.
-//! * **F4** Whoever writes shows that it has the lock.
+//! * **F4** Whoever writes shows that it has the lock: each file that is replaced or removed, not the goal alone.
+//! * **F5** Nobody builds upon what a process that was killed may have renamed and not synced: who takes the lock over
+//!   syncs the directories first. A power loss afterwards takes nothing back that was answered since.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -13,10 +15,11 @@ use thiserror::Error;
 use vfs::{Vfs, read_whole, replace};
 
 use crate::{
-    lock::{Held, LockError, Owner, POLL_EVERY, clear_dead, try_lock},
+    lock::{Held, LockError, Owner, POLL_EVERY, clear_temps, take_dead, try_lock},
     place::Place,
     process::Liveness,
     state::Goal,
+    tentacle::check_name,
 };
 
 /// Longest `goal.json`, in bytes.
@@ -152,9 +155,40 @@ impl Store {
             let now = self.clock.now();
             match try_lock(&self.vfs, &path, &self.me, &*self.liveness, now) {
                 Err(LockError::Busy { .. }) if now < until => self.clock.pause(POLL_EVERY),
-                other => return other,
+                Err(error) => return Err(error),
+                Ok(held) => {
+                    self.settle(&held)?;
+                    return Ok(held);
+                }
             }
         }
+    }
+
+    /// F5
+    fn settle(&self, held: &Held) -> Result<(), LockError> {
+        if !held.took_over() {
+            return Ok(());
+        }
+        let sync = |path: PathBuf| {
+            let synced = self.vfs.sync_dir(&path);
+            synced.map_err(|source| LockError::Io { path, source })
+        };
+        sync(self.place.state().to_owned())?;
+        let dir = self.place.tentacles();
+        let names = match self.vfs.list(dir) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(LockError::Io { path: dir.to_owned(), source }),
+        };
+        let names = names.into_iter().filter(|it| check_name(it).is_ok());
+        for path in names.map(|it| dir.join(it)) {
+            let stat = self.vfs.stat(&path);
+            let stat = stat.map_err(|source| LockError::Io { path: path.clone(), source })?;
+            if stat.is_some_and(|it| it.is_dir) {
+                sync(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a lock that a dead process left. Returns whether there was one.
@@ -163,7 +197,14 @@ impl Store {
     ///
     /// What the file system reports.
     pub fn clear_dead_lock(&self) -> Result<bool, LockError> {
-        clear_dead(&self.vfs, &self.place.lock(), &self.me, &*self.liveness, self.clock.now())
+        let (path, now) = (self.place.lock(), self.clock.now());
+        let Some(held) = take_dead(&self.vfs, &path, &self.me, &*self.liveness, now)? else {
+            return Ok(false);
+        };
+        self.settle(&held)?;
+        drop(held);
+        clear_temps(&self.vfs, &path, &*self.liveness)?;
+        Ok(true)
     }
 
     /// Reads the goal; `None` when there is none.
@@ -199,10 +240,7 @@ impl Store {
         let path = self.place.goal();
         let text =
             goal.to_text().map_err(|source| StoreError::Corrupt { path: path.clone(), source })?;
-        if !held.is_ours().unwrap_or(false) {
-            return Err(StoreError::LockLost { path: self.place.lock() });
-        }
-        self.write("write", path, text.as_bytes())
+        self.write(held, path, text.as_bytes())
     }
 
     /// Begins a goal.
@@ -222,7 +260,7 @@ impl Store {
             Ok(None) => None,
             Ok(Some(_)) if force => None,
             Ok(Some(_)) => return Err(StoreError::Exists { path }),
-            Err(StoreError::Corrupt { .. }) if force => Some(self.set_aside()?),
+            Err(StoreError::Corrupt { .. }) if force => Some(self.set_aside(held)?),
             Err(error) => return Err(error),
         };
         self.save(held, goal)?;
@@ -230,7 +268,8 @@ impl Store {
     }
 
     /// F2
-    fn set_aside(&self) -> Result<PathBuf, StoreError> {
+    fn set_aside(&self, held: &Held) -> Result<PathBuf, StoreError> {
+        self.check_ours(held)?;
         let path = self.place.goal();
         let aside =
             path.with_file_name(format!("goal.json.corrupt-{}", self.now().as_millisecond()));
@@ -240,14 +279,19 @@ impl Store {
         Ok(aside)
     }
 
-    /// Replaces a file as a whole.
-    pub(crate) fn write(
-        &self,
-        action: &'static str,
-        path: PathBuf,
-        bytes: &[u8],
-    ) -> Result<(), StoreError> {
-        replace(&*self.vfs, &path, bytes).map_err(|source| StoreError::Io { action, path, source })
+    /// F4
+    fn check_ours(&self, held: &Held) -> Result<(), StoreError> {
+        if held.is_ours().unwrap_or(false) {
+            return Ok(());
+        }
+        Err(StoreError::LockLost { path: self.place.lock() })
+    }
+
+    /// Replaces a file as a whole (F4).
+    pub(crate) fn write(&self, held: &Held, path: PathBuf, bytes: &[u8]) -> Result<(), StoreError> {
+        self.check_ours(held)?;
+        let written = replace(&*self.vfs, &path, bytes);
+        written.map_err(|source| StoreError::Io { action: "write", path, source })
     }
 
     /// Reads a file beside the goal; `None` when there is none.
@@ -256,8 +300,9 @@ impl Store {
         read.map_err(|source| StoreError::Io { action: "read", path, source })
     }
 
-    /// Removes a file beside the goal, if it is there.
-    pub(crate) fn remove(&self, path: PathBuf) -> Result<(), StoreError> {
+    /// Removes a file beside the goal, if it is there (F4).
+    pub(crate) fn remove(&self, held: &Held, path: PathBuf) -> Result<(), StoreError> {
+        self.check_ours(held)?;
         match self.vfs.remove(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Ok(()) => {

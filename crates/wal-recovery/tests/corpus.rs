@@ -18,6 +18,8 @@ mod oracle;
 mod recover;
 #[path = "../../../tests/fuzz/src/replay.rs"]
 mod replay;
+#[path = "../../../tests/fuzz/src/steps.rs"]
+mod steps;
 #[path = "../../../tests/fuzz/src/tail.rs"]
 mod tail;
 
@@ -29,4 +31,9 @@ fn every_seed_of_recover_holds() {
 #[test]
 fn every_seed_of_tail_holds() {
     replay::replay("tail", tail::check);
+}
+
+#[test]
+fn every_seed_of_steps_holds() {
+    replay::replay("steps", steps::check);
 }

@@ -11,6 +11,7 @@
 //! | `life_files`   | a seal, a switch, a manifest                     | `wal-format`                 |
 //! | `recover`      | a log directory                                  | `wal-recovery`               |
 //! | `tail`         | a log of ours, and one damage to it              | `wal-recovery`               |
+//! | `steps`        | a step log                                       | `wal-recovery`               |
 //! | `cursors`      | the progress files of a drain                    | `drain`                      |
 //! | `dead_letters` | answers of a collector; a file of dead letters   | `drain`                      |
 //! | `otlp_bodies`  | bodies of requests and answers (target `otlp`)   | `otlp`                       |
@@ -37,4 +38,5 @@ pub mod plain_policy;
 pub mod recover;
 pub mod requests;
 pub mod small_files;
+pub mod steps;
 pub mod tail;

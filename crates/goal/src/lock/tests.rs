@@ -89,8 +89,16 @@ fn a_look_clears_what_a_dead_process_left_and_nothing_else() {
     let path = dir.path().join("l");
     let living = Living(BTreeSet::from([7, 8]));
     let me = Owner::new(7, &living);
-    let clear = || clear_dead(&os(), &path, &me, &living, later(0)).unwrap();
+    let clear = || {
+        let held = take_dead(&os(), &path, &me, &living, later(0)).unwrap();
+        let there = held.is_some();
+        // L4
+        assert!(held.is_none_or(|it| it.took_over()));
+        clear_temps(&os(), &path, &living).unwrap();
+        there
+    };
     assert!(!clear());
+    assert!(!take(&path, later(0)).unwrap().took_over());
     fs::write(&path, "9").unwrap();
     fs::write(dir.path().join("l.9"), "").unwrap();
     fs::write(dir.path().join("l.8"), "").unwrap();

@@ -9,8 +9,8 @@ use std::{
 };
 
 use api::{env, exit::Exit};
-use goal::{MARKER_LEN_MAX, MarkerFile};
-use vfs::{LockError, OsVfs, Vfs as _, read_whole, replace};
+use goal::{MarkerFile, MarkerFileError, change_markers, read_markers};
+use vfs::{LockError, OsVfs, Vfs as _};
 
 use crate::{context::Context, failure::Failure};
 
@@ -36,10 +36,7 @@ pub(in crate::commands) fn path(
 
 /// Reads it; one that is absent has no entries.
 pub(in crate::commands) fn read(path: &Path) -> Result<MarkerFile, Failure> {
-    let bytes = read_whole(&OsVfs, path, MARKER_LEN_MAX as u64);
-    let bytes = bytes.map_err(|error| Failure::file("read", path, &error))?;
-    let file = MarkerFile::parse(bytes.as_deref());
-    file.map_err(|error| Failure::of(Exit::Failed, error.code(), &error))
+    read_markers(&OsVfs, path).map_err(failure)
 }
 
 /// Changes it (M1). What `change` returns goes to the caller.
@@ -47,21 +44,16 @@ pub(in crate::commands) fn change<T>(
     path: &Path,
     change: impl FnOnce(&mut MarkerFile) -> T,
 ) -> Result<T, Failure> {
-    let _held = lock(path)?;
-    let mut file = read(path)?;
-    let before = file.clone();
-    let done = change(&mut file);
-    if file == before {
-        return Ok(done);
+    let held = lock(path)?;
+    change_markers(&OsVfs, &held, path, change).map_err(failure)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
+fn failure(error: MarkerFileError) -> Failure {
+    match &error {
+        MarkerFileError::Io { action, path, source } => Failure::file(action, path, source),
+        other => Failure::of(Exit::Failed, other.code(), other),
     }
-    let written = if file.active_tentacles.is_empty() {
-        OsVfs.remove(path)
-    } else {
-        // Every value of a marker has a form in JSON.
-        replace(&OsVfs, path, &serde_json::to_vec_pretty(&file).unwrap_or_default())
-    };
-    written.map_err(|error| Failure::file("write", path, &error))?;
-    Ok(done)
 }
 
 fn lock(path: &Path) -> Result<vfs::Lock, Failure> {
