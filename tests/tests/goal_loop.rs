@@ -219,6 +219,22 @@ fn what_ended_before_a_reset_ends_nothing_after_it() {
 }
 
 #[test]
+fn files_that_lie_where_a_tentacle_begins_are_kept_and_are_no_word_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir, &[]);
+    let notes = lab.state("tentacles/t");
+    fs::create_dir_all(&notes).unwrap();
+    fs::write(notes.join("todo.md"), "mine").unwrap();
+    fs::write(notes.join("handoff.md"), "## [2026-01-01 00:00 UTC]\nSTATUS: DONE\n").unwrap();
+    let said = lab.refused(&["tentacle", "create", "t"]).unwrap();
+    assert!(said.contains("GOAL_FILE_EXISTS") && said.contains("todo.md"), "{said}");
+    assert_eq!(fs::read_to_string(notes.join("todo.md")).unwrap(), "mine");
+    fs::remove_file(notes.join("todo.md")).unwrap();
+    lab.linked("t").unwrap();
+    assert!(lab.refused(&["tentacle", "complete", "t"]).unwrap().contains("GOAL_NO_HANDOFF"));
+}
+
+#[test]
 fn coverage_and_context_tell_a_stranger_what_was_done_and_what_is_next() {
     let dir = tempfile::tempdir().unwrap();
     let lab = lab(&dir, &["--desc", "make it work"]);

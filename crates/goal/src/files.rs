@@ -148,6 +148,16 @@ impl Store {
         Ok(self.write(held, self.place().tentacle(name, file), text.as_bytes())?)
     }
 
+    /// Refuses to write over a file that holds something else: it was not made by an attempt that was cut short.
+    pub(crate) fn refuse_foreign(&self, name: &str, file: &str, text: &str) -> Result<(), OpError> {
+        match self.text(name, file, TODO_LEN_MAX)? {
+            Some(found) if found != text => {
+                Err(OpError::FileExists { path: self.place().tentacle(name, file) })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Appends what a tentacle says.
     pub(crate) fn append_handoff(
         &self,

@@ -197,9 +197,19 @@ impl Store {
             // Writing to a string does not fail.
             writeln!(tasks, "- [ ] {task}").ok();
         }
-        self.save_text(&held, &name, "todo.md", &format!("# {name}\n\n{tasks}"))?;
         let about = meta.description.clone().unwrap_or_default();
-        self.save_text(&held, &name, "CONTEXT.md", &format!("# {name}\n\n{about}\n"))?;
+        let files = [
+            ("todo.md", format!("# {name}\n\n{tasks}")),
+            ("CONTEXT.md", format!("# {name}\n\n{about}\n")),
+        ];
+        for (file, text) in &files {
+            self.refuse_foreign(&name, file, text)?;
+        }
+        for (file, text) in &files {
+            self.save_text(&held, &name, file, text)?;
+        }
+        // What lies there already is no word about this one.
+        meta.heard = Some(self.handoff_len(&name)? as u64).filter(|it| *it > 0);
         if let Some(goal) = goal.as_ref().filter(|it| it.status().is_open()) {
             meta.goal_name = Some(goal.title().to_owned());
         }

@@ -59,6 +59,12 @@ pub enum OpError {
         /// Its name.
         name: String,
     },
+    /// A file stands where one of a new tentacle would be written.
+    #[error("{} is there, and no tentacle made it", .path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
     /// It has not said how it ended.
     #[error("tentacle `{name}` has no handoff")]
     NoHandoff {
@@ -95,6 +101,7 @@ impl OpError {
             Self::Queue { source, .. } => source.code(),
             Self::NoTentacle { .. } => "GOAL_NO_TENTACLE",
             Self::TentacleExists { .. } => "GOAL_TENTACLE_EXISTS",
+            Self::FileExists { .. } => "GOAL_FILE_EXISTS",
             Self::NoHandoff { .. } => "GOAL_NO_HANDOFF",
             Self::ChecksFailed { .. } => "GOAL_CHECKS_FAILED",
         }

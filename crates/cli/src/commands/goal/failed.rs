@@ -69,6 +69,7 @@ fn hint(error: &OpError) -> Option<&'static str> {
         }
         OpError::Resume(ResumeError::Ended { .. }) => BEGIN_ANEW,
         OpError::NoTentacle { .. } => "make it: autonomy tentacle create NAME",
+        OpError::FileExists { .. } => "move it away, or choose another name",
         OpError::NoHandoff { .. } => {
             "write one: autonomy tentacle handoff NAME MESSAGE --status DONE"
         }
