@@ -57,8 +57,9 @@ pub(crate) use fleet::{
 };
 pub(crate) use gate::{Gate, GateApprove, GateList, GateWord};
 pub(crate) use goal::{
-    DecisionArg, Goal, GoalBudget, GoalCreate, GoalDispatch, GoalEval, GoalInit, GoalLimits,
-    GoalLink, GoalLook, GoalPlace, GoalResume, GoalText, GoalValidate, GoalVerifyLoop, GoalWait,
+    DecisionArg, Goal, GoalBudget, GoalCreate, GoalDispatch, GoalEval, GoalGoverned, GoalInit,
+    GoalLimits, GoalLink, GoalLook, GoalPlace, GoalResume, GoalReverify, GoalText, GoalValidate,
+    GoalVerifyLoop, GoalWait,
 };
 pub(crate) use goal_words::{CriteriaAdd, CriteriaCheck, GoalCriteria, GoalGate};
 pub(crate) use keys::{Keys, KeysGenerate, KeysShow};

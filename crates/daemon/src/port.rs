@@ -40,6 +40,8 @@ pub enum Called {
         code: String,
         /// Its text.
         message: String,
+        /// What it returned all the same.
+        output: Option<Value>,
     },
     /// It may have run: nobody knows (D5).
     Lost {

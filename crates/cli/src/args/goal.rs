@@ -80,6 +80,11 @@ pub(crate) enum Goal {
   autonomy goal verify
   autonomy goal verify --id sc-1 --timeout 300")]
     Verify(CriteriaCheck),
+    /// Verifies again after the workspace changed, so that evals go on: runs the commands of all criteria.
+    #[command(after_help = "Examples:
+  autonomy goal reverify
+  autonomy goal reverify --accept 'the change is a comment' --format json")]
+    Reverify(GoalReverify),
     /// What somebody has to say before the goal goes on.
     #[command(subcommand)]
     Gate(GoalGate),
@@ -117,6 +122,15 @@ pub(crate) struct GoalWait {
     /// and 0.
     #[arg(long)]
     pub(crate) strict_exit: bool,
+}
+
+/// The runtime that governs commands.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct GoalGoverned {
+    /// Base URL of the runtime that decides about commands and runs them with tool.shell [default:
+    /// $AUTONOMY_RUNTIME_URL; without either they run here].
+    #[arg(long, value_name = "URL")]
+    pub(crate) runtime_url: Option<String>,
 }
 
 impl GoalWait {
@@ -164,6 +178,9 @@ pub(crate) struct GoalInit {
     /// Begins anew where there is a goal. One that cannot be read is moved aside.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Makes a verification necessary when the workspace changed while no session was there.
+    #[arg(long)]
+    pub(crate) require_reverify: bool,
     #[command(flatten)]
     pub(crate) wait: GoalWait,
     #[command(flatten)]
@@ -211,6 +228,8 @@ pub(crate) struct GoalDispatch {
     /// The file of the markers [default: ~/.copilot/markers/dispatched-subagent-active].
     #[arg(long, value_name = "FILE")]
     pub(crate) marker: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) governed: GoalGoverned,
     #[command(flatten)]
     pub(crate) wait: GoalWait,
     #[command(flatten)]
@@ -276,6 +295,22 @@ pub(crate) struct GoalBudget {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct GoalReverify {
+    /// Takes the change as it is, for this reason, and runs nothing.
+    #[arg(long, value_name = "REASON")]
+    pub(crate) accept: Option<String>,
+    /// Longest run of a command, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u32,
+    #[command(flatten)]
+    pub(crate) governed: GoalGoverned,
+    #[command(flatten)]
+    pub(crate) wait: GoalWait,
+    #[command(flatten)]
+    pub(crate) place: GoalPlace,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct GoalVerifyLoop {
     /// Only this criterion.
     #[arg(long)]
@@ -292,6 +327,8 @@ pub(crate) struct GoalVerifyLoop {
     /// Asks for a human on a stall, and when the retries are used up.
     #[arg(long)]
     pub(crate) escalate: bool,
+    #[command(flatten)]
+    pub(crate) governed: GoalGoverned,
     #[command(flatten)]
     pub(crate) wait: GoalWait,
     #[command(flatten)]
@@ -321,6 +358,7 @@ impl Goal {
                 it.place.format
             }
             Self::VerifyLoop(it) => it.place.format,
+            Self::Reverify(it) => it.place.format,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{GoalLook, GoalPlace, GoalWait};
+use super::{GoalGoverned, GoalLook, GoalPlace, GoalWait};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GoalCriteria {
@@ -49,6 +49,8 @@ pub(crate) struct CriteriaCheck {
     /// Longest run of a command, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u32,
+    #[command(flatten)]
+    pub(crate) governed: GoalGoverned,
     #[command(flatten)]
     pub(crate) wait: GoalWait,
     #[command(flatten)]

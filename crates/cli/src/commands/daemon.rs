@@ -32,7 +32,7 @@ use crate::{
     failure::Failure,
 };
 
-mod tools;
+pub(super) mod tools;
 
 pub(crate) fn run(command: Daemon, context: Context<'_>) -> Result<Exit, Failure> {
     match command {

@@ -10,6 +10,8 @@
 //! | `dispatch` | `dispatch`                                        |
 //! | `markers`  | the file of dispatch markers                      |
 //! | `process`  | runs one command                                  |
+//! | `governed` | runs one through a runtime                        |
+//! | `workspace` | what changed while no session was there          |
 //! | `failed`   | errors as failures                                |
 
 mod begin;
@@ -17,10 +19,12 @@ mod criteria;
 mod dispatch;
 mod failed;
 mod gate;
+mod governed;
 pub(super) mod markers;
 mod place;
 mod process;
 mod show;
+mod workspace;
 
 use std::{fmt::Write as _, io::Write as _};
 
@@ -57,6 +61,7 @@ pub(crate) fn run(command: Goal, context: Context<'_>) -> Result<u8, Failure> {
         Goal::Resume(args) => resume(&args, context),
         Goal::Criteria(command) => criteria::run(command, context),
         Goal::Verify(args) => criteria::check(&args, context),
+        Goal::Reverify(args) => criteria::reverify(&args, context),
         Goal::VerifyLoop(args) => criteria::verify_loop(&args, context),
         Goal::Dispatch(args) => dispatch::run(&args, context),
         Goal::Gate(command) => gate::run(command, context),
@@ -169,7 +174,8 @@ fn resume(args: &GoalResume, context: Context<'_>) -> Result<Exit, Failure> {
         from_iteration: args.from_iteration,
         was_awaiting_gate: false,
     };
-    let done = desk.store.resume(wait(args.wait), request, None);
+    let changed = desk.changed_since();
+    let done = desk.store.resume(wait(args.wait), request, changed.as_deref());
     let done = done.map_err(|it| failure(&it, args.wait))?;
     let fields = [
         ("before", done.before.as_str().to_owned()),
@@ -177,8 +183,12 @@ fn resume(args: &GoalResume, context: Context<'_>) -> Result<Exit, Failure> {
         ("reset", done.reset.len().to_string()),
     ];
     desk.audit("goal.resumed", &desk.goal_id(), &fields);
+    desk.forget_workspace();
     let mut text =
         format!("the goal is {} (was {}), iteration {}", done.status, done.before, done.iteration);
+    if let Some(changed) = &changed {
+        write!(text, "\nthe workspace changed since the session ended: {changed}").ok();
+    }
     if args.reset_failed || args.from_iteration.is_some() {
         write!(text, "\ntentacles made idle: {}", done.reset.len()).ok();
         for name in &done.reset {
@@ -190,6 +200,7 @@ fn resume(args: &GoalResume, context: Context<'_>) -> Result<Exit, Failure> {
         "before": done.before,
         "iteration": done.iteration,
         "reset": done.reset,
+        "workspace_changed": changed,
     });
     say(args.place.format, &text, &value)?;
     Ok(Exit::Done)

@@ -47,6 +47,7 @@ fn end(args: &SessionEnd, context: Context<'_>) -> Result<(), Failure> {
     let (text, value) = match &ended {
         None => ("nothing to pause".to_owned(), json!({ "paused": false })),
         Some(it) => {
+            desk.remember_workspace();
             let reason: String = args.reason.chars().take(2000).collect();
             desk.audit("goal.session_ended", &it.goal_id, &[("reason", reason)]);
             let text =

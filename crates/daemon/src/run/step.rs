@@ -150,7 +150,7 @@ impl<'a> Cycle<'a> {
         });
         match called {
             Called::Lost { why } => return Err(unknown(why)),
-            Called::Denied { code, reason: text } | Called::Failed { code, message: text } => {
+            Called::Denied { code, reason: text } | Called::Failed { code, message: text, .. } => {
                 log.mark_failed(key, &code, &text, (self.around.clock)())?;
             }
             Called::Done { output } => self.done(log, key, planned, &output)?,

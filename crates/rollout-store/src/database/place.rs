@@ -16,6 +16,8 @@ use super::DatabaseError;
 pub const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The first bytes of every database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// The first bytes of a log, with checksums in either byte order (SQLite file format, section 4.1).
+const LOG_MAGICS: [u32; 2] = [0x377f_0682, 0x377f_0683];
 /// Length of the header of a database.
 const HEADER_LEN: usize = 100;
 
@@ -73,6 +75,21 @@ pub(super) fn sidecars(path: &Path) -> Result<Vec<(&'static str, u64)>, Database
 /// Whether a log or a journal with something in it lies beside a database.
 pub(super) fn has_log(path: &Path) -> Result<bool, DatabaseError> {
     Ok(sidecars(path)?.iter().any(|(suffix, len)| *suffix != "-shm" && *len > 0))
+}
+
+/// Whether what lies beside a database starts as a log of `SQLite` does, so that the header in the file may be an old one.
+pub(super) fn has_newer_header(path: &Path) -> Result<bool, DatabaseError> {
+    let log = beside(path, "-wal");
+    if look(&log)?.is_none() {
+        return Ok(false);
+    }
+    let failed = |error| DatabaseError::io("read", &log, error);
+    let mut first = [0; 4];
+    let read = OsVfs
+        .open(&log, OpenMode::Read)
+        .and_then(|it| it.read_at(&mut first, 0))
+        .map_err(failed)?;
+    Ok(read == first.len() && LOG_MAGICS.contains(&u32::from_be_bytes(first)))
 }
 
 /// Refuses names that would be written while they, or what belongs to them, are read (F2).

@@ -40,7 +40,9 @@ use super::{
     draft::Draft,
     error::ANOTHER,
     open::{Access, check, connect, connect_alone, inspect, service_lock},
-    place::{Start, apart, beside, dir_of, existing, has_log, look, sidecars, start},
+    place::{
+        Start, apart, beside, dir_of, existing, has_log, has_newer_header, look, sidecars, start,
+    },
 };
 
 /// What is asked for.
@@ -128,7 +130,7 @@ fn acceptable(
     };
     match old {
         // The header of a database that is served may still stand in its log only.
-        Start::Database(0) if has_log(database)? => {}
+        Start::Database(0) if has_newer_header(database)? => {}
         Start::Database(wanted) if wanted != id => {
             let (backup, database) = (from.to_owned(), database.to_owned());
             return Err(DatabaseError::Mismatch { backup, found: id, database, wanted });

@@ -39,7 +39,7 @@ const NOT_RECORDED: &str = runtime::CallCode::OutcomeNotRecorded.as_str();
 const NO_EXECUTOR: &str = "no_executor";
 
 /// A runtime that is reached over HTTP.
-pub(super) struct HttpTools {
+pub(in crate::commands) struct HttpTools {
     executor: tokio::runtime::Runtime,
     client: Client,
     base: Url,
@@ -48,7 +48,7 @@ pub(super) struct HttpTools {
 
 impl HttpTools {
     /// Prepares calls. Nothing is sent yet.
-    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, Failure> {
+    pub(in crate::commands) fn new(url: &str, timeout: Duration) -> Result<Self, Failure> {
         let base = Url::parse(url).ok().filter(|it| {
             matches!(it.scheme(), "http" | "https") && it.has_host() && it.query().is_none()
         });
@@ -196,12 +196,13 @@ fn called(status: StatusCode, body: &[u8]) -> Called {
         (Verdict::Allow, Some(code), _) if code == NOT_RECORDED => {
             Called::Lost { why: error.unwrap_or(code) }
         }
-        (Verdict::Allow, Some(code), _) if !status.is_success() => {
-            Called::Failed { code, message: error.unwrap_or_default() }
+        (Verdict::Allow, Some(code), output) if !status.is_success() => {
+            Called::Failed { code, message: error.unwrap_or_default(), output }
         }
         (Verdict::Allow, _, Some(Value::Null)) if status.is_success() => Called::Failed {
             code: NO_EXECUTOR.to_owned(),
             message: "it is allowed, and this runtime has no such tool".to_owned(),
+            output: None,
         },
         (Verdict::Allow, _, Some(output)) if status.is_success() => Called::Done { output },
         (Verdict::Allow, _, _) => {

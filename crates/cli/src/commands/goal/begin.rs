@@ -56,7 +56,7 @@ pub(super) fn init(
         description: args.text.desc.clone(),
         budget: limits(args.limits, &Budget::default()),
         criteria: criteria.to_vec(),
-        require_reverify: false,
+        require_reverify: args.require_reverify,
     };
     let goal = Goal::new(new, desk.store.now());
     let held = desk.store.lock(wait(args.wait)).map_err(|it| locked(&it, args.wait))?;

@@ -6,9 +6,16 @@ use api::exit::Exit;
 use goal::{Criterion, OpError, Run, Step, StoreError, VerifyLoop};
 use serde_json::json;
 
-use super::{Desk, failure, process, say, wait};
+use super::{
+    Desk, failure,
+    governed::Governor,
+    process::{self, Order},
+    say, wait,
+};
 use crate::{
-    args::{CriteriaAdd, CriteriaCheck, GoalCriteria, GoalLook, GoalVerifyLoop, GoalWait},
+    args::{
+        CriteriaAdd, CriteriaCheck, GoalCriteria, GoalLook, GoalReverify, GoalVerifyLoop, GoalWait,
+    },
     context::Context,
     failure::Failure,
 };
@@ -71,12 +78,21 @@ fn chosen(desk: &Desk, id: Option<&str>) -> Result<Vec<Criterion>, Failure> {
     Ok(chosen)
 }
 
-fn run_all(desk: &Desk, chosen: &[Criterion], timeout: u32) -> Vec<Run> {
+fn run_all(
+    desk: &Desk,
+    chosen: &[Criterion],
+    timeout: u32,
+    governor: Option<&Governor>,
+) -> Result<Vec<Run>, Failure> {
     let limit = Duration::from_secs(timeout.into());
     let run = |it: &Criterion| {
         let command = &it.verification_command;
-        let order = process::Order { command, dir: &desk.root, vars: &[], limit };
-        process::run(&it.id, &order)
+        let order = Order { command, dir: &desk.root, vars: &[], limit };
+        let ended = match governor {
+            Some(governor) => governor.run(&it.id, &order)?,
+            None => process::run_order(&order, |_| Ok(())),
+        };
+        Ok(ended.into_run(&it.id))
     };
     chosen.iter().map(run).collect()
 }
@@ -99,7 +115,8 @@ pub(super) fn check(args: &CriteriaCheck, context: Context<'_>) -> Result<Exit, 
     let desk = Desk::open(&args.place, context)?;
     let chosen = chosen(&desk, args.id.as_deref())?;
     process::heed_signals()?;
-    let runs = run_all(&desk, &chosen, args.timeout);
+    let governor = desk.governor(&args.governed, context);
+    let runs = run_all(&desk, &chosen, args.timeout, governor.as_ref())?;
     let stored = desk.store.change_within(wait(args.wait), |_, goal| {
         goal.record_runs(&runs, desk.store.now());
         Ok(())
@@ -111,6 +128,37 @@ pub(super) fn check(args: &CriteriaCheck, context: Context<'_>) -> Result<Exit, 
         &told(&runs),
         &json!({ "all_passed": passed, "results": results(&runs) }),
     )?;
+    Ok(if passed { Exit::Done } else { Exit::Failed })
+}
+
+/// Verifies again after the workspace changed, so that evals go on.
+pub(super) fn reverify(args: &GoalReverify, context: Context<'_>) -> Result<Exit, Failure> {
+    let desk = Desk::open(&args.place, context)?;
+    let runs = if args.accept.is_some() {
+        Vec::new()
+    } else {
+        let chosen = chosen(&desk, None)?;
+        process::heed_signals()?;
+        let governor = desk.governor(&args.governed, context);
+        run_all(&desk, &chosen, args.timeout, governor.as_ref())?
+    };
+    let passed = runs.iter().all(Run::passed);
+    let stored = desk.store.change_within(wait(args.wait), |_, goal| {
+        goal.record_runs(&runs, desk.store.now());
+        if passed {
+            goal.reverified(desk.store.now());
+        }
+        Ok(())
+    });
+    stored.map_err(|it| failure(&it, args.wait))?;
+    let reason = args.accept.clone().unwrap_or_default().chars().take(2000).collect();
+    if passed {
+        desk.audit("goal.reverified", &desk.goal_id(), &[("accepted", reason)]);
+    }
+    let verdict = if passed { "verified: evals go on" } else { "not verified: evals wait still" };
+    let text =
+        format!("{}{verdict}", if runs.is_empty() { String::new() } else { told(&runs) + "\n" });
+    say(args.place.format, &text, &json!({ "verified": passed, "results": results(&runs) }))?;
     Ok(if passed { Exit::Done } else { Exit::Failed })
 }
 
@@ -130,10 +178,11 @@ pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result
     refuse_closed(&desk)?;
     let chosen = chosen(&desk, args.id.as_deref())?;
     process::heed_signals()?;
+    let governor = desk.governor(&args.governed, context);
     let mut verify = VerifyLoop::new(args.max_retries);
     loop {
         let attempt = verify.attempt();
-        let runs = run_all(&desk, &chosen, args.timeout);
+        let runs = run_all(&desk, &chosen, args.timeout, governor.as_ref())?;
         let stored = desk.store.change_within(wait(args.wait), |_, goal| {
             let recorded = goal.record_attempt(attempt, &runs, desk.store.now());
             let path = desk.store.place().goal();

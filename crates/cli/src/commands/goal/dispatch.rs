@@ -26,7 +26,7 @@ use goal::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Desk, failure, markers, process, say, wait};
+use super::{Desk, failure, governed::Governor, markers, process, say, wait};
 use crate::{
     args::{GoalDispatch, GoalWait},
     context::Context,
@@ -103,6 +103,25 @@ fn plan(desk: &Desk, goal: &Goal, marker: &Path) -> Result<Wave, Failure> {
     Ok(wave)
 }
 
+/// A runtime finishes a call whose caller is gone: what was running, and has no marker, is not sent out again while one
+/// may be running.
+fn hold_back(desk: &Desk, wave: &mut Wave, governor: Option<&Governor>) -> Result<(), Failure> {
+    let Some(governor) = governor else { return Ok(()) };
+    let all = read(desk.store.every_tentacle())?;
+    let began =
+        |name: &String| all.get(name).is_some_and(|it| it.meta.status == TentacleStatus::Active);
+    if !wave.selected.iter().any(began) || governor.is_at_rest()? {
+        return Ok(());
+    }
+    let (held, free) = std::mem::take(&mut wave.selected).into_iter().partition(began);
+    wave.selected = free;
+    let reason = "a call of an earlier dispatch may still be running in the runtime";
+    let held: Vec<String> = held;
+    let deferred = held.into_iter().map(|name| Deferred { name, reason: reason.to_owned() });
+    wave.deferred.extend(deferred);
+    Ok(())
+}
+
 /// Why a tentacle is not sent out; see the table.
 fn why_not(
     name: &str,
@@ -136,13 +155,16 @@ pub(super) fn run(args: &GoalDispatch, context: Context<'_>) -> Result<Exit, Fai
             .hint("what is no end is left by: autonomy goal resume"));
     }
     let marker = markers::path(args.marker.as_deref(), context)?;
-    let wave = plan(&desk, &goal, &marker)?;
+    let governor = desk.governor(&args.governed, context);
+    let mut wave = plan(&desk, &goal, &marker)?;
+    hold_back(&desk, &mut wave, governor.as_ref())?;
     let Some(command) = args.cmd.as_deref() else {
         say(args.place.format, &planned(&wave), &json!(wave))?;
         return Ok(Exit::Done);
     };
     process::heed_signals()?;
-    let out = Out { desk: &desk, goal: &goal, marker: &marker, command, args };
+    let governor = governor.as_ref();
+    let out = Out { desk: &desk, goal: &goal, marker: &marker, command, args, governor };
     let sent = out.send(&wave.selected)?;
     let mut text = planned(&wave);
     for it in &sent {
@@ -179,6 +201,7 @@ struct Out<'a> {
     marker: &'a Path,
     command: &'a str,
     args: &'a GoalDispatch,
+    governor: Option<&'a Governor>,
 }
 
 impl Out<'_> {
@@ -222,13 +245,19 @@ impl Out<'_> {
         let id = read(desk.store.tentacle(name))?.and_then(|it| it.meta.tentacle_id);
         let root = desk.root.to_string_lossy().into_owned();
         let mut failed = None;
-        let ended = process::run_order(&order, |pid| {
-            self.begin(name, id.as_deref(), pid).map_err(|it| {
-                let why = it.message.clone();
-                failed = Some(it);
-                why
-            })
-        });
+        let ended = match self.governor {
+            Some(governor) => {
+                self.begin(name, id.as_deref(), std::process::id())?;
+                governor.run(name, &order)?
+            }
+            None => process::run_order(&order, |pid| {
+                self.begin(name, id.as_deref(), pid).map_err(|it| {
+                    let why = it.message.clone();
+                    failed = Some(it);
+                    why
+                })
+            }),
+        };
         if let Some(failure) = failed {
             return Err(failure);
         }

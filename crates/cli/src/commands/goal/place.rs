@@ -18,12 +18,16 @@ use std::{
 
 use api::{env, exit::Exit};
 use audit::{Category, NewRecord, Outcome, Source};
-use goal::{Clock, LinuxLiveness, Place, STATE_DIR, Store};
+use goal::{Clock, LinuxLiveness, Place, STATE_DIR, Status, Store};
 use jiff::{SignedDuration, Timestamp};
 use vfs::OsVfs;
 
+use super::{
+    governed::Governor,
+    workspace::{self, Workspace},
+};
 use crate::{
-    args::{GoalPlace, GoalWait},
+    args::{GoalGoverned, GoalPlace, GoalWait},
     commands::{actor, audit as trail, note},
     context::Context,
     failure::Failure,
@@ -76,6 +80,51 @@ impl Desk {
     pub(in crate::commands) fn goal_id(&self) -> String {
         let goal = self.store.look().ok().flatten();
         goal.map(|it| it.goal_id().to_owned()).unwrap_or_default()
+    }
+
+    /// What changed in the workspace since the session ended, if that can be told; where the goal demands to know,
+    /// what cannot be compared counts as changed.
+    pub(in crate::commands) fn changed_since(&self) -> Option<String> {
+        let goal = self.store.look().ok().flatten()?;
+        if goal.status() != Status::Paused {
+            return None;
+        }
+        let place = self.store.place();
+        let digest = place.workspace_digest();
+        let demanded = goal.requires_reverify();
+        match workspace::since(&self.root, place.state(), &digest) {
+            Ok(None) if demanded && !digest.exists() => {
+                Some("nobody wrote down what it was".to_owned())
+            }
+            Ok(changed) => changed,
+            Err(why) if demanded => Some(format!("it cannot be compared: {why}")),
+            Err(why) => {
+                note(&format!("the workspace cannot be compared: {why}"));
+                None
+            }
+        }
+    }
+
+    /// Writes down what the workspace is.
+    pub(in crate::commands) fn remember_workspace(&self) {
+        let place = self.store.place();
+        let looked = Workspace::look(&self.root, place.state());
+        if let Err(why) = looked.and_then(|it| it.save(&place.workspace_digest())) {
+            self.forget_workspace();
+            note(&format!("what the workspace is was not written down: {why}"));
+        }
+    }
+
+    /// Removes what was written down: it is about a session that is over.
+    pub(in crate::commands) fn forget_workspace(&self) {
+        // What stays is compared with once more, and changes nothing else.
+        std::fs::remove_file(self.store.place().workspace_digest()).ok();
+    }
+
+    /// The runtime that governs commands, if one is named.
+    pub(super) fn governor(&self, args: &GoalGoverned, context: Context<'_>) -> Option<Governor> {
+        let url = args.runtime_url.clone().or_else(|| context.var(env::RUNTIME_URL))?;
+        Some(Governor::new(url, self.goal_id()))
     }
 
     /// Puts what was done on record in the audit trail. The goal itself is the truth about the goal: a trail that

@@ -76,12 +76,14 @@ pub(super) struct Ended {
     pub(super) note: String,
 }
 
-/// Runs a command of a criterion: standard output, then standard error.
-pub(super) fn run(id: &str, order: &Order<'_>) -> Run {
-    let ended = run_order(order, |_| Ok(()));
-    let (out, err) =
-        (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    Run { id: id.to_owned(), exit_code: ended.code, output: format!("{out}{err}{}", ended.note) }
+impl Ended {
+    /// What it says about a criterion: standard output, then standard error.
+    pub(super) fn into_run(self, id: &str) -> Run {
+        let (out, err) =
+            (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr));
+        let output = format!("{out}{err}{}", self.note);
+        Run { id: id.to_owned(), exit_code: self.code, output }
+    }
 }
 
 /// Runs a command; it begins when `begun`, which is told its number, says so (P3).
@@ -158,7 +160,7 @@ mod tests {
 
     fn ended(command: &str, limit: Duration) -> (i32, String) {
         let order = Order { command, dir: Path::new("/"), vars: &[], limit };
-        let run = run("x", &order);
+        let run = run_order(&order, |_| Ok(())).into_run("x");
         (run.exit_code, run.output)
     }
 

@@ -65,6 +65,7 @@ pub(super) fn status(args: &GoalLook, context: Context<'_>) -> Result<Exit, Fail
     let now = desk.store.now();
     let spent = goal.spent(now);
     let next = goal.next_move(&spent, &seen);
+    let changed = desk.changed_since();
     if args.place.format == crate::args::Output::Json {
         let text =
             goal.to_text().map_err(|error| Failure::of(Exit::Failed, "GOAL_CORRUPT", &error))?;
@@ -72,12 +73,16 @@ pub(super) fn status(args: &GoalLook, context: Context<'_>) -> Result<Exit, Fail
             .map_err(|error| Failure::of(Exit::Failed, "GOAL_CORRUPT", &error))?;
         value.insert("anchor".to_owned(), json!(goal.anchor()));
         value.insert("next_move".to_owned(), json!(next));
+        value.insert("workspace_changed".to_owned(), json!(changed));
         crate::commands::print_json(&value)?;
         return Ok(Exit::Done);
     }
     let mut text = head(&goal, &spent);
     text.push_str(&iterations(&goal, &all));
     text.push_str(&details(&goal));
+    if let Some(changed) = changed {
+        writeln!(text, "workspace: changed since the session ended: {changed}").ok();
+    }
     let command = next.command.as_deref().unwrap_or("nothing");
     write!(text, "next:      {command} ({})", next.why).ok();
     say(args.place.format, &text, &Value::Null)?;
