@@ -16,7 +16,7 @@ use super::DatabaseError;
 pub const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The first bytes of every database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// The first bytes of a log, with checksums in either byte order (SQLite file format, section 4.1).
+/// The first bytes of a log, with checksums in either byte order (`SQLite` file format, section 4.1).
 const LOG_MAGICS: [u32; 2] = [0x377f_0682, 0x377f_0683];
 /// Length of the header of a database.
 const HEADER_LEN: usize = 100;
