@@ -75,8 +75,14 @@ fn main() -> ExitCode {
     let (names, rest) = words.split_at_checked(names).unwrap_or((&words, &[]));
     let asks = |it: &&str| matches!(*it, "--help" | "-h");
     let done = match rest {
-        ["help" | "--help" | "-h"] => print_help(),
-        _ if !names.is_empty() && rest.iter().any(asks) => print_help(),
+        ["help" | "--help" | "-h"] => {
+            print_help();
+            Ok(())
+        }
+        _ if !names.is_empty() && rest.iter().any(asks) => {
+            print_help();
+            Ok(())
+        }
         _ if !names.is_empty() => match Options::parse(rest) {
             Ok(options) => {
                 names.iter().filter_map(|it| bench(it)).try_for_each(|it| run(it, &options))
@@ -130,9 +136,8 @@ fn bench(name: &str) -> Option<Bench> {
     all.into_iter().find(|it| it.name == name)
 }
 
-fn print_help() -> Result<()> {
+fn print_help() {
     print!("{HELP}");
-    Ok(())
 }
 
 fn run(bench: Bench, options: &Options) -> Result<()> {

@@ -74,9 +74,7 @@ impl Options {
                 }
                 "--dir" | "--program" => {
                     // A path is nobody's business but that of the machine.
-                    let path = Some(value()?.into());
-                    let place = if *word == "--dir" { &mut res.dir } else { &mut res.program };
-                    *place = path;
+                    res.set(word, value()?)?;
                     res.given.extend([word, "…"].map(str::to_owned));
                     continue;
                 }
@@ -107,6 +105,8 @@ impl Options {
             "--entries" => self.entries = parse(option, value)?,
             "--rows" => self.rows = parse(option, value)?,
             "--gib" => self.gib = parse(option, value)?,
+            "--dir" => self.dir = Some(value.into()),
+            "--program" => self.program = Some(value.into()),
             "--case" => self.cases.push(value.to_owned()),
             _ => self.only.push(value.to_owned()),
         }
