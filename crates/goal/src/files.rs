@@ -3,7 +3,10 @@
 //! * **B1** A file that cannot be read is an error that names it, and is never written over.
 //! * **B2** Each file is replaced as a whole; whoever writes has the lock of the goal.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -56,15 +59,48 @@ impl Store {
             }
         };
         let mut found = BTreeMap::new();
-        // What has no name of a tentacle is none: locks, hidden files, notes of people.
-        for name in names.into_iter().filter(|it| check_name(it).is_ok()) {
-            let path = self.place().tentacle(&name, "meta.json");
-            let there = self.vfs().stat(&path).ok().flatten().is_some();
-            if there && let Some(tentacle) = self.tentacle(&name)? {
+        for name in names {
+            if let Some(tentacle) = self.tentacle_if_there(&name)? {
                 found.insert(name, tentacle);
             }
         }
         Ok(found)
+    }
+
+    /// Reads the tentacles with these names, and those that they depend on; the others have no part in what becomes of
+    /// them, however many there are. What is not there is left out.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read (B1).
+    pub(crate) fn tentacles_behind(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, Tentacle>, OpError> {
+        let (mut found, mut looked_for) = (BTreeMap::new(), BTreeSet::new());
+        let mut next = names.to_vec();
+        while let Some(name) = next.pop() {
+            if !looked_for.insert(name.clone()) {
+                continue;
+            }
+            if let Some(tentacle) = self.tentacle_if_there(&name)? {
+                next.extend(tentacle.meta.dependencies().map(str::to_owned));
+                found.insert(name, tentacle);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What has no name of a tentacle is none: locks, hidden files, notes of people.
+    fn tentacle_if_there(&self, name: &str) -> Result<Option<Tentacle>, OpError> {
+        if check_name(name).is_err() {
+            return Ok(None);
+        }
+        let path = self.place().tentacle(name, "meta.json");
+        if self.vfs().stat(&path).ok().flatten().is_none() {
+            return Ok(None);
+        }
+        self.tentacle(name)
     }
 
     /// Reads what a tentacle said last.

@@ -13,7 +13,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use goal::{
-    Clock, EvalRequest, Goal, LOCK_WAIT_MAX, LinuxLiveness, Meta, NewGoal, Outcome, Place, Store,
+    Clock, EvalRequest, Goal, HandoffStatus, LOCK_WAIT_MAX, LinuxLiveness, Meta, NewGoal, Outcome,
+    Place, Store,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub(crate) const BENCH: &str = "goal";
 /// Longest `autonomy goal status`.
 const STATUS_MAX_US: f64 = 10_000.0;
 const NOTES: &str = "the login works, the tests of the session are next";
+/// How many tentacles of an iteration are resolved and looked at when it ends.
+const CURRENT_TENTACLES: usize = 10;
 /// How an empty history stands in the file.
 const NO_HISTORY: &str = "\"eval_history\": []";
 
@@ -42,9 +45,9 @@ struct Past {
     entries: u64,
     /// Iterations, the current one included; at least two.
     iterations: u64,
-    /// Tentacles of the first iteration, which is over.
+    /// Tentacles, of the first iteration, which is over.
     tentacles: u64,
-    /// Whether these have directories, too.
+    /// Whether these have directories, too; the last [`CURRENT_TENTACLES`] are of the current iteration then.
     on_disk: bool,
 }
 
@@ -127,6 +130,8 @@ fn changes() -> Result<Vec<Contestant>> {
         plain("10 entries, plain", YOUNG)?,
         plain("10 000 entries, plain", ENTRIES)?,
         plain("1 000 tentacles, plain", TENTACLES)?,
+        bytes("10 entries, bytes alone", YOUNG)?,
+        bytes("10 000 entries, bytes alone", ENTRIES)?,
     ])
 }
 
@@ -156,6 +161,15 @@ fn plain(name: &'static str, past: Past) -> Result<Contestant> {
     }))
 }
 
+/// What no program that replaces the file as a whole is spared: its bytes are read, written and synced.
+fn bytes(name: &'static str, past: Past) -> Result<Contestant> {
+    let text = past.text()?;
+    Ok(Contestant::new(name, Role::Floor, move |dir, window| {
+        let (store, path) = (store(dir)?, dir.join("goal.json"));
+        alone(window, || put(&store, &text), || replace(dir, &path, &fs::read(&path)?))
+    }))
+}
+
 fn rewrite(dir: &Path, path: &Path) -> Result<()> {
     let mut goal: Value = serde_json::from_slice(&fs::read(path)?)?;
     let at = Timestamp::now().to_string();
@@ -165,9 +179,13 @@ fn rewrite(dir: &Path, path: &Path) -> Result<()> {
     let keys = goal.as_object_mut().context("an object")?;
     keys.insert("iteration".to_owned(), json!(iteration + 1));
     keys.insert("updated_at".to_owned(), json!(at));
+    replace(dir, path, serde_json::to_string_pretty(&goal)?.as_bytes())
+}
+
+fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let temp = dir.join("goal.json.new");
     let mut file = File::create(&temp)?;
-    file.write_all(serde_json::to_string_pretty(&goal)?.as_bytes())?;
+    file.write_all(bytes)?;
     // As ours does; of a new file everything is synced by that.
     file.sync_data()?;
     fs::rename(&temp, path)?;
@@ -248,8 +266,14 @@ impl Past {
         let mut keys: serde_json::Map<String, Value> =
             serde_json::from_str(&Goal::new(new, now).to_text()?)?;
         let tentacles: Vec<String> = self.names().collect();
+        let current_len = if self.on_disk { CURRENT_TENTACLES } else { 0 };
+        let (past, current) = tentacles.split_at(tentacles.len().saturating_sub(current_len));
         let iteration = |number: u64| {
-            let of: &[String] = if number == 1 { &tentacles } else { &[] };
+            let of: &[String] = match number {
+                1 => past,
+                it if it == self.iterations => current,
+                _ => &[],
+            };
             let (mut res, over) =
                 (json!({ "tentacles": of, "started_at": at }), number < self.iterations);
             if let Some(res) = res.as_object_mut().filter(|_| over) {
@@ -282,7 +306,9 @@ impl Past {
         for name in self.names() {
             let path = store.place().tentacle(&name, "meta.json");
             fs::create_dir_all(path.parent().context("a directory")?)?;
-            let meta = Meta::new(&name, format!("t-{name}"), "keeps the session after a restart");
+            let about = "keeps the session after a restart";
+            let mut meta = Meta::new(&name, format!("t-{name}"), about);
+            meta.terminal_status = Some(HandoffStatus::Done);
             fs::write(&path, serde_json::to_vec_pretty(&meta)?)?;
         }
         rustix::fs::syncfs(File::open(store.place().state())?)?;

@@ -14,8 +14,8 @@ use vfs::OsVfs;
 use wal_format::{
     Seq,
     step::{
-        Append, Change, FinalizeStatus, Phase, PlanFinalize, StepRecord, StepStatus, Transition,
-        cycle_plan, encode_line, file_name, mandate_id, plan_id,
+        Append, Change, FinalizeStatus, LOCK_SUFFIX, Phase, PlanFinalize, StepRecord, StepStatus,
+        Transition, cycle_plan, encode_line, file_name, mandate_id, plan_id,
     },
 };
 use wal_recovery::steps::{self, DamagePolicy, StepOpening, recover_from_wal};
@@ -132,10 +132,11 @@ impl Logs {
         Ok(res)
     }
 
-    /// Writes the logs, synced, and takes the time of `go`.
+    /// Writes the logs, synced, each with the lock file that whoever wrote it left, and takes the time of `go`.
     fn timed(&self, dir: &Path, go: Go) -> Result<Sample> {
         for (name, text) in &self.files {
             fs::write(dir.join(name), text)?;
+            fs::write(dir.join(format!("{name}{LOCK_SUFFIX}")), "pid 1")?;
         }
         rustix::fs::syncfs(File::open(dir)?)?;
         let start = Instant::now();
