@@ -59,22 +59,51 @@ impl Store {
             }
         };
         let mut found = BTreeMap::new();
-        // What has no name of a tentacle is none: locks, hidden files, notes of people.
-        for name in names.into_iter().filter(|it| check_name(it).is_ok()) {
-            let path = self.place().tentacle(&name, "meta.json");
-            let there = match self.vfs().stat(&path) {
-                Ok(stat) => stat.is_some(),
-                // A file of somebody has the name.
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
-                Err(source) => {
-                    return Err(StoreError::Io { action: "look at", path, source }.into());
-                }
-            };
-            if there && let Some(tentacle) = self.tentacle(&name)? {
+        for name in names {
+            if let Some(tentacle) = self.tentacle_if_there(&name)? {
                 found.insert(name, tentacle);
             }
         }
         Ok(found)
+    }
+
+    /// Reads the tentacles with these names, and those that they depend on; the others have no part in what becomes of
+    /// them, however many there are. What is not there is left out.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read (B1).
+    pub(crate) fn tentacles_behind(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, Tentacle>, OpError> {
+        let (mut found, mut looked_for) = (BTreeMap::new(), BTreeSet::new());
+        let mut next = names.to_vec();
+        while let Some(name) = next.pop() {
+            if !looked_for.insert(name.clone()) {
+                continue;
+            }
+            if let Some(tentacle) = self.tentacle_if_there(&name)? {
+                next.extend(tentacle.meta.dependencies().map(str::to_owned));
+                found.insert(name, tentacle);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What has no name of a tentacle is none: locks, hidden files, notes of people.
+    fn tentacle_if_there(&self, name: &str) -> Result<Option<Tentacle>, OpError> {
+        if check_name(name).is_err() {
+            return Ok(None);
+        }
+        let path = self.place().tentacle(name, "meta.json");
+        match self.vfs().stat(&path) {
+            Ok(Some(_)) => self.tentacle(name),
+            Ok(None) => Ok(None),
+            // A file of somebody has the name.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(source) => Err(StoreError::Io { action: "look at", path, source }.into()),
+        }
     }
 
     /// Reads what a tentacle said last, since it was made idle if it was.

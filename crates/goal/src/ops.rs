@@ -68,14 +68,13 @@ impl Store {
         Ok(done)
     }
 
-    /// Tentacles of the current iteration, as they are seen now.
+    /// Tentacles of the current iteration, as they are seen now. Only they and what they depend on are read.
     ///
     /// # Errors
     ///
     /// Files that cannot be read.
     pub fn seen(&self, goal: &Goal) -> Result<Vec<Seen>, OpError> {
-        let all = self.every_tentacle()?;
-        let states = dispatch_states(&all);
+        let states = dispatch_states(&self.tentacles_behind(goal.current_tentacles())?);
         let seen = goal.current_tentacles().iter().map(|name| {
             let state = states.get(name);
             Seen {

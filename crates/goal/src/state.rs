@@ -122,7 +122,7 @@ impl Goal {
     /// When it is not an object, lacks its identity, status or birth, or a key has a type that no version wrote.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let document = Document::parse(bytes)?;
-        let mut known: Known = document.read()?;
+        let mut known: Known = document.read(OWNED)?;
         if document.raw("iterations").is_none() {
             known.iterations = legacy_iterations(&document, &known)?;
         }
@@ -135,9 +135,7 @@ impl Goal {
     ///
     /// None that this crate knows of: every value of a goal has a form in JSON.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
-        let mut document = self.document.clone();
-        document.write(&self.known, OWNED)?;
-        Ok(document.to_text())
+        self.document.to_text(&self.known, OWNED)
     }
 
     /// Identity.

@@ -2,7 +2,7 @@
 //!
 //! | module   | what it does                                                                    |
 //! |----------|---------------------------------------------------------------------------------|
-//! | `server` | a process that serves: the runtime, or axum with a plain durable append, or bare |
+//! | `server` | a process that which: the runtime, or axum with a plain durable append, or bare |
 //! | `load`   | connections, each of which calls again when it is answered                      |
 //! | `split`  | where the time of a call goes, as the runtime has measured it                   |
 
@@ -112,9 +112,9 @@ fn part(name: &'static str, part: Part) -> Contestant {
 }
 
 /// What the memory of a server has grown by when so many connections have called once and stay open.
-fn idle(name: &'static str, role: Role, serves: Serves) -> Contestant {
+fn idle(name: &'static str, role: Role, which: Serves) -> Contestant {
     Contestant::new(name, role, move |dir, _| {
-        let server = Server::start(serves, dir)?;
+        let server = Server::start(which, dir)?;
         let before = server.memory_mib()?;
         let grown = load::idle(server.port(), IDLE, DENY, || Ok(server.memory_mib()? - before))?;
         server.stop()?;
@@ -132,19 +132,19 @@ fn runtime(name: &'static str, connections: usize, call: Call) -> Contestant {
     })
 }
 
-fn other(name: &'static str, role: Role, serves: Serves, connections: usize) -> Contestant {
+fn other(name: &'static str, role: Role, which: Serves, connections: usize) -> Contestant {
     Contestant::new(name, role, move |dir, window| {
-        measured(serves, dir, window, (connections, DENY))
+        measured(which, dir, window, (connections, DENY))
     })
 }
 
 fn measured(
-    serves: Serves,
+    which: Serves,
     dir: &Path,
     window: Window,
     (connections, call): (usize, Call),
 ) -> Result<Sample> {
-    let server = Server::start(serves, dir)?;
+    let server = Server::start(which, dir)?;
     let sample = load::run(server.port(), connections, call, window)?;
     server.stop()?;
     Ok(sample)

@@ -186,7 +186,7 @@ fn counted(
     let before = sink.count()?;
     let start = now(clock);
     run()?;
-    let seconds = (now(clock) - start).as_secs_f64();
+    let seconds = (now(clock).saturating_sub(start)).as_secs_f64();
     let got = sink.count()? - before;
     ensure!(got == entries, "{got} of {entries} records came to the sink");
     Ok(rate(entries, seconds))

@@ -1,4 +1,5 @@
-//! The benchmarks of the log, the drain, the policy, the runtime, the supply chain and the control plane: beside floors and beside peers.
+//! The benchmarks of the log, the drain, the policy, the runtime, the supply chain, the control plane, goals and the step log:
+//! beside floors and beside peers.
 //!
 //! `cargo xtask bench` with one or more of their names starts them. The README says what each case means.
 //!
@@ -23,6 +24,8 @@
 //! | `calls`    | the cases of tool calls                                             |
 //! | `supplies` | the cases of the supply chain                                       |
 //! | `planes`   | the cases of the control plane                                      |
+//! | `goals`    | the cases of goals                                                  |
+//! | `steps`    | the case of the step log                                            |
 //! | `machine`  | where the figures were made                                         |
 //! | `report`   | the tables and the file                                             |
 
@@ -33,6 +36,7 @@ mod corpus;
 mod decisions;
 mod drains;
 mod floors;
+mod goals;
 mod machine;
 mod memory;
 mod open;
@@ -45,6 +49,7 @@ mod report;
 mod rounds;
 mod sample;
 mod space;
+mod steps;
 mod supplies;
 mod targets;
 
@@ -70,8 +75,14 @@ fn main() -> ExitCode {
     let (names, rest) = words.split_at_checked(names).unwrap_or((&words, &[]));
     let asks = |it: &&str| matches!(*it, "--help" | "-h");
     let done = match rest {
-        ["help" | "--help" | "-h"] => print_help(),
-        _ if !names.is_empty() && rest.iter().any(asks) => print_help(),
+        ["help" | "--help" | "-h"] => {
+            print_help();
+            Ok(())
+        }
+        _ if !names.is_empty() && rest.iter().any(asks) => {
+            print_help();
+            Ok(())
+        }
         _ if !names.is_empty() => match Options::parse(rest) {
             Ok(options) => {
                 names.iter().filter_map(|it| bench(it)).try_for_each(|it| run(it, &options))
@@ -119,13 +130,14 @@ fn bench(name: &str) -> Option<Bench> {
         Bench { name: calls::BENCH, measure: runtime },
         Bench { name: supplies::BENCH, measure: supply },
         Bench { name: planes::BENCH, measure: plane },
+        Bench { name: goals::BENCH, measure: goal },
+        Bench { name: steps::BENCH, measure: step },
     ];
     all.into_iter().find(|it| it.name == name)
 }
 
-fn print_help() -> Result<()> {
+fn print_help() {
     print!("{HELP}");
-    Ok(())
 }
 
 fn run(bench: Bench, options: &Options) -> Result<()> {
@@ -158,6 +170,14 @@ fn supply(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
 
 fn plane(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
     run_cases(planes::cases(data, options.rows), options, data, report)
+}
+
+fn goal(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(goals::cases(options.program.as_deref())?, options, data, report)
+}
+
+fn step(options: &Options, data: &Path, report: &mut Report) -> Result<()> {
+    run_cases(steps::cases(steps::FILES)?, options, data, report)
 }
 
 fn decide(options: &Options, data: &Path, report: &mut Report) -> Result<()> {

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-cargo xtask bench [wal] [drain] [policy] [runtime] [supply-chain] [control-plane] [options]
+cargo xtask bench [wal] [drain] [policy] [runtime] [supply-chain] [control-plane] [goal]
+                  [steps] [options]
 
   --quick        three rounds of 0.3 s and small logs: does it run, roughly where are we
   --dir D        where the data goes; a directory on the disk to be measured (default target/bench)
@@ -20,6 +21,7 @@ cargo xtask bench [wal] [drain] [policy] [runtime] [supply-chain] [control-plane
   --entries N    drain: entries that are delivered; the largest backlog has five times as many
                  (default 1000000)
   --rows N       control-plane: the largest store of the cases about growth (default 100000)
+  --program P    goal: the program `autonomy`, built with --release; without it the process is skipped
   --case TEXT    only cases whose name contains TEXT; may be given again
   --only TEXT    only contestants whose name contains TEXT; may be given again
 
@@ -34,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) gib: f64,
     pub(crate) entries: u64,
     pub(crate) rows: u64,
+    /// The program `autonomy`.
+    pub(crate) program: Option<PathBuf>,
     pub(crate) out: PathBuf,
     dir: Option<PathBuf>,
     cases: Vec<String>,
@@ -50,6 +54,7 @@ impl Options {
             gib: 1.0,
             entries: 1_000_000,
             rows: 100_000,
+            program: None,
             out: PathBuf::from("target/bench"),
             dir: None,
             cases: Vec::new(),
@@ -67,10 +72,10 @@ impl Options {
                     res.gib = 1.0 / 16.0;
                     res.entries = 50_000;
                 }
-                "--dir" => {
+                "--dir" | "--program" => {
                     // A path is nobody's business but that of the machine.
-                    res.dir = Some(value()?.into());
-                    res.given.extend(["--dir", "…"].map(str::to_owned));
+                    res.set(word, value()?)?;
+                    res.given.extend([word, "…"].map(str::to_owned));
                     continue;
                 }
                 "--rounds" | "--seconds" | "--gib" | "--entries" | "--rows" | "--case"
@@ -100,6 +105,8 @@ impl Options {
             "--entries" => self.entries = parse(option, value)?,
             "--rows" => self.rows = parse(option, value)?,
             "--gib" => self.gib = parse(option, value)?,
+            "--dir" => self.dir = Some(value.into()),
+            "--program" => self.program = Some(value.into()),
             "--case" => self.cases.push(value.to_owned()),
             _ => self.only.push(value.to_owned()),
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey as _};
 use jiff::Timestamp;
 use supply_chain::{
     AgentArtifact, Descriptor, Digest, ImageManifest, Inputs, Layout, Lock, LockContent, MAX_AGE,
@@ -252,7 +252,6 @@ fn signatures() -> Result<Vec<Contestant>> {
     let envelope = signature::sign(&key(), &place.place, &Digest::sha256(b"image"), now)?;
     let plain = (envelope.payload.clone(), Signature::from_slice(&envelope.signature)?);
     let public: PublicKey = key().public().clone();
-    use ed25519_dalek::pkcs8::DecodePublicKey as _;
     let theirs = VerifyingKey::from_public_key_pem(&public.to_pem())
         .map_err(|error| anyhow!("the public key: {error}"))?;
     Ok(vec![

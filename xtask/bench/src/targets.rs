@@ -93,6 +93,19 @@ pub(crate) mod name {
     pub(crate) const GROWTH_APPEND: &str = "control-plane, 500 events, as events come in";
     pub(crate) const GROWTH_EVENTS: &str = "control-plane, page, as events come in";
 
+    pub(crate) const STATUS: &str = "autonomy goal status";
+    pub(crate) const STATUS_READ: &str = "read, and written as text";
+    pub(crate) const TEN_MS: &str = "10 ms";
+    pub(crate) const ENTRIES_10: &str = "10 entries";
+    pub(crate) const ENTRIES_10000: &str = "10 000 entries";
+    pub(crate) const TENTACLES_1000: &str = "1 000 tentacles";
+    pub(crate) const GOAL_STATUS: &str = "goal, status";
+    pub(crate) const GOAL_CHANGE: &str = "goal, a transition";
+
+    pub(crate) const RECOVER: &str = "recover_from_wal";
+    pub(crate) const RECORDS_100000: &str = "100 000 records a second";
+    pub(crate) const STEPS_RECOVERY: &str = "steps, recovery of 1 000 logs";
+
     pub(crate) const DECISION: &str = "decision";
     pub(crate) const DECISION_WHOLE: &str = "decision, without index";
     pub(crate) const REGORUS: &str = "regorus";
@@ -175,6 +188,9 @@ const FLAT: f64 = 1.0 / 1.3;
 /// No operation of the control plane costs more than twice what it costs in a small store.
 const GROWN: f64 = 2.0;
 
+/// A transition costs no more than twice what it costs a young goal.
+const GOAL_GROWN: f64 = 2.0;
+
 /// Every target.
 #[rustfmt::skip]
 pub(crate) const TARGETS: &[Target] = &[
@@ -229,6 +245,10 @@ pub(crate) const TARGETS: &[Target] = &[
     target(name::GROWTH_BEAT, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
     target(name::GROWTH_APPEND, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
     target(name::GROWTH_EVENTS, name::ROWS_5, P50, Named(name::ROWS_2), AtMost(GROWN)),
+    target(name::GOAL_STATUS, name::STATUS, P50, Named(name::TEN_MS), AtMost(1.0)),
+    target(name::GOAL_CHANGE, name::ENTRIES_10000, P50, Named(name::ENTRIES_10), AtMost(GOAL_GROWN)),
+    target(name::GOAL_CHANGE, name::TENTACLES_1000, P50, Named(name::ENTRIES_10), AtMost(GOAL_GROWN)),
+    target(name::STEPS_RECOVERY, name::RECOVER, Rate, Named(name::RECORDS_100000), AtLeast(1.0)),
     target(name::VERIFY_MEMORY, name::VERIFY, Rate, Named(name::VERIFY_MEMORY_LIMIT), AtMost(1.0)),
 ];
 
@@ -295,6 +315,8 @@ fn bench_of(case: &str) -> &'static str {
         (crate::calls::BENCH, crate::calls::BENCH),
         (crate::supplies::BENCH, crate::supplies::BENCH),
         (crate::planes::BENCH, crate::planes::BENCH),
+        (crate::goals::BENCH, crate::goals::BENCH),
+        (crate::steps::BENCH, crate::steps::BENCH),
     ];
     named.into_iter().find(|it| case.starts_with(it.0)).map_or("wal", |it| it.1)
 }

@@ -28,9 +28,9 @@ impl Part {
 }
 
 /// Mean of a part in microseconds, over all calls so far.
-pub(crate) fn mean_us(port: u16, part: Part) -> Result<f64> {
+pub(crate) fn mean_us(port: u16, of_part: Part) -> Result<f64> {
     let text = metrics(port)?;
-    let of = |suffix: &str| value(&text, &format!("{}_{suffix}", part.metric()));
+    let of = |suffix: &str| value(&text, &format!("{}_{suffix}", of_part.metric()));
     Ok(of("sum")? / of("count")? * 1e6)
 }
 

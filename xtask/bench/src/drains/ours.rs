@@ -55,7 +55,7 @@ pub(crate) fn encode(log: &Log, entries: u64, form: Form, clock: Clock) -> Resul
                     black_box(encoder.finish()?);
                 }
                 ensure!(reads, "a request that follows from nothing");
-                spent += now(clock) - start;
+                spent += now(clock).saturating_sub(start);
                 Input::Answered(Answer { status: 200, ..Answer::default() })
             }
             Effect::Read(batch) => {
@@ -87,7 +87,7 @@ pub(crate) fn parse_to_values(log: &Log, entries: u64) -> Result<f64> {
     for payload in &payloads {
         black_box(serde_json::from_slice::<serde_json::Value>(payload)?);
     }
-    Ok((now(Clock::Processor) - start).as_secs_f64())
+    Ok((now(Clock::Processor).saturating_sub(start)).as_secs_f64())
 }
 
 /// Drains the log in `dir`, as the command does.

@@ -35,36 +35,36 @@ pub(crate) fn encode(log: &Log, entries: u64, clock: Clock) -> Result<f64> {
         let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
         let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
         black_box(ExportLogsServiceRequest { resource_logs }.encode_to_vec());
-        spent += now(clock) - start;
+        spent += now(clock).saturating_sub(start);
     }
     Ok(spent.as_secs_f64())
 }
 
 fn record(seq: Seq, payload: &[u8]) -> Result<LogRecord> {
     let mut entry: Value = serde_json::from_slice(payload)?;
-    let at: jiff::Timestamp = entry["written_at"].as_str().context("a time")?.parse()?;
+    let at: jiff::Timestamp = text_of(&entry, "/written_at").context("a time")?.parse()?;
     let nanos = u64::try_from(at.as_nanosecond())?;
-    let kind = entry["event"]["kind"].as_str().context("a kind")?.to_owned();
+    let kind = text_of(&entry, "/event/kind").context("a kind")?.to_owned();
     let short = kind.strip_prefix("autonomy.").unwrap_or(&kind).to_owned();
-    let attrs = entry["event"]["attrs"].take();
+    let attrs = entry.pointer_mut("/event/attrs").map(Value::take).unwrap_or_default();
     let (severity_number, severity_text) = match short.as_str() {
         "error" => (17, "ERROR"),
-        "decision" if attrs["decision"] == "deny" => (13, "WARN"),
+        "decision" if text_of(&attrs, "/decision") == Some("deny") => (13, "WARN"),
         _ => (9, "INFO"),
     };
-    let text = |text: String| any(Value::String(text));
+    let text = |text: String| Some(any(Value::String(text)));
     let pair = |key: &str, value| KeyValue { key: key.to_owned(), value, ..KeyValue::default() };
     let mut attributes = vec![
         pair("event.kind", text(short)),
         pair("event.id", text(event_id(NODE, wal_id(), seq))),
-        pair("wal.seq", any(Value::from(seq.get()))),
+        pair("wal.seq", Some(any(Value::from(seq.get())))),
         pair("wal.id", text(wal_id().to_string())),
     ];
     if let Value::Object(own) = attrs {
-        attributes.extend(own.into_iter().map(|(key, it)| pair(&key, any(it))));
+        attributes.extend(own.into_iter().map(|(key, it)| pair(&key, Some(any(it)))));
     }
     let id = |key: &str| -> Result<Vec<u8>> {
-        let digits = entry["event"][key].as_str().unwrap_or_default().as_bytes();
+        let digits = text_of(&entry, key).unwrap_or_default().as_bytes();
         digits.chunks(2).map(|it| Ok(u8::from_str_radix(std::str::from_utf8(it)?, 16)?)).collect()
     };
     Ok(LogRecord {
@@ -74,26 +74,30 @@ fn record(seq: Seq, payload: &[u8]) -> Result<LogRecord> {
         severity_text: severity_text.to_owned(),
         body: text(kind),
         attributes,
-        trace_id: id("trace_id")?,
-        span_id: id("span_id")?,
+        trace_id: id("/event/trace_id")?,
+        span_id: id("/event/span_id")?,
         ..LogRecord::default()
     })
 }
 
-fn any(value: Value) -> Option<AnyValue> {
+fn text_of<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+fn any(value: Value) -> AnyValue {
     let value = match value {
         Value::Null => None,
         Value::Bool(it) => Some(Any::BoolValue(it)),
         Value::String(it) => Some(Any::StringValue(it)),
         Value::Number(it) => it.as_i64().map(Any::IntValue).or(it.as_f64().map(Any::DoubleValue)),
         Value::Array(items) => {
-            let values = items.into_iter().filter_map(any).collect();
+            let values = items.into_iter().map(any).collect();
             Some(Any::ArrayValue(ArrayValue { values }))
         }
         Value::Object(map) => {
-            let pair = |(key, it)| KeyValue { key, value: any(it), ..KeyValue::default() };
+            let pair = |(key, it)| KeyValue { key, value: Some(any(it)), ..KeyValue::default() };
             Some(Any::KvlistValue(KeyValueList { values: map.into_iter().map(pair).collect() }))
         }
     };
-    Some(AnyValue { value })
+    AnyValue { value }
 }

@@ -65,12 +65,9 @@ impl Ask {
     /// New events.
     pub(crate) fn events(count: u64) -> Self {
         Self::new(200, move || {
-            let mut body = r#"{"events":["#.to_owned();
-            for nth in 0..count {
-                body.push_str(if nth == 0 { "" } else { "," });
-                body.push_str(&fill::Event::of("b", next()).body);
-            }
-            body.push_str("]}");
+            let events: Vec<String> =
+                (0..count).map(|_| fill::Event::of("b", next()).body).collect();
+            let body = format!("{{\"events\":[{}]}}", events.join(","));
             Request { method: "POST", path: "/v1/events".to_owned(), body }
         })
     }

@@ -114,7 +114,7 @@ impl Fills {
     pub(crate) fn nodes(&self, nodes: u64) -> Result<PathBuf> {
         self.made(&format!("{nodes} nodes"), |dir| {
             let mut filling = Filling::open(dir)?;
-            filling.beats(0..nodes, |n| format!("e{n}"), Some(Channel::new("edge")?))?;
+            filling.beats(0..nodes, |n| format!("e{n}"), Some(&Channel::new("edge")?))?;
             filling.plans(0..POLLED_PLANS, 0, |_| true)?;
             filling.close()
         })
@@ -135,25 +135,28 @@ impl Fills {
         self.made(&format!("{events} events"), |dir| {
             let mut conn = Connection::open(dir.join(orchestrator::names::DATABASE))?;
             let transaction = conn.transaction()?;
-            {
-                let sql = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-                let mut insert = transaction.prepare(sql)?;
-                for number in 1..=events {
-                    let key = i64::try_from(number)?;
-                    let Event { id, node, body } = Event::of("p", number);
-                    insert.execute((key, id, EVENT_TYPE, node, EVENT_AT_NS, body))?;
-                }
-                let sql = "INSERT INTO event_blocks VALUES (?1, ?2)";
-                let mut insert = transaction.prepare(sql)?;
-                for block in 0..=i64::try_from(events / EVENTS_PER_BLOCK)? {
-                    insert.execute((block, EVENT_AT_NS))?;
-                }
-            }
+            insert_events(&transaction, events)?;
             transaction.commit()?;
             conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             Ok(())
         })
     }
+}
+
+fn insert_events(transaction: &Connection, events: u64) -> Result<()> {
+    let sql = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut insert = transaction.prepare(sql)?;
+    for number in 1..=events {
+        let key = i64::try_from(number)?;
+        let Event { id, node, body } = Event::of("p", number);
+        insert.execute((key, id, EVENT_TYPE, node, EVENT_AT_NS, body))?;
+    }
+    let sql = "INSERT INTO event_blocks VALUES (?1, ?2)";
+    let mut insert = transaction.prepare(sql)?;
+    for block in 0..=i64::try_from(events / EVENTS_PER_BLOCK)? {
+        insert.execute((block, EVENT_AT_NS))?;
+    }
+    Ok(())
 }
 
 /// A store that is being filled.
@@ -188,11 +191,11 @@ impl Filling {
         &mut self,
         numbers: std::ops::Range<u64>,
         name: fn(u64) -> String,
-        channel: Option<Channel>,
+        channel: Option<&Channel>,
     ) -> Result<()> {
         for number in numbers {
             let node = NodeId::new(&name(number))?;
-            let (channel, lock_fingerprint, version) = (channel.clone(), None, None);
+            let (channel, lock_fingerprint, version) = (channel.cloned(), None, None);
             let beat = Heartbeat { node, channel, lock_fingerprint, version };
             self.put(Write::Heartbeat(beat), self.now)?;
         }

@@ -1,0 +1,365 @@
+//! The cases of goals: what `autonomy goal status` takes, and a transition as the goal grows.
+//!
+//! A transition makes the goal grow, so each one begins with the same file, put back while no clock runs.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use goal::{
+    Clock, EvalRequest, Goal, HandoffStatus, LOCK_WAIT_MAX, LinuxLiveness, Meta, NewGoal, Outcome,
+    Place, Store,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use vfs::OsVfs;
+
+use crate::{
+    callers,
+    rounds::{Case, Contestant, Role, interleaved},
+    sample::{Recorder, Sample, Window},
+    targets::name,
+};
+
+/// Name of the benchmark; those of its cases begin with it.
+pub(crate) const BENCH: &str = "goal";
+
+/// Longest `autonomy goal status`.
+const STATUS_MAX_US: f64 = 10_000.0;
+const NOTES: &str = "the login works, the tests of the session are next";
+/// How many tentacles of an iteration are resolved and looked at when it ends.
+const CURRENT_TENTACLES: usize = 10;
+/// How an empty history stands in the file.
+const NO_HISTORY: &str = "\"eval_history\": []";
+
+/// How much a goal has been through.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    /// Entries of the history of evals.
+    entries: u64,
+    /// Iterations, the current one included; at least two.
+    iterations: u64,
+    /// Tentacles, of the first iteration, which is over.
+    tentacles: u64,
+    /// Whether these have directories, too; the last [`CURRENT_TENTACLES`] are of the current iteration then.
+    on_disk: bool,
+}
+
+const YOUNG: Past = Past { entries: 10, iterations: 2, tentacles: 0, on_disk: false };
+const ENTRIES: Past = Past { entries: 10_000, ..YOUNG };
+const TENTACLES: Past = Past { tentacles: 1_000, ..YOUNG };
+const OLD: Past = Past { entries: 10_000, tentacles: 1_000, ..YOUNG };
+
+/// The cases; those that need the program `autonomy` only with one.
+pub(crate) fn cases(program: Option<&Path>) -> Result<Vec<Case>> {
+    let case = |name: &str, contestants| Case {
+        name: name.to_owned(),
+        unit: "per s",
+        contestants: interleaved(contestants),
+    };
+    Ok(vec![case(name::GOAL_STATUS, looks(program)?), case(name::GOAL_CHANGE, changes()?)])
+}
+
+fn looks(program: Option<&Path>) -> Result<Vec<Contestant>> {
+    let mut all = vec![look(name::STATUS_READ, YOUNG.text()?)];
+    match program {
+        Some(program) => {
+            all.push(process(name::STATUS, program, YOUNG.text()?));
+            all.push(process("autonomy goal status, 10 000 entries", program, OLD.text()?));
+        }
+        None => eprintln!("skipped by name: {} (no --program)", name::STATUS),
+    }
+    all.push(Contestant::new("a process that does nothing", Role::Floor, |_, window| {
+        callers::one(window, || run(&mut Command::new("true")).map(drop))
+    }));
+    all.push(Contestant::new(name::TEN_MS, Role::Floor, |_, _| {
+        let (p50_us, p99_us) = (STATUS_MAX_US, STATUS_MAX_US);
+        Ok(Sample { p50_us, p99_us, rate: 1e6 / STATUS_MAX_US, calls: 0 })
+    }));
+    Ok(all)
+}
+
+fn look(name: &'static str, text: String) -> Contestant {
+    Contestant::new(name, Role::Ours, move |dir, window| {
+        let store = store(dir)?;
+        put(&store, &text)?;
+        callers::one(window, || {
+            let goal = store.look()?.context("there is no goal")?;
+            ensure!(!goal.to_text()?.is_empty(), "a goal without text");
+            Ok(())
+        })
+    })
+}
+
+/// A new process for each call.
+fn process(name: &'static str, program: &Path, text: String) -> Contestant {
+    let program = program.to_owned();
+    Contestant::new(name, Role::Ours, move |dir, window| {
+        put(&store(dir)?, &text)?;
+        callers::one(window, || {
+            let mut command = Command::new(&program);
+            let said = run(command.args(["goal", "status", "--state-dir"]).arg(dir))?;
+            ensure!(!said.is_empty(), "nothing was shown");
+            Ok(())
+        })
+    })
+}
+
+/// Runs a program to its end and returns what it printed.
+fn run(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("start {}", command.get_program().display()))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {}", error.trim());
+    Ok(output.stdout)
+}
+
+fn changes() -> Result<Vec<Contestant>> {
+    Ok(vec![
+        change(name::ENTRIES_10, YOUNG)?,
+        change(name::ENTRIES_10000, ENTRIES)?,
+        change(name::TENTACLES_1000, TENTACLES)?,
+        change("1 000 tentacles, on the disk too", Past { on_disk: true, ..TENTACLES })?,
+        change("10 000 entries and iterations", Past { iterations: 10_000, ..ENTRIES })?,
+        plain("10 entries, plain", YOUNG)?,
+        plain("10 000 entries, plain", ENTRIES)?,
+        plain("1 000 tentacles, plain", TENTACLES)?,
+        bytes("10 entries, bytes alone", YOUNG)?,
+        bytes("10 000 entries, bytes alone", ENTRIES)?,
+    ])
+}
+
+/// Locked, read, evaluated, written, durable.
+fn change(name: &'static str, past: Past) -> Result<Contestant> {
+    let text = past.text()?;
+    Ok(Contestant::new(name, Role::Ours, move |dir, window| {
+        let store = store(dir)?;
+        past.write_tentacles(&store)?;
+        alone(window, || put(&store, &text), || advance(&store))
+    }))
+}
+
+fn advance(store: &Store) -> Result<()> {
+    let request = EvalRequest { notes: NOTES, ..EvalRequest::default() };
+    let done = store.eval(LOCK_WAIT_MAX, request)?;
+    ensure!(done.recorded.outcome == Outcome::Advanced, "{done:?}");
+    Ok(())
+}
+
+/// What a program without a lock and without a machine does to the same file.
+fn plain(name: &'static str, past: Past) -> Result<Contestant> {
+    let text = past.text()?;
+    Ok(Contestant::new(name, Role::Floor, move |dir, window| {
+        let (store, path) = (store(dir)?, dir.join("goal.json"));
+        alone(window, || put(&store, &text), || rewrite(dir, &path))
+    }))
+}
+
+/// What no program that replaces the file as a whole is spared: its bytes are read, written and synced.
+fn bytes(name: &'static str, past: Past) -> Result<Contestant> {
+    let text = past.text()?;
+    Ok(Contestant::new(name, Role::Floor, move |dir, window| {
+        let (store, path) = (store(dir)?, dir.join("goal.json"));
+        alone(window, || put(&store, &text), || replace(dir, &path, &fs::read(&path)?))
+    }))
+}
+
+fn rewrite(dir: &Path, path: &Path) -> Result<()> {
+    let mut goal: Value = serde_json::from_slice(&fs::read(path)?)?;
+    let at = Timestamp::now().to_string();
+    let iteration = goal.get("iteration").and_then(Value::as_u64).context("an iteration")?;
+    let history = goal.get_mut("eval_history").and_then(Value::as_array_mut);
+    history.context("a history")?.push(entry(iteration, &at));
+    let keys = goal.as_object_mut().context("an object")?;
+    keys.insert("iteration".to_owned(), json!(iteration + 1));
+    keys.insert("updated_at".to_owned(), json!(at));
+    replace(dir, path, serde_json::to_string_pretty(&goal)?.as_bytes())
+}
+
+fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let temp = dir.join("goal.json.new");
+    let mut file = File::create(&temp)?;
+    file.write_all(bytes)?;
+    // As ours does; of a new file everything is synced by that.
+    file.sync_data()?;
+    fs::rename(&temp, path)?;
+    Ok(File::open(dir)?.sync_all()?)
+}
+
+/// One caller whose calls count without what is prepared for each of them. The rate is that of calls that last as
+/// long as the median.
+fn alone(
+    window: Window,
+    mut prepare: impl FnMut() -> Result<()>,
+    mut call: impl FnMut() -> Result<()>,
+) -> Result<Sample> {
+    let mut recorder = Recorder::new(Instant::now(), window);
+    loop {
+        prepare()?;
+        let start = Instant::now();
+        call()?;
+        if !recorder.ended(start) {
+            let sample = Recorder::sum(vec![recorder])?;
+            return Ok(Sample { rate: 1e6 / sample.p50_us, ..sample });
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn pause(&self, duration: SignedDuration) {
+        std::thread::sleep(duration.unsigned_abs());
+    }
+}
+
+fn store(dir: &Path) -> Result<Store> {
+    let (place, alive) = (Place::in_state_dir(dir), Arc::new(LinuxLiveness::new()?));
+    Ok(Store::new(Arc::new(OsVfs), place, std::process::id(), alive, Arc::new(Wall)))
+}
+
+/// Puts a goal in its place, synced: no call syncs what another has left.
+fn put(store: &Store, text: &str) -> Result<()> {
+    let path: PathBuf = store.place().goal();
+    Ok(vfs::replace(&OsVfs, &path, text.as_bytes())?)
+}
+
+/// An entry of the history, as an eval writes it.
+fn entry(iteration: u64, at: &str) -> Value {
+    json!({
+        "iteration": iteration,
+        "decision": "continue",
+        "notes": NOTES,
+        "evaluated_at": at,
+        "gates_passed": 0,
+        "gates_total": 0,
+        "criteria_verified": 0,
+        "criteria_total": 0,
+    })
+}
+
+impl Past {
+    fn names(self) -> impl Iterator<Item = String> {
+        (0..self.tentacles).map(|it| format!("fix-the-session-{it:04}"))
+    }
+
+    /// The file of such a goal.
+    fn text(self) -> Result<String> {
+        let now = Timestamp::now();
+        let at = format!("{now:.3}");
+        let new = NewGoal {
+            goal_id: "00000000-0000-4000-8000-000000000001".to_owned(),
+            title: "Ship v2".to_owned(),
+            ..NewGoal::default()
+        };
+        let mut keys: serde_json::Map<String, Value> =
+            serde_json::from_str(&Goal::new(new, now).to_text()?)?;
+        let tentacles: Vec<String> = self.names().collect();
+        let current_len = if self.on_disk { CURRENT_TENTACLES } else { 0 };
+        let (past, current) = tentacles.split_at(tentacles.len().saturating_sub(current_len));
+        let iteration = |number: u64| {
+            let of: &[String] = match number {
+                1 => past,
+                it if it == self.iterations => current,
+                _ => &[],
+            };
+            let (mut res, over) =
+                (json!({ "tentacles": of, "started_at": at }), number < self.iterations);
+            if let Some(res) = res.as_object_mut().filter(|_| over) {
+                res.insert("completed_at".to_owned(), json!(at));
+                res.insert("eval_decision".to_owned(), json!("continue"));
+            }
+            (number.to_string(), res)
+        };
+        let iterations: serde_json::Map<String, Value> =
+            (1..=self.iterations).map(iteration).collect();
+        keys.insert("iterations".to_owned(), Value::Object(iterations));
+        keys.insert("iteration".to_owned(), json!(self.iterations));
+        keys.insert("tentacles".to_owned(), json!(tentacles));
+        let text = serde_json::to_string_pretty(&keys)?;
+        let entries: Vec<String> = (1..=self.entries)
+            .map(|it| format!("\n    {}", entry(it.min(self.iterations - 1), &at)))
+            .collect();
+        let history = format!("\"eval_history\": [{}\n  ]", entries.join(","));
+        let goal = Goal::parse(text.replacen(NO_HISTORY, &history, 1).as_bytes())?;
+        let found = goal.eval_history()?.len() as u64;
+        ensure!(found == self.entries, "{found} of {} entries", self.entries);
+        Ok(goal.to_text()?)
+    }
+
+    /// Writes the directories of the tentacles, if there are any.
+    fn write_tentacles(self, store: &Store) -> Result<()> {
+        if !self.on_disk {
+            return Ok(());
+        }
+        for name in self.names() {
+            let path = store.place().tentacle(&name, "meta.json");
+            fs::create_dir_all(path.parent().context("a directory")?)?;
+            let about = "keeps the session after a restart";
+            let mut meta = Meta::new(&name, format!("t-{name}"), about);
+            meta.terminal_status = Some(HandoffStatus::Done);
+            fs::write(&path, serde_json::to_vec_pretty(&meta)?)?;
+        }
+        rustix::fs::syncfs(File::open(store.place().state())?)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::{Against, targets};
+
+    #[test]
+    fn every_target_of_the_goals_names_contestants_that_run() {
+        let cases = cases(Some(Path::new("autonomy"))).unwrap();
+        for target in targets(BENCH) {
+            let case = cases.iter().find(|it| it.name == target.case).unwrap();
+            let runs = |name: &str| case.contestants.iter().any(|it| it.name == name);
+            assert!(runs(target.ours), "{target:?}");
+            assert!(!matches!(target.against, Against::Named(name) if !runs(name)), "{target:?}");
+        }
+        assert_eq!(targets(BENCH).count(), 3);
+    }
+
+    #[test]
+    fn without_a_program_no_process_of_ours_is_measured() {
+        let cases = cases(None).unwrap();
+        let all = cases.iter().flat_map(|it| &it.contestants);
+        assert!(all.into_iter().all(|it| !it.name.starts_with(name::STATUS)));
+    }
+
+    #[test]
+    fn a_transition_of_either_kind_adds_one_entry_to_the_history_that_was_put_there() {
+        let dir = std::env::temp_dir().join(format!("autonomy-bench-goal-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let store = store(&dir).unwrap();
+        let past = Past { tentacles: 3, on_disk: true, iterations: 4, ..YOUNG };
+        past.write_tentacles(&store).unwrap();
+        assert_eq!(store.every_tentacle().unwrap().len(), 3);
+        let path = dir.join("goal.json");
+        let ways: [&dyn Fn() -> Result<()>; 2] = [&|| advance(&store), &|| rewrite(&dir, &path)];
+        for way in ways {
+            put(&store, &past.text().unwrap()).unwrap();
+            let before = store.load().unwrap();
+            assert_eq!((before.iteration(), before.tentacles().len()), (4, 3));
+            assert_eq!(before.iterations().len(), 4);
+            way().unwrap();
+            let after = store.load().unwrap();
+            assert_eq!(after.iteration(), 5);
+            assert_eq!(after.eval_history().unwrap().len(), 11);
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
