@@ -169,7 +169,7 @@ pub const ALL: &[Var] = &[
     },
     Var {
         name: TENTACLE_SESSION_DIR,
-        doc: "Directory of a session with its tentacles; the state of its goal is in their parent. `AUTONOMY_STATE_DIR` wins.",
+        doc: "Directory of a session. Its tentacles are in `files/tentacles` below it, unless it ends in `tentacles` itself; the state of the goal is in their parent. `AUTONOMY_STATE_DIR` wins.",
     },
     Var {
         name: RUN_WAL_DIR,

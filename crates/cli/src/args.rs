@@ -29,6 +29,7 @@ mod rollout;
 mod ros2;
 mod run;
 mod runtime;
+mod shell;
 mod telemetry;
 mod tentacle;
 mod tool;
@@ -83,6 +84,7 @@ pub(crate) use rollout::{
 pub(crate) use ros2::{Ros2, Ros2Run};
 pub(crate) use run::{Governing, Run};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart};
+pub(crate) use shell::{Capabilities, Completions, Man};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
 };
@@ -241,6 +243,21 @@ pub(crate) enum Command {
   autonomy explain --list
   autonomy explain wal_disk_full --output json")]
     Explain(Explain),
+    /// Prints what a shell needs to complete commands and options.
+    #[command(after_help = "Examples:
+  autonomy completions bash > /etc/bash_completion.d/autonomy
+  autonomy completions zsh > ~/.zfunc/_autonomy")]
+    Completions(Completions),
+    /// Prints the manual page, or writes one for each command.
+    #[command(after_help = "Examples:
+  autonomy man | man -l -
+  autonomy man --dir ~/.local/share/man/man1")]
+    Man(Man),
+    /// Lists commands, options, exit codes and variables, for programs that call this one.
+    #[command(after_help = "Examples:
+  autonomy capabilities
+  autonomy capabilities --output json")]
+    Capabilities(Capabilities),
 }
 
 #[derive(Args, Debug)]
@@ -272,7 +289,7 @@ impl Command {
     pub(crate) fn output(&self) -> Output {
         match self {
             Self::Runtime(command) => command.output(),
-            Self::Run(_) | Self::Ros2(_) => Output::Text,
+            Self::Run(_) | Self::Ros2(_) | Self::Completions(_) | Self::Man(_) => Output::Text,
             Self::Telemetry(command) => command.output(),
             Self::Wal(command) => command.output(),
             Self::Daemon(command) => command.output(),
@@ -289,6 +306,7 @@ impl Command {
             Self::Session(command) => command.output(),
             Self::Demo(command) => command.output(),
             Self::Explain(args) => args.output.output,
+            Self::Capabilities(args) => args.output.output,
             Self::Rollout(command) => command.output(),
             Self::Rollback(command) => command.output(),
             Self::Fleet(command) => command.output(),
@@ -300,6 +318,14 @@ impl Command {
             Self::Rbac(command) => command.output(),
         }
     }
+}
+
+/// A reason goes on record: one without a word says nothing.
+fn parse_reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("a reason needs words".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bundle;
+pub(crate) mod capabilities;
 pub(crate) mod daemon;
 pub(crate) mod db;
 pub(crate) mod demo;
@@ -23,6 +24,7 @@ pub(crate) mod ros2;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod session;
+pub(crate) mod shell;
 pub(crate) mod sign;
 pub(crate) mod status;
 mod steps;

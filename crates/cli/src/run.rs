@@ -21,17 +21,10 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     lookup: impl Fn(&str) -> Option<String>,
 ) -> u8 {
-    let cli = match Cli::try_parse_from(without_alias(args)) {
+    let args = without_alias(args);
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to stdout and ends well; everything else goes to stderr. A terminal that is
-            // gone cannot be told that it is gone.
-            error.print().ok();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.code(),
-                _ => Exit::Usage.code(),
-            };
-        }
+        Err(error) => return not_parsed(&error, &args),
     };
     let context = Context::new(&lookup, std::io::stderr().is_terminal());
     let output = cli.command.output();
@@ -40,6 +33,31 @@ pub fn run(
         Err(failure) if failure.code == BROKEN_PIPE => Exit::Done.code(),
         Err(failure) => report(&failure, output).code(),
     }
+}
+
+/// Says why a command line is none, or prints the help that it asks for.
+fn not_parsed(error: &clap::Error, args: &[OsString]) -> u8 {
+    let helped = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !helped && asks_for_json(args) {
+        let text = error.render().to_string();
+        let said = text.strip_prefix("error: ").unwrap_or(&text);
+        let (message, rest) = said.split_once("\n\n").unwrap_or((said, ""));
+        let hint = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+        let failure = Failure::new(Exit::Usage, "USAGE", message.trim()).hint(hint);
+        return report(&failure, Output::Json).code();
+    }
+    // Help goes to stdout and ends well; everything else goes to stderr. A terminal that is gone cannot be told that it
+    // is gone.
+    error.print().ok();
+    if helped { Exit::Done.code() } else { Exit::Usage.code() }
+}
+
+/// Whether a command line that is none asks for JSON all the same.
+fn asks_for_json(args: &[OsString]) -> bool {
+    let words: Vec<&str> = args.iter().filter_map(|it| it.to_str()).collect();
+    let own = words.split(|it| *it == "--").next().unwrap_or_default();
+    let apart = own.windows(2).any(|it| matches!(it, ["--output" | "--format", "json"]));
+    apart || own.iter().any(|it| matches!(*it, "--output=json" | "--format=json"))
 }
 
 /// `autonomy tentacle goal …` is `autonomy goal …`.
@@ -73,6 +91,9 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Session(command) => Ok(commands::session::run(&command, context)),
         Command::Demo(command) => commands::demo::run(&command, context),
         Command::Explain(args) => commands::explain::run(&args),
+        Command::Completions(args) => commands::shell::completions(&args),
+        Command::Man(args) => commands::shell::man(&args),
+        Command::Capabilities(args) => commands::capabilities::run(&args),
         Command::Rollout(command) => commands::rollout::run(command, context),
         Command::Rollback(command) => commands::rollback::run(command, context),
         Command::Fleet(command) => commands::fleet::run(command, context),

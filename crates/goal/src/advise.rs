@@ -52,10 +52,21 @@ pub struct NextMove {
     pub why: String,
 }
 
+/// How a tentacle is seen that nobody works on yet.
+const READY: &str = DispatchState::Ready.as_str();
 /// How a tentacle is seen that ended, but not well.
 const FAILED: &str = DispatchState::ResolvedError.as_str();
 /// Words of a pause that somebody has to act upon. The word "limit" is none: memory has limits, too.
 const ACT_UPON: [&str; 3] = ["quota", "rate", "blocked"];
+
+/// An id as a word of a shell.
+fn word(id: &str) -> String {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "-_./:".contains(it);
+    if id.chars().all(plain) && !id.starts_with('-') {
+        return id.to_owned();
+    }
+    format!("'{}'", id.replace('\'', "'\\''"))
+}
 
 impl Goal {
     /// How it is doing; `queued` tentacles wait for a quota.
@@ -125,7 +136,7 @@ impl Goal {
             Status::AwaitingGate => {
                 let gate = self.awaiting_gate().map_or("GATE", |it| it.0);
                 say(
-                    &format!("autonomy goal gate approve {gate} --reason TEXT"),
+                    &format!("autonomy goal gate approve {} --reason TEXT", word(gate)),
                     format!("gate {gate} blocks"),
                 )
             }
@@ -142,12 +153,15 @@ impl Goal {
             let over = spent.over().join(", ");
             return say("autonomy goal budget", format!("over budget: {over}"));
         }
+        if let Some(open) = seen.iter().find(|it| it.state == READY) {
+            return say("autonomy goal dispatch", format!("{} is {}", open.name, open.state));
+        }
         if let Some(open) = seen.iter().find(|it| !it.resolved) {
             return say("autonomy tentacle status", format!("{} is {}", open.name, open.state));
         }
         if let Some(gate) = self.blocking().next() {
             return say(
-                &format!("autonomy goal gate approve {} --reason TEXT", gate.id),
+                &format!("autonomy goal gate approve {} --reason TEXT", word(&gate.id)),
                 format!("gate {} is {}", gate.id, gate.status.as_str()),
             );
         }
@@ -168,11 +182,14 @@ impl Goal {
             seen.iter().filter(|it| it.state == FAILED).map(|it| it.name.as_str()).collect();
         if !odd.is_empty() {
             let why = format!(
-                "nothing more comes, but {} did not end well; to send them out again: autonomy goal resume \
-                 --reset-failed",
+                "{} did not end well and can be sent out again; an eval leaves them behind",
                 odd.join(", ")
             );
-            return say("autonomy goal next-iter", why);
+            return say("autonomy goal resume --reset-failed", why);
+        }
+        if self.tentacles().is_empty() && self.criteria().is_empty() {
+            let why = "it has no tentacles and no criteria yet".to_owned();
+            return say("autonomy tentacle create NAME --todo TEXT", why);
         }
         say(
             "autonomy goal eval --decision continue",
@@ -246,6 +263,8 @@ mod tests {
     fn there_is_one_next_thing_to_do_until_an_end() {
         let mut it = goal(Budget::default());
         let next = |it: &Goal| it.next_move(&it.spent(now()), &[]).command;
+        assert_eq!(next(&it).unwrap(), "autonomy tentacle create NAME --todo TEXT");
+        it.link("t", now());
         assert_eq!(next(&it).unwrap(), "autonomy goal eval --decision continue");
         let criterion = Criterion {
             description: "d".to_owned(),
@@ -264,6 +283,12 @@ mod tests {
         let open = Seen { name: "t".to_owned(), state: "running".to_owned(), resolved: false };
         let asked = it.next_move(&it.spent(now()), &[open]);
         assert_eq!(asked.why, "t is running");
+        let waits = Seen { name: "t".to_owned(), state: READY.to_owned(), resolved: false };
+        let asked = it.next_move(&it.spent(now()), &[waits]);
+        assert_eq!(asked.command.unwrap(), "autonomy goal dispatch");
+        it.say("a b", Word::Add { description: "" }, None, now()).unwrap();
+        it.say("G", Word::Approve, None, now()).unwrap();
+        assert_eq!(next(&it).unwrap(), "autonomy goal gate approve 'a b' --reason TEXT");
         let mut bad = goal(Budget::default());
         let ended = Seen { name: "t".to_owned(), state: FAILED.to_owned(), resolved: true };
         let asked = bad.next_move(&bad.spent(now()), &[ended]);

@@ -6,12 +6,12 @@
 //!
 //! | reason           | found in texts such as                                        | wait without a hint |
 //! |------------------|---------------------------------------------------------------|---------------------|
-//! | `rate_limit`     | rate limit, too many requests, a standalone 429               | 1 minute            |
+//! | `rate_limit`     | rate limit, too many requests, a standalone 429, overloaded   | 1 minute            |
 //! | `daily_quota`    | daily limit, daily quota                                      | 1 day               |
 //! | `monthly_quota`  | monthly limit, monthly quota                                  | [`WAIT_MAX`]        |
 //! | `token_quota`    | token limit exceeded, token quota exceeded                    | 1 hour              |
 //! | `context_limit`  | context window exceeded                                       | none: at once       |
-//! | `quota_exceeded` | quota exceeded, resource exhausted, credits exhausted, billing | 1 hour              |
+//! | `quota_exceeded` | quota exceeded, resource exhausted, credits exhausted, usage limit, billing | 1 hour |
 //!
 //! A context limit does not go away by waiting: such work is started again with less context, and
 //! nothing is gained by holding it back.
@@ -101,10 +101,11 @@ impl fmt::Display for QuotaReason {
 }
 
 /// What is looked for without any configuration, in order.
-const BUILT_IN: [(&str, QuotaReason); 29] = [
+const BUILT_IN: [(&str, QuotaReason); 39] = [
     ("rate.limit", QuotaReason::RateLimit),
     ("too.many.requests", QuotaReason::RateLimit),
     ("429", QuotaReason::RateLimit),
+    ("overloaded", QuotaReason::RateLimit),
     ("daily.limit", QuotaReason::DailyQuota),
     ("daily.quota", QuotaReason::DailyQuota),
     ("daily.request.limit", QuotaReason::DailyQuota),
@@ -125,6 +126,15 @@ const BUILT_IN: [(&str, QuotaReason); 29] = [
     ("exceeded.the.context.window", QuotaReason::ContextLimit),
     ("maximum.context.length", QuotaReason::ContextLimit),
     ("quota.exceed", QuotaReason::QuotaExceeded),
+    ("quota.exhausted", QuotaReason::QuotaExceeded),
+    ("quota.is.exhausted", QuotaReason::QuotaExceeded),
+    ("quota.used.up", QuotaReason::QuotaExceeded),
+    ("quota.is.used.up", QuotaReason::QuotaExceeded),
+    ("quota.reached", QuotaReason::QuotaExceeded),
+    ("usage.limit", QuotaReason::QuotaExceeded),
+    ("hit.your.limit", QuotaReason::QuotaExceeded),
+    ("credit.balance.is.too.low", QuotaReason::QuotaExceeded),
+    ("out.of.credits", QuotaReason::QuotaExceeded),
     ("exceeded.your.current.quota", QuotaReason::QuotaExceeded),
     ("insufficient.quota", QuotaReason::QuotaExceeded),
     ("resource.exhausted", QuotaReason::QuotaExceeded),

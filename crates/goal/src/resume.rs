@@ -45,7 +45,8 @@ pub struct Resumed {
     pub iteration: u64,
     /// Tentacles that become idle.
     pub reset: Vec<String>,
-    /// Those of them that are no part of the iteration it stands at: nothing waits for them until they are linked.
+    /// Those of them that were linked in an iteration before the one it stands at: nothing waits for them until they are
+    /// linked again.
     pub elsewhere: Vec<String>,
 }
 
@@ -117,8 +118,10 @@ impl Goal {
         }
         self.known.resumed_at = Some(at);
         self.moved(now);
-        let here = self.current_tentacles();
-        let elsewhere = reset.iter().filter(|it| !here.contains(it)).cloned().collect();
+        let behind = linked.iter().filter(|it| {
+            reset.contains(&it.name) && it.goal_iteration.is_some_and(|at| at < self.iteration())
+        });
+        let elsewhere = behind.map(|it| it.name.clone()).collect();
         Ok(Resumed { before, status: self.status(), iteration: self.iteration(), reset, elsewhere })
     }
 

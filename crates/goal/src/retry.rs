@@ -144,6 +144,12 @@ impl Default for RetryQueue {
     }
 }
 
+/// The next whole second: nobody waits for less, and people read it.
+fn whole_second(at: Timestamp) -> Timestamp {
+    let second = jiff::TimestampRound::new().smallest(jiff::Unit::Second);
+    at.round(second.mode(jiff::RoundMode::Ceil)).unwrap_or(at)
+}
+
 impl RetryQueue {
     /// Reads the bytes of the file, if there is one; `None` is the answer to no file (Y3).
     ///
@@ -192,8 +198,9 @@ impl RetryQueue {
 
     /// Notes that a tentacle is blocked (Y1), and returns how often it was by now.
     pub fn upsert(&mut self, block: Block, at: Timestamp) -> u32 {
+        let due = not_before(block.reason, block.retry_hint.as_deref(), at);
         let entry = RetryEntry {
-            not_before: not_before(block.reason, block.retry_hint.as_deref(), at),
+            not_before: whole_second(due),
             tentacle: block.tentacle,
             goal_id: block.goal_id,
             iteration: block.iteration,

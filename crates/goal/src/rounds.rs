@@ -22,8 +22,8 @@
 //! |             | else                                            | eval `continue`, the next round               |
 //!
 //! * **N1** A loop has an end: the goal limits its iterations or its time, or the loop its rounds or its time.
-//! * **N2** Each end is written into the goal, or is one of the goal already. A loop that is killed between is begun anew, and does
-//!   nothing twice: work by its markers, an eval by its anchor.
+//! * **N2** Each end is written into the goal, or is one of the goal already. A loop that is killed between is begun anew: an
+//!   eval is made once, by its anchor; work that a marker shows alive is waited for, and work whose end nobody saw is sent out again.
 //! * **N3** A goal is completed by its criteria alone: without any, or with one that has no command and nobody verified, it is not.
 
 use std::time::Duration;

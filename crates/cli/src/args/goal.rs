@@ -47,7 +47,8 @@ pub(crate) enum Goal {
     /// Goes through iterations by itself: sends out the work, waits for it, verifies, evaluates.
     ///
     /// Ends when all criteria are verified (0), and otherwise with 1: at a limit, at a gate, or when somebody pauses the
-    /// goal. Needs a limit of iterations or time, of its own or of the goal. Begun anew after a kill it does nothing twice.
+    /// goal. Needs a limit of iterations or time, of its own or of the goal. Begun anew after a kill it goes on: work that is out still is
+    /// waited for, and work whose end nobody saw is sent out again.
     #[command(after_help = "Examples:
   autonomy goal loop --cmd './agent \"$AUTONOMY_TENTACLE_DIR/todo.md\"' --max-iterations 5
   autonomy goal loop --no-auto-dispatch --timeout 120 --format json")]
@@ -290,7 +291,7 @@ pub(crate) struct GoalBudget {
 #[derive(Args, Debug)]
 pub(crate) struct GoalReverify {
     /// Takes the change as it is, for this reason, and runs nothing.
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = super::parse_reason)]
     pub(crate) accept: Option<String>,
     /// Longest run of a command, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{FormatArg, Output, StepsDirArg};
+use super::{FormatArg, Output, StepsDirArg, parse_reason};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WalSteps {
@@ -104,7 +104,7 @@ pub(crate) struct StepOfMandate {
     #[arg(long, value_name = "ID")]
     pub(crate) plan: Option<String>,
     /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) dir: StepsDirArg,
@@ -137,7 +137,7 @@ pub(crate) struct StepsAbandon {
     #[arg(long, value_name = "ID")]
     pub(crate) mandate: String,
     /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) dir: StepsDirArg,

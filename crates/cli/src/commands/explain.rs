@@ -49,9 +49,8 @@ pub(crate) fn run(args: &Explain) -> Result<Exit, Failure> {
 fn list(output: Output) -> Result<Exit, Failure> {
     match output {
         Output::Json => {
-            for page in PAGES {
-                print_json(&Page { text: "", ..*page })?;
-            }
+            let codes: Vec<_> = PAGES.iter().map(|it| Page { text: "", ..*it }).collect();
+            print_json(&serde_json::json!({ "codes": codes }))?;
         }
         Output::Text => {
             let pairs: Vec<_> = PAGES.iter().map(|it| (it.code, it.title.to_owned())).collect();

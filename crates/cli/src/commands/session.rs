@@ -17,19 +17,26 @@ use crate::{
 const LOCK_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 
 pub(crate) fn run(command: &Session, context: Context<'_>) -> Exit {
-    let done = match command {
-        Session::Start(args) => start(args, context),
-        Session::End(args) => end(args, context),
+    let (done, format) = match command {
+        Session::Start(args) => (start(args, context), args.place.format),
+        Session::End(args) => (end(args, context), args.place.format),
     };
     // H1
     if let Err(failure) = done {
         note(&format!("{} ({})", failure.message, failure.code));
+        if format == Output::Json {
+            // Whoever closed stdout does not want it.
+            failure.report(format).ok();
+        }
     }
     Exit::Done
 }
 
 fn start(args: &GoalLook, context: Context<'_>) -> Result<(), Failure> {
     let desk = Desk::open(&args.place, context)?;
+    if let Err(error) = desk.store.look() {
+        note(&format!("{error} ({})", error.code()));
+    }
     let banner = desk.store.session_banner();
     match (&banner, args.place.format) {
         (None, Output::Text) => Ok(()),

@@ -19,7 +19,15 @@ use crate::{args::StepsDirArg, context::Context, failure::Failure};
 
 /// The directory that was asked for, or the default one.
 pub(super) fn directory(args: &StepsDirArg, context: Context<'_>) -> Result<PathBuf, Failure> {
-    args.wal_dir.clone().map_or_else(|| context.steps_dir(), Ok)
+    let Some(named) = &args.wal_dir else { return context.steps_dir() };
+    match std::fs::metadata(named) {
+        Ok(it) if !it.is_dir() => {
+            let message = format!("{} is no directory", named.display());
+            Err(Failure::new(Exit::NotFound, "STEPS_NO_DIRECTORY", message)
+                .hint("pass the directory of the step logs: --wal-dir DIR"))
+        }
+        _ => Ok(named.clone()),
+    }
 }
 
 /// A step log.
@@ -243,7 +251,9 @@ pub(super) fn not_placed(error: &PlaceError, exit: Exit) -> Failure {
     match error {
         PlaceError::AlreadyLocked { .. } => failure
             .hint("one daemon or command at a time: wait for it to end, or stop it with SIGTERM"),
-        PlaceError::Io { .. } => failure.hint("check owner and mode of the --wal-dir"),
+        PlaceError::Io { .. } => {
+            Failure { exit: Exit::Failed, ..failure }.hint("check owner and mode of the --wal-dir")
+        }
     }
 }
 

@@ -171,9 +171,13 @@ impl<'a> Cycle<'a> {
         let expected = planned.confirm.as_ref().and_then(|it| it.after.as_deref());
         let found = seen.as_ref().and_then(Seen::hash);
         let now = (self.around.clock)();
-        if expected.is_some() && expected != found {
+        let before = planned.confirm.as_ref().and_then(|it| it.before.as_deref());
+        // Where only the state before is known, that the world still has it says that nothing happened.
+        let unchanged = expected.is_none() && before.is_some() && before == found;
+        if unchanged || (expected.is_some() && expected != found) {
             let evidence = json!({
                 "expected_post_hash": expected,
+                "pre_hash": before,
                 "observed": seen.as_ref().map(shown),
                 "result_hash": result_hash,
             });

@@ -224,6 +224,18 @@ fn a_tool_that_says_it_is_done_and_is_not_needs_a_human() {
 }
 
 #[test]
+fn a_world_that_is_as_it_was_before_says_that_nothing_happened() {
+    let (vfs, tools) = (MemVfs::default(), FakeTools::new(Vec::new()));
+    let confirm = json!({"file": "/never", "before": ABSENT});
+    let step = json!({"id": "a", "tool": "t", "effect": "confirmable", "confirm": confirm});
+    let file = json!({"version": 1, "name": "n", "steps": [step]}).to_string();
+    let mandate = Plan::parse(file.as_bytes()).unwrap().mandate(None).unwrap();
+    let ran = run(&vfs, &tools, &mandate).unwrap();
+    assert!(matches!(ran.ended, Ended::NeedsHuman { .. }), "{:?}", ran.ended);
+    assert_eq!(tools.effects(), 1);
+}
+
+#[test]
 fn what_the_world_shows_already_is_not_done_again() {
     let (vfs, tools) = (MemVfs::default(), FakeTools::new(vec![]));
     replace(&tools.world, Path::new("/w0"), b"/w0").unwrap();

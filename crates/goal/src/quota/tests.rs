@@ -3,7 +3,14 @@ use proptest::prelude::*;
 use super::*;
 
 /// Texts that say which quota is used up.
-const POSITIVE: [(&str, QuotaReason); 50] = [
+const POSITIVE: [(&str, QuotaReason); 57] = [
+    ("Quota exhausted — blocked", QuotaReason::QuotaExceeded),
+    ("Quota used up", QuotaReason::QuotaExceeded),
+    ("usage limit reached", QuotaReason::QuotaExceeded),
+    ("You've hit your limit", QuotaReason::QuotaExceeded),
+    ("Your credit balance is too low", QuotaReason::QuotaExceeded),
+    ("overloaded_error 529", QuotaReason::RateLimit),
+    ("out of credits", QuotaReason::QuotaExceeded),
     ("rate limit", QuotaReason::RateLimit),
     ("Rate limit reached for requests", QuotaReason::RateLimit),
     ("rate-limit exceeded", QuotaReason::RateLimit),

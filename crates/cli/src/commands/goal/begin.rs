@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use api::exit::Exit;
 use goal::{Budget, Criterion, Goal, NewGoal, TEXT_HARD_LIMIT, TEXT_SOFT_LIMIT, add_criterion};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Desk, failure, locked, say, wait};
@@ -91,6 +91,11 @@ pub(super) fn create(args: &GoalCreate, context: Context<'_>) -> Result<Exit, Fa
             Failure::new(Exit::Failed, "GOAL_BAD_CRITERION", format!("criterion {place}: {error}"))
                 .hint("it is a JSON object with id, description, verification_command")
         })?;
+        refuse_unknown(text).map_err(|key| {
+            let message = format!("criterion {place}: there is no key `{key}`");
+            Failure::new(Exit::Failed, "GOAL_BAD_CRITERION", message)
+                .hint("it is a JSON object with id, description, verification_command")
+        })?;
         // What a new criterion says about its verification is not known here.
         let (id, description) = (new.id, new.description);
         let new = Criterion {
@@ -105,6 +110,21 @@ pub(super) fn create(args: &GoalCreate, context: Context<'_>) -> Result<Exit, Fa
         })?;
     }
     init(&args.init, &criteria, context)
+}
+
+/// A misspelt key would make a criterion that nothing verifies.
+fn refuse_unknown(text: &str) -> Result<(), String> {
+    const KEYS: [&str; 7] = [
+        "id",
+        "description",
+        "verification_command",
+        "status",
+        "verified_at",
+        "failed_at",
+        "evidence",
+    ];
+    let keys: serde_json::Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    keys.into_iter().map(|it| it.0).find(|it| !KEYS.contains(&it.as_str())).map_or(Ok(()), Err)
 }
 
 pub(super) fn validate(args: &GoalValidate) -> Result<Exit, Failure> {

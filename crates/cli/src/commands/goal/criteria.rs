@@ -136,6 +136,7 @@ pub(super) fn check(args: &CriteriaCheck, context: Context<'_>) -> Result<Exit, 
 /// Verifies again after the workspace changed, so that evals go on.
 pub(super) fn reverify(args: &GoalReverify, context: Context<'_>) -> Result<Exit, Failure> {
     let desk = Desk::open(&args.place, context)?;
+    refuse_closed(&desk)?;
     let runs = if args.accept.is_some() {
         Vec::new()
     } else {

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use api::exit::Exit;
+use api::{env, exit::Exit};
 use daemon::{Call, Called, Tools as _};
 use goal::EXIT_NONE;
 use jiff::Timestamp;
@@ -19,10 +19,12 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::process::{Ended, Order};
-use crate::{commands::daemon::tools::HttpTools, failure::Failure};
+use crate::{commands::daemon::tools::HttpTools, context::Context, failure::Failure};
 
 /// The tool that runs programs.
 const SHELL: &str = "tool.shell";
+/// Where programs are looked for.
+const PATH: &str = "PATH";
 /// Goes to the directory, then is the command.
 const SCRIPT: &str = "cd \"$1\" && exec /bin/sh -c \"$2\"";
 
@@ -30,12 +32,17 @@ const SCRIPT: &str = "cd \"$1\" && exec /bin/sh -c \"$2\"";
 pub(super) struct Governor {
     url: String,
     goal_id: String,
+    /// What a command finds in its environment beside that of the tool: where programs are, whose it is, and whom to ask.
+    vars: Vec<(&'static str, String)>,
 }
 
 impl Governor {
     /// Names it. Nothing is asked yet.
-    pub(super) fn new(url: String, goal_id: String) -> Self {
-        Self { url, goal_id }
+    pub(super) fn new(url: String, goal_id: String, context: Context<'_>) -> Self {
+        let kept = [PATH, env::HOME].into_iter();
+        let mut vars: Vec<_> = kept.filter_map(|it| Some((it, context.var(it)?))).collect();
+        vars.push((env::RUNTIME_URL, url.clone()));
+        Self { url, goal_id, vars }
     }
 
     /// Whether no call that was made before now can be running still; in doubt there is one.
@@ -64,7 +71,7 @@ impl Governor {
         if let Err(unreachable) = tools.ready() {
             return Ok(none(format!("not run: {unreachable}")));
         }
-        let params = params(order);
+        let params = self.params(order);
         let key = Uuid::new_v4().to_string();
         let call = Call {
             tool: SHELL,
@@ -87,14 +94,15 @@ impl Governor {
             Called::Lost { why } => none(format!("the answer was lost, it may have run: {why}")),
         })
     }
-}
 
-fn params(order: &Order<'_>) -> Map<String, Value> {
-    let mut argv = vec!["/usr/bin/env".to_owned()];
-    argv.extend(order.vars.iter().map(|(name, value)| format!("{name}={value}")));
-    let dir = order.dir.display().to_string();
-    argv.extend(["/bin/sh", "-c", SCRIPT, "sh", &dir, order.command].map(str::to_owned));
-    Map::from_iter([("argv".to_owned(), json!(argv))])
+    fn params(&self, order: &Order<'_>) -> Map<String, Value> {
+        let mut argv = vec!["/usr/bin/env".to_owned()];
+        let vars = self.vars.iter().chain(order.vars);
+        argv.extend(vars.map(|(name, value)| format!("{name}={value}")));
+        let dir = order.dir.display().to_string();
+        argv.extend(["/bin/sh", "-c", SCRIPT, "sh", &dir, order.command].map(str::to_owned));
+        Map::from_iter([("argv".to_owned(), json!(argv))])
+    }
 }
 
 fn none(note: String) -> Ended {

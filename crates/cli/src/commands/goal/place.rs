@@ -124,7 +124,7 @@ impl Desk {
     /// The runtime that governs commands, if one is named.
     pub(super) fn governor(&self, args: &GoalGoverned, context: Context<'_>) -> Option<Governor> {
         let url = args.runtime_url.clone().or_else(|| context.var(env::RUNTIME_URL))?;
-        Some(Governor::new(url, self.goal_id()))
+        Some(Governor::new(url, self.goal_id(), context))
     }
 
     /// Puts what was done on record in the audit trail. The goal itself is the truth about the goal: a trail that

@@ -12,8 +12,8 @@ use std::{
 
 use api::exit::Exit;
 use goal::{
-    Decision, EvalError, EvalRequest, Goal, LOOP_SOURCE, LoopLimits, LoopMove, LoopUsed, OpError,
-    Outcome, Run, Seen, Status, StoreError, loop_verified,
+    CriterionStatus, Decision, EvalError, EvalRequest, Goal, LOOP_SOURCE, LoopLimits, LoopMove,
+    LoopUsed, OpError, Outcome, Run, Seen, Status, StoreError, loop_verified,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     args::{GoalLoop, Output},
+    commands::note,
     context::Context,
     failure::Failure,
 };
@@ -69,6 +70,7 @@ pub(super) fn run(args: &GoalLoop, context: Context<'_>) -> Result<u8, Failure> 
     }
     let goal = read(&desk, args)?;
     refuse(&goal, &limits)?;
+    warn(&goal);
     process::heed_signals()?;
     let governor = desk.governor(&args.governed, context);
     let marker = markers::path(args.work.marker.as_deref(), context)?;
@@ -92,6 +94,19 @@ fn refuse(goal: &Goal, limits: &LoopLimits) -> Result<(), Failure> {
             .hint("pass --max-iterations N or --timeout MINUTES, or: autonomy goal budget --max-iterations N"));
     }
     Ok(())
+}
+
+/// Says what keeps this loop from completing the goal.
+fn warn(goal: &Goal) {
+    let open = goal.criteria().iter().filter(|it| it.status != CriterionStatus::Verified);
+    let silent = open.filter(|it| it.verification_command.trim().is_empty());
+    let ids: Vec<&str> = silent.map(|it| it.id.as_str()).collect();
+    if goal.criteria().is_empty() {
+        note("the goal has no criteria: this loop goes on until a limit ends it");
+    } else if !ids.is_empty() {
+        let ids = ids.join(", ");
+        note(&format!("no command verifies {ids}: this loop will not complete the goal"));
+    }
 }
 
 impl Runner<'_> {
