@@ -204,7 +204,7 @@ fn two_hundred_kills_of_dispatches_never_run_work_twice_at_a_time() {
         // What a killed dispatch sent out ends by itself; then its marker is dead.
         let markers = dir.path().join(".copilot/markers/dispatched-subagent-active");
         eventually("the work that was sent out ends", || {
-            let plan = lab.json(&["goal", "dispatch"]).unwrap();
+            let plan = lab.json(&["goal", "dispatch", "--resend", "--dry-run"]).unwrap();
             let busy = plan["deferred"].as_array().is_some_and(|it| !it.is_empty());
             (!busy).then_some(())
         })
@@ -240,7 +240,7 @@ fn who_lost_an_answer_asks_again_and_nothing_happens_twice() {
     let dir = tempfile::tempdir().unwrap();
     let lab = Lab::with_goal(dir.path(), &[]).unwrap();
     let status = lab.json(&["goal", "status"]).unwrap();
-    assert_eq!(status["next_move"]["command"], "autonomy goal eval --decision continue");
+    assert_eq!(status["next_move"]["command"], "autonomy tentacle create NAME --todo TEXT");
     let anchor = status["anchor"].as_str().unwrap().to_owned();
     let first = lab.json(&["goal", "eval", "--if-anchor", &anchor]).unwrap();
     let again = lab.json(&["goal", "eval", "--if-anchor", &anchor]).unwrap();

@@ -274,7 +274,7 @@ mod tests {
         it.add_criterion(criterion, now()).unwrap();
         assert_eq!(next(&it).unwrap(), "autonomy goal verify-loop");
         it.record_runs(
-            &[Run { id: "sc-1".to_owned(), exit_code: 0, output: String::new() }],
+            &[Run { id: "sc-1".to_owned(), command: None, exit_code: 0, output: String::new() }],
             now(),
         );
         assert_eq!(next(&it).unwrap(), "autonomy goal eval --decision complete");

@@ -237,7 +237,8 @@ mod tests {
             ..Criterion::default()
         };
         goal.add_criterion(new, now()).unwrap();
-        let run = Run { id: "sc-1".to_owned(), exit_code: 1, output: "e\n# f".to_owned() };
+        let run =
+            Run { id: "sc-1".to_owned(), command: None, exit_code: 1, output: "e\n# f".to_owned() };
         goal.record_runs(&[run], now());
         let text = text(&goal, &[("t".to_owned(), said("m\n# n"))]);
         let headings: Vec<&str> = text.lines().filter(|it| it.starts_with('#')).collect();

@@ -133,6 +133,8 @@ pub fn add(list: &mut Vec<Criterion>, mut new: Criterion) -> Result<&Criterion, 
 pub struct Run {
     /// The criterion.
     pub id: String,
+    /// The command that was run; `None` where the caller knows that it is the one of the criterion.
+    pub command: Option<String>,
     /// Exit code; [`EXIT_NONE`] when the command did not end by itself.
     pub exit_code: i32,
     /// Standard output, then standard error.
@@ -196,11 +198,16 @@ impl Goal {
         Ok(added)
     }
 
-    /// Writes down what runs of commands said. A criterion that is gone meanwhile is left out.
+    /// Writes down what runs of commands said. A criterion that is gone meanwhile is left out, and one that has another
+    /// command now.
     pub fn record_runs(&mut self, runs: &[Run], now: Timestamp) {
         let at = stamp(now);
         for run in runs {
-            let found = self.known.success_criteria.iter_mut().find(|it| it.id == run.id);
+            let same = |it: &&mut Criterion| {
+                it.id == run.id
+                    && run.command.as_ref().is_none_or(|ran| *ran == it.verification_command)
+            };
+            let found = self.known.success_criteria.iter_mut().find(same);
             let Some(criterion) = found else { continue };
             criterion.evidence = Some(cut(&run.output));
             if run.passed() {

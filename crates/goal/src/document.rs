@@ -78,6 +78,15 @@ impl Document {
         self.added.iter().filter(move |it| it.0 == key).map(|it| &*it.1)
     }
 
+    /// Refuses a key that holds something else than a list: what would be appended to it has no place.
+    pub(crate) fn check_list(&self, key: &str) -> Result<(), serde_json::Error> {
+        match self.raw(key).map(RawValue::get) {
+            None => Ok(()),
+            Some(text) if text.starts_with('[') => Ok(()),
+            Some(_) => Err(serde::de::Error::custom(format!("`{key}` is no list"))),
+        }
+    }
+
     /// Reads the keys of `T`, which are `owned`, and does not look at the others (D2).
     pub(crate) fn read<T: DeserializeOwned>(&self, owned: &[&str]) -> Result<T, serde_json::Error> {
         let keys = self.keys.iter().filter(|it| owned.contains(&it.0.as_str()));

@@ -355,7 +355,7 @@ impl Goal {
         }
         match decision {
             Decision::Continue => {
-                known.iteration += 1;
+                known.iteration = known.iteration.saturating_add(1);
                 let next: &mut Iteration = known.iterations.entry(known.iteration).or_default();
                 next.started_at = at;
                 (known.paused_at, known.pause_reason) = (None, None);

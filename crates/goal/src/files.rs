@@ -1,11 +1,13 @@
 //! The files beside `goal.json`: tentacles, their handoffs, the retry queue, the breadcrumb.
 //!
 //! * **B1** A file that cannot be read is an error that names it, and is never written over.
+//! * **B3** Nothing is written that could not be read again, and nothing through a link.
 //! * **B2** Each file is replaced as a whole; whoever writes has the lock of the goal.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    path::PathBuf,
 };
 
 use jiff::Timestamp;
@@ -156,7 +158,22 @@ impl Store {
         let mut text = serde_json::to_string_pretty(meta)
             .map_err(|source| OpError::Meta { path: path.clone(), source })?;
         text.push('\n');
-        Ok(self.write(held, path, text.as_bytes())?)
+        self.write_within(held, path, text.as_bytes(), META_LEN_MAX)
+    }
+
+    /// Writes a file that can be read again: one that would be too long for that is refused (B3).
+    fn write_within(
+        &self,
+        held: &Held,
+        path: PathBuf,
+        bytes: &[u8],
+        limit: u64,
+    ) -> Result<(), OpError> {
+        let len = bytes.len() as u64;
+        if len > limit {
+            return Err(OpError::Full { path, len, limit });
+        }
+        Ok(self.write(held, path, bytes)?)
     }
 
     /// Begins the directory of a tentacle.
@@ -174,7 +191,7 @@ impl Store {
         file: &str,
         text: &str,
     ) -> Result<(), OpError> {
-        Ok(self.write(held, self.place().tentacle(name, file), text.as_bytes())?)
+        self.write_within(held, self.place().tentacle(name, file), text.as_bytes(), TODO_LEN_MAX)
     }
 
     /// Refuses to write over a file that holds something else: it was not made by an attempt that was cut short.
@@ -195,9 +212,11 @@ impl Store {
         handoff: &Handoff,
         now: Timestamp,
     ) -> Result<(), OpError> {
-        let mut text = self.text(name, "handoff.md", HANDOFF_LEN_MAX)?.unwrap_or_default();
-        text.push_str(&section(handoff, now));
-        self.save_text(held, name, "handoff.md", &text)
+        let path = self.place().tentacle(name, "handoff.md");
+        // What others wrote stays as it is, byte for byte.
+        let mut bytes = self.read(path.clone(), HANDOFF_LEN_MAX)?.unwrap_or_default();
+        bytes.extend_from_slice(section(handoff, now).as_bytes());
+        self.write_within(held, path, &bytes, HANDOFF_LEN_MAX)
     }
 
     /// Writes the retry queue, and its mirror into the goal, which the caller saves behind it.
@@ -211,7 +230,7 @@ impl Store {
         let failed = |source| OpError::Meta { path: path.clone(), source };
         let mut text = serde_json::to_string_pretty(queue).map_err(failed)?;
         text.push('\n');
-        self.write(held, path.clone(), text.as_bytes())?;
+        self.write_within(held, path.clone(), text.as_bytes(), RETRY_QUEUE_LEN_MAX as u64)?;
         goal.map_or(Ok(()), |it| self.mirror(queue, it))
     }
 

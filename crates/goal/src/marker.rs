@@ -3,12 +3,14 @@
 //! | an entry                                                   | is        | removed by cleanup | blocks commits |
 //! |------------------------------------------------------------|-----------|--------------------|----------------|
 //! | whose process, noted on this host, is gone                  | `Dead`    | yes                | no             |
+//! | whose process, noted on this host with its beginning, lives | `Live`    | no                 | its repository |
 //! | older than [`MARKER_TTL`]                                   | `Expired` | yes                | no             |
 //! | without a time                                              | `Undated` | no                 | see M4         |
 //! | anything else                                               | `Live`    | no                 | its repository |
 //!
 //! # Invariants
 //!
+//! * **M0** What is known to live is live, however old it is.
 //! * **M1** An entry of exactly [`MARKER_TTL`] is live; one second more and it is expired.
 //! * **M2** Only a process of this host can be found dead; entries of other hosts expire.
 //! * **M3** An entry with an id is removed by that id only. One without is removed by its name and
@@ -166,6 +168,9 @@ pub fn judge(entry: &MarkerEntry, now: Timestamp, liveness: &dyn Liveness) -> Ju
     if is_dead(entry, liveness) {
         return Judgement::Dead;
     }
+    if is_known_alive(entry, liveness) {
+        return Judgement::Live;
+    }
     match entry.sent_at() {
         None => Judgement::Undated,
         Some(at) if is_expired(at, now) => Judgement::Expired,
@@ -178,6 +183,14 @@ fn is_dead(entry: &MarkerEntry, liveness: &dyn Liveness) -> bool {
     let (Some(pid), Some(host)) = (entry.pid, entry.host.as_deref()) else { return false };
     let other_boot = entry.boot_id.as_deref().is_some_and(|it| it != liveness.boot_id());
     host == liveness.host() && (other_boot || !liveness.is_alive(pid, entry.proc_start))
+}
+
+/// Returns whether the process of an entry is known to live: the same, on this host, since this boot (M0).
+fn is_known_alive(entry: &MarkerEntry, liveness: &dyn Liveness) -> bool {
+    let (Some(pid), Some(started)) = (entry.pid, entry.proc_start) else { return false };
+    entry.host.as_deref() == Some(liveness.host())
+        && entry.boot_id.as_deref() == Some(liveness.boot_id())
+        && liveness.is_alive(pid, Some(started))
 }
 
 /// Adds an entry, in the place of one with the same identity, and notes when.

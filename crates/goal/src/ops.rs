@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod error;
+mod work;
 
 pub use error::OpError;
 
@@ -66,6 +67,25 @@ impl Store {
         let done = change(&held, &mut goal)?;
         self.save(&held, &goal)?;
         Ok(done)
+    }
+
+    /// The same, for the goal with this identity: what was found out about one is not written into another.
+    ///
+    /// # Errors
+    ///
+    /// [`OpError::Replaced`] when another goal stands there now, and what `change` says; nothing is written then (O3).
+    pub fn change_goal<T>(
+        &self,
+        wait: SignedDuration,
+        goal_id: &str,
+        change: impl FnOnce(&Held, &mut Goal) -> Result<T, OpError>,
+    ) -> Result<T, OpError> {
+        self.change_within(wait, |held, goal| {
+            if goal.goal_id() != goal_id {
+                return Err(OpError::Replaced { found: goal.goal_id().to_owned() });
+            }
+            change(held, goal)
+        })
     }
 
     /// Tentacles of the current iteration, as they are seen now. Only they and what they depend on are read.
@@ -248,19 +268,6 @@ impl Store {
         self.save_meta(&held, name, &meta)
     }
 
-    /// Makes a tentacle idle whose quota may be there again. It stays in the retry queue, which counts its attempts,
-    /// until it ends otherwise.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such tentacle, and what the files say.
-    pub fn retry_tentacle(&self, wait: SignedDuration, name: &str) -> Result<(), OpError> {
-        let held = self.lock(wait)?;
-        let mut meta = self.meta_of(name)?;
-        meta.reset(self.handoff_len(name)? as u64);
-        self.save_meta(&held, name, &meta)
-    }
-
     /// Writes down what a tentacle says. One that is blocked by a quota waits in the retry queue; its last word
     /// counts for the goal at once. Returns the handoff with the quota that was read out of it.
     ///
@@ -355,7 +362,7 @@ impl Store {
         Ok((meta, checks))
     }
 
-    fn meta_of(&self, name: &str) -> Result<Meta, OpError> {
+    pub(crate) fn meta_of(&self, name: &str) -> Result<Meta, OpError> {
         let found = self.tentacle(name)?;
         Ok(found.ok_or_else(|| OpError::NoTentacle { name: name.to_owned() })?.meta)
     }

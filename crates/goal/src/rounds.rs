@@ -23,7 +23,7 @@
 //!
 //! * **N1** A loop has an end: the goal limits its iterations or its time, or the loop its rounds or its time.
 //! * **N2** Each end is written into the goal, or is one of the goal already. A loop that is killed between is begun anew: an
-//!   eval is made once, by its anchor; work that a marker shows alive is waited for, and work whose end nobody saw is sent out again.
+//!   eval is made once, by its anchor; work that a marker shows alive is waited for, and work whose end nobody saw is not guessed about.
 //! * **N3** A goal is completed by its criteria alone: without any, or with one that has no command and nobody verified, it is not.
 
 use std::time::Duration;
@@ -271,7 +271,12 @@ mod tests {
             let new = Criterion { id: text.clone(), description: text, ..Criterion::default() };
             it.add_criterion(new, now()).unwrap();
         }
-        let run = |id: &str| Run { id: id.to_owned(), exit_code: 0, output: String::new() };
+        let run = |id: &str| Run {
+            id: id.to_owned(),
+            command: None,
+            exit_code: 0,
+            output: String::new(),
+        };
         it.record_runs(&[run("a")], now());
         assert_eq!(verified(&it), LoopMove::Continue, "nobody verified b");
         assert_eq!(

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     budget::Budget,
@@ -123,6 +124,9 @@ impl Goal {
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let document = Document::parse(bytes)?;
         let mut known: Known = document.read(OWNED)?;
+        for key in [EVALS, ATTEMPTS] {
+            document.check_list(key)?;
+        }
         if document.raw("iterations").is_none() {
             known.iterations = legacy_iterations(&document, &known)?;
         }
@@ -229,9 +233,14 @@ impl Goal {
         self.known.reverify_needed.as_deref()
     }
 
-    /// Names this moment of its life: `seq:status:iteration` (S3).
+    /// Names this moment of its life, and no moment of another goal: `seq:status:iteration:goal` (S3), the last being
+    /// eight hexadecimal digits of the SHA-256 of its identity.
     pub fn anchor(&self) -> String {
-        format!("{}:{}:{}", self.known.seq, self.known.status, self.known.iteration)
+        let known = &self.known;
+        let of = hex::encode(
+            Sha256::digest(known.goal_id.as_bytes()).as_slice().get(..4).unwrap_or_default(),
+        );
+        format!("{}:{}:{}:{of}", known.seq, known.status, known.iteration)
     }
 
     /// What was answered to evals lately, oldest first.

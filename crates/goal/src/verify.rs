@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn run(id: &str, exit_code: i32, output: &str) -> Run {
-        Run { id: id.to_owned(), exit_code, output: output.to_owned() }
+        Run { id: id.to_owned(), command: None, exit_code, output: output.to_owned() }
     }
 
     fn failing(ids: &[&str]) -> Vec<String> {

@@ -58,7 +58,7 @@ fn eval(disk: &Disk, decision: Decision) -> Answer {
 }
 
 fn runs() -> [Run; 1] {
-    [Run { id: "sc".to_owned(), exit_code: 1, output: "no".to_owned() }]
+    [Run { id: "sc".to_owned(), command: None, exit_code: 1, output: "no".to_owned() }]
 }
 
 fn force(disk: &Disk, new: NewGoal) -> Result<Option<PathBuf>, OpError> {
@@ -147,7 +147,8 @@ fn a_disk_that_fails_at_any_step_of_a_change_to_the_goal_loses_nothing() {
 #[test]
 fn an_eval_with_its_anchor_happens_once_whatever_crash_came_between() {
     let anchored = |disk: &Disk| {
-        let request = EvalRequest { if_anchor: Some("1:active:1"), ..EvalRequest::default() };
+        let request =
+            EvalRequest { if_anchor: Some("1:active:1:cd0aa985"), ..EvalRequest::default() };
         disk.store().eval(WAIT, request)
     };
     let steps = {

@@ -48,7 +48,7 @@ pub(crate) enum Goal {
     ///
     /// Ends when all criteria are verified (0), and otherwise with 1: at a limit, at a gate, or when somebody pauses the
     /// goal. Needs a limit of iterations or time, of its own or of the goal. Begun anew after a kill it goes on: work that is out still is
-    /// waited for, and work whose end nobody saw is sent out again.
+    /// waited for, and work whose end nobody saw waits for somebody to look, or for --resend.
     #[command(after_help = "Examples:
   autonomy goal loop --cmd './agent \"$AUTONOMY_TENTACLE_DIR/todo.md\"' --max-iterations 5
   autonomy goal loop --no-auto-dispatch --timeout 120 --format json")]
@@ -66,7 +66,7 @@ pub(crate) enum Goal {
     /// Evaluates the current iteration: goes on, pauses, completes or abandons.
     #[command(after_help = "Examples:
   autonomy goal eval --decision continue --notes 'login works'
-  autonomy goal eval --if-anchor 4:active:2 --format json")]
+  autonomy goal eval --if-anchor 4:active:2:9f86d081 --format json")]
     Eval(GoalEval),
     /// Makes the goal active again. Runs nothing.
     #[command(after_help = "Examples:

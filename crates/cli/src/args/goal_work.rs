@@ -16,6 +16,9 @@ pub(crate) struct GoalWork {
     /// The shell command for each tentacle [default: $AUTONOMY_DISPATCH_CMD].
     #[arg(long, value_name = "COMMAND")]
     pub(crate) cmd: Option<String>,
+    /// Sends out again what began and whose end nobody saw. Without it such work waits for somebody to look.
+    #[arg(long)]
+    pub(crate) resend: bool,
     /// How many run at a time.
     #[arg(long, value_name = "N", default_value = "4")]
     pub(crate) concurrency: NonZeroU8,

@@ -29,6 +29,7 @@ fn an_attempt_is_written_down_with_what_each_criterion_said() {
     goal.add_criterion(named("b"), now()).unwrap();
     let run = |id: &str, exit_code, output: &str| Run {
         id: id.to_owned(),
+        command: None,
         exit_code,
         output: output.to_owned(),
     };

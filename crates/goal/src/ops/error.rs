@@ -59,11 +59,27 @@ pub enum OpError {
         /// Its name.
         name: String,
     },
+    /// Another goal was begun meanwhile.
+    #[error("another goal stands here now: {found}")]
+    Replaced {
+        /// Its identity.
+        found: String,
+    },
     /// A file stands where one of a new tentacle would be written.
     #[error("{} is there, and no tentacle made it", .path.display())]
     FileExists {
         /// The file.
         path: PathBuf,
+    },
+    /// A file would become longer than what is read of it; nothing was written.
+    #[error("{} would have {len} bytes, more than {limit}", .path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
     },
     /// It has not said how it ended.
     #[error("tentacle `{name}` has no handoff")]
@@ -101,7 +117,9 @@ impl OpError {
             Self::Queue { source, .. } => source.code(),
             Self::NoTentacle { .. } => "GOAL_NO_TENTACLE",
             Self::TentacleExists { .. } => "GOAL_TENTACLE_EXISTS",
+            Self::Replaced { .. } => "GOAL_REPLACED",
             Self::FileExists { .. } => "GOAL_FILE_EXISTS",
+            Self::Full { .. } => "GOAL_FILE_FULL",
             Self::NoHandoff { .. } => "GOAL_NO_HANDOFF",
             Self::ChecksFailed { .. } => "GOAL_CHECKS_FAILED",
         }

@@ -63,8 +63,8 @@ fn list(args: &GoalLook, context: Context<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Criteria that a run is about: those with a command, or the one that was named.
-fn chosen(desk: &Desk, id: Option<&str>) -> Result<Vec<Criterion>, Failure> {
+/// The goal, and the criteria that a run is about: those with a command, or the one that was named.
+fn chosen(desk: &Desk, id: Option<&str>) -> Result<(String, Vec<Criterion>), Failure> {
     let goal = desk.store.load().map_err(|it| failure(&it.into(), GoalWait::NONE))?;
     let named = goal.criteria().iter().filter(|it| id.is_none_or(|id| it.id == id));
     let chosen: Vec<Criterion> =
@@ -77,7 +77,7 @@ fn chosen(desk: &Desk, id: Option<&str>) -> Result<Vec<Criterion>, Failure> {
         return Err(Failure::new(Exit::Failed, "GOAL_NOTHING_TO_VERIFY", message)
             .hint("autonomy goal criteria list; autonomy goal criteria add --desc TEXT --verify-cmd COMMAND"));
     }
-    Ok(chosen)
+    Ok((goal.goal_id().to_owned(), chosen))
 }
 
 pub(super) fn run_all(
@@ -94,7 +94,7 @@ pub(super) fn run_all(
             Some(governor) => governor.run(&it.id, &order)?,
             None => process::run_order(&order, |_| Ok(())),
         };
-        Ok(ended.into_run(&it.id))
+        Ok(ended.into_run(&it.id, command))
     };
     chosen.iter().map(run).collect()
 }
@@ -115,11 +115,11 @@ pub(super) fn results(runs: &[Run]) -> serde_json::Value {
 
 pub(super) fn check(args: &CriteriaCheck, context: Context<'_>) -> Result<Exit, Failure> {
     let desk = Desk::open(&args.place, context)?;
-    let chosen = chosen(&desk, args.id.as_deref())?;
+    let (of, chosen) = chosen(&desk, args.id.as_deref())?;
     process::heed_signals()?;
     let governor = desk.governor(&args.governed, context);
     let runs = run_all(&desk, &chosen, args.timeout, governor.as_ref())?;
-    let stored = desk.store.change_within(wait(args.wait), |_, goal| {
+    let stored = desk.store.change_goal(wait(args.wait), &of, |_, goal| {
         goal.record_runs(&runs, desk.store.now());
         Ok(())
     });
@@ -137,16 +137,17 @@ pub(super) fn check(args: &CriteriaCheck, context: Context<'_>) -> Result<Exit, 
 pub(super) fn reverify(args: &GoalReverify, context: Context<'_>) -> Result<Exit, Failure> {
     let desk = Desk::open(&args.place, context)?;
     refuse_closed(&desk)?;
+    let of = desk.goal_id();
     let runs = if args.accept.is_some() {
         Vec::new()
     } else {
-        let chosen = chosen(&desk, None)?;
+        let (_, chosen) = chosen(&desk, None)?;
         process::heed_signals()?;
         let governor = desk.governor(&args.governed, context);
         run_all(&desk, &chosen, args.timeout, governor.as_ref())?
     };
     let passed = runs.iter().all(Run::passed);
-    let stored = desk.store.change_within(wait(args.wait), |_, goal| {
+    let stored = desk.store.change_goal(wait(args.wait), &of, |_, goal| {
         goal.record_runs(&runs, desk.store.now());
         if passed {
             goal.reverified(desk.store.now());
@@ -178,14 +179,14 @@ fn refuse_closed(desk: &Desk) -> Result<(), Failure> {
 pub(super) fn verify_loop(args: &GoalVerifyLoop, context: Context<'_>) -> Result<u8, Failure> {
     let desk = Desk::open(&args.place, context)?;
     refuse_closed(&desk)?;
-    let chosen = chosen(&desk, args.id.as_deref())?;
+    let (of, chosen) = chosen(&desk, args.id.as_deref())?;
     process::heed_signals()?;
     let governor = desk.governor(&args.governed, context);
     let mut verify = VerifyLoop::new(args.max_retries);
     loop {
         let attempt = verify.attempt();
         let runs = run_all(&desk, &chosen, args.timeout, governor.as_ref())?;
-        let stored = desk.store.change_within(wait(args.wait), |_, goal| {
+        let stored = desk.store.change_goal(wait(args.wait), &of, |_, goal| {
             let recorded = goal.record_attempt(attempt, &runs, desk.store.now());
             let path = desk.store.place().goal();
             recorded.map_err(|source| OpError::Store(StoreError::Corrupt { path, source }))?;

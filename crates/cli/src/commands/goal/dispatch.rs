@@ -4,158 +4,49 @@
 //! |-------------------------------------------------------|----------|
 //! | ready                                                 | yes      |
 //! | running, and a marker says that its process lives     | no       |
-//! | running, and nothing shows that anybody works on it   | yes      |
+//! | running, and it has said how it ended                 | no; it is completed with that |
+//! | running, and nobody saw its end                       | with `--resend` alone |
 //! | waits for a quota, and its time has not come          | no       |
 //! | anything else                                         | no       |
 //!
+//! * **D0** A tentacle is taken once: marker and meta are looked at again, each under its lock, when a command begins.
 //! * **D1** Marker and meta are on the disk before the command begins; it is killed with its group, or stands in the
 //!   marker as long as it lives.
-//! * **D2** What the tentacle says itself counts. Only where it says nothing, its end is its word: 0 is DONE, a
-//!   quota in what it said is BLOCKED, any other end is AMBIGUOUS.
+//! * **D2** What the tentacle says itself, since it began, counts. Only where it says nothing, its end is its word: 0 is
+//!   DONE, a quota in what it said is BLOCKED, any other end is AMBIGUOUS.
+//!
+//! | module   | what it does                     |
+//! |----------|----------------------------------|
+//! | `select` | which are sent out, and which not |
+//! | `send`   | sends them out                   |
 
-use std::{
-    collections::BTreeMap, fmt::Write as _, path::Path, sync::Mutex, thread, time::Duration,
-};
+mod select;
+mod send;
+
+use std::{fmt::Write as _, time::Duration};
 
 use api::{env, exit::Exit};
-use goal::{
-    Classifier, DispatchState, Goal, Handoff, HandoffStatus, Identity, Judgement, MarkerEntry,
-    Status, Tentacle, TentacleStatus, add_marker, classify_output, dispatch_states, judge_marker,
-    remove_marker,
-};
-use serde::Serialize;
+use goal::{HandoffStatus, Status};
 use serde_json::json;
 
-use super::{Desk, failed::left_by, failure, governed::Governor, markers, process, say, wait};
+pub(super) use self::{
+    select::{Look, Wave},
+    send::{Out, Sent},
+};
+use super::{Desk, failed::left_by, failure, markers, process, say};
 use crate::{
     args::{GoalDispatch, GoalWait, GoalWork},
     context::Context,
     failure::Failure,
 };
 
-/// Longest text that a synthetic handoff quotes, in characters.
-const QUOTED_MAX: usize = 500;
-
-/// A tentacle that is not sent out.
-#[derive(Debug, Serialize)]
-struct Deferred {
-    name: String,
-    reason: String,
-}
-
-/// What a dispatch does.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Wave {
-    pub(super) selected: Vec<String>,
-    deferred: Vec<Deferred>,
-    resolved: Vec<String>,
-    /// Tentacles that an eval waits for.
-    eval_blocking_count: usize,
-}
-
-/// How a command that was sent out ended.
-#[derive(Debug, Serialize)]
-pub(super) struct Sent {
-    pub(super) name: String,
-    pub(super) exit_code: i32,
-    pub(super) status: String,
-}
-
 fn read<T>(result: Result<T, goal::OpError>) -> Result<T, Failure> {
     result.map_err(|it| failure(&it, GoalWait::NONE))
 }
 
-/// Who works on a tentacle, as far as the markers say.
-fn alive(desk: &Desk, marker: &Path) -> Result<Vec<MarkerEntry>, Failure> {
-    let (now, liveness) = (desk.store.now(), desk.store.liveness());
-    let mut entries = markers::read(marker)?.active_tentacles;
-    entries.retain(|it| judge_marker(it, now, liveness) == Judgement::Live);
-    Ok(entries)
-}
-
-/// What a dispatch would do now.
-pub(super) fn plan(
-    desk: &Desk,
-    goal: &Goal,
-    marker: &Path,
-    governor: Option<&Governor>,
-) -> Result<Wave, Failure> {
-    let mut wave = select(desk, goal, marker)?;
-    hold_back(desk, &mut wave, governor)?;
-    Ok(wave)
-}
-
-fn select(desk: &Desk, goal: &Goal, marker: &Path) -> Result<Wave, Failure> {
-    let all = read(desk.store.every_tentacle())?;
-    let states = dispatch_states(&all);
-    let alive = alive(desk, marker)?;
-    let now = desk.store.now();
-    let queue = read(desk.store.retry_queue(Some(goal)))?;
-    let waits: BTreeMap<&str, _> =
-        queue.waiting(now).into_iter().map(|it| (it.tentacle.as_str(), it.not_before)).collect();
-    let mut wave = Wave::default();
-    for name in goal.current_tentacles() {
-        let state = states.get(name).copied();
-        if state.is_some_and(DispatchState::is_resolved) {
-            wave.resolved.push(name.clone());
-            continue;
-        }
-        wave.eval_blocking_count += 1;
-        match why_not(name, state, all.get(name), &alive, desk) {
-            Some(reason) => wave.deferred.push(Deferred { name: name.clone(), reason }),
-            None => match waits.get(name.as_str()) {
-                Some(at) => {
-                    let reason = format!("waits for a quota until {at}");
-                    wave.deferred.push(Deferred { name: name.clone(), reason });
-                }
-                None => wave.selected.push(name.clone()),
-            },
-        }
-    }
-    Ok(wave)
-}
-
-/// A runtime finishes a call whose caller is gone: what was running, and has no marker, is not sent out again while one
-/// may be running.
-fn hold_back(desk: &Desk, wave: &mut Wave, governor: Option<&Governor>) -> Result<(), Failure> {
-    let Some(governor) = governor else { return Ok(()) };
-    let all = read(desk.store.every_tentacle())?;
-    let began =
-        |name: &String| all.get(name).is_some_and(|it| it.meta.status == TentacleStatus::Active);
-    if !wave.selected.iter().any(began) || governor.is_at_rest()? {
-        return Ok(());
-    }
-    let (held, free) = std::mem::take(&mut wave.selected).into_iter().partition(began);
-    wave.selected = free;
-    let reason = "a call of an earlier dispatch may still be running in the runtime";
-    let held: Vec<String> = held;
-    let deferred = held.into_iter().map(|name| Deferred { name, reason: reason.to_owned() });
-    wave.deferred.extend(deferred);
-    Ok(())
-}
-
-/// Why a tentacle is not sent out; see the table.
-fn why_not(
-    name: &str,
-    state: Option<DispatchState>,
-    tentacle: Option<&Tentacle>,
-    alive: &[MarkerEntry],
-    desk: &Desk,
-) -> Option<String> {
-    let id = tentacle.and_then(|it| it.meta.tentacle_id.as_deref());
-    let root = desk.root.to_string_lossy();
-    let works = alive.iter().any(|it| match (&it.tentacle_id, id) {
-        (Some(theirs), Some(ours)) => theirs == ours,
-        _ => it.name == name && it.git_root.as_deref() == Some(&*root),
-    });
-    match state {
-        Some(DispatchState::Ready | DispatchState::Running) if works => {
-            Some("somebody works on it".to_owned())
-        }
-        Some(DispatchState::Ready | DispatchState::Running) => None,
-        Some(other) => Some(other.as_str().to_owned()),
-        None => Some("missing".to_owned()),
-    }
+/// The command that works on a tentacle, if one is named.
+pub(super) fn command(work: &GoalWork, context: Context<'_>) -> Option<String> {
+    work.cmd.clone().or_else(|| context.var(env::DISPATCH_CMD))
 }
 
 pub(super) fn run(args: &GoalDispatch, context: Context<'_>) -> Result<Exit, Failure> {
@@ -168,7 +59,12 @@ pub(super) fn run(args: &GoalDispatch, context: Context<'_>) -> Result<Exit, Fai
     }
     let marker = markers::path(args.work.marker.as_deref(), context)?;
     let governor = desk.governor(&args.governed, context);
-    let wave = plan(&desk, &goal, &marker, governor.as_ref())?;
+    let (governor, resend) = (governor.as_ref(), args.work.resend);
+    let look = Look { desk: &desk, goal: &goal, marker: &marker, governor, resend };
+    if command.is_some() {
+        look.adopt(args.wait)?;
+    }
+    let wave = look.plan()?;
     let Some(command) = command else {
         say(args.place.format, &planned(&wave), &json!(wave))?;
         return Ok(Exit::Done);
@@ -182,22 +78,35 @@ pub(super) fn run(args: &GoalDispatch, context: Context<'_>) -> Result<Exit, Fai
         lanes: args.work.concurrency.get().into(),
         limit: Duration::from_secs(args.timeout.into()),
         wait: args.wait,
-        governor: governor.as_ref(),
+        governor,
     };
-    let sent = out.send(&wave.selected)?;
-    let mut text = planned(&wave);
-    for it in &sent {
+    let ended = out.send(&wave.selected)?;
+    told(args, &wave, ended)
+}
+
+/// Says what came of it; what went wrong goes with what went well.
+fn told(args: &GoalDispatch, wave: &Wave, ended: send::Ended) -> Result<Exit, Failure> {
+    let mut text = planned(wave);
+    for it in &ended.sent {
         // Writing to a string does not fail.
         write!(text, "\n{}  {}  exit {}", it.name, it.status, it.exit_code).ok();
     }
-    let good = sent.iter().all(|it| it.status == HandoffStatus::Done.as_str());
+    let done = |it: &Sent| it.status == HandoffStatus::Done.as_str();
+    let good = ended.sent.len() == wave.selected.len() && ended.sent.iter().all(done);
     let value = json!({
         "selected": wave.selected,
         "deferred": wave.deferred,
         "resolved": wave.resolved,
         "eval_blocking_count": wave.eval_blocking_count,
-        "sent": sent,
+        "sent": ended.sent,
     });
+    if let Some(mut failure) = ended.failure {
+        if args.place.format == crate::args::Output::Text {
+            say(args.place.format, &text, &value)?;
+        }
+        failure.report = Some(Box::new(value));
+        return Err(failure);
+    }
     say(args.place.format, &text, &value)?;
     Ok(if good { Exit::Done } else { Exit::Partial })
 }
@@ -211,151 +120,4 @@ fn planned(wave: &Wave) -> String {
 
 fn names(list: &[String]) -> String {
     if list.is_empty() { "-".to_owned() } else { list.join(", ") }
-}
-
-/// The command that works on a tentacle, if one is named.
-pub(super) fn command(work: &GoalWork, context: Context<'_>) -> Option<String> {
-    work.cmd.clone().or_else(|| context.var(env::DISPATCH_CMD))
-}
-
-/// What is sent out, and from where.
-pub(super) struct Out<'a> {
-    pub(super) desk: &'a Desk,
-    pub(super) goal: &'a Goal,
-    pub(super) marker: &'a Path,
-    pub(super) command: &'a str,
-    /// How many run at a time.
-    pub(super) lanes: usize,
-    /// Longest run of a command.
-    pub(super) limit: Duration,
-    pub(super) wait: GoalWait,
-    pub(super) governor: Option<&'a Governor>,
-}
-
-impl Out<'_> {
-    /// Sends all of them out, some at a time, and waits for them.
-    /// Where a runtime is named that does not answer, nothing is begun.
-    pub(super) fn send(&self, names: &[String]) -> Result<Vec<Sent>, Failure> {
-        if let Some(governor) = self.governor.filter(|_| !names.is_empty()) {
-            governor.ready()?;
-        }
-        let left: Mutex<Vec<&String>> = Mutex::new(names.iter().rev().collect());
-        let next = || left.lock().ok()?.pop();
-        let lanes = self.lanes.min(names.len());
-        let works = || {
-            let mut sent = Vec::new();
-            while let Some(name) = next() {
-                sent.push(self.send_one(name)?);
-            }
-            Ok(sent)
-        };
-        let ended: Vec<Result<Vec<Sent>, Failure>> = thread::scope(|scope| {
-            let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(works)).collect();
-            lanes.into_iter().filter_map(|it| it.join().ok()).collect()
-        });
-        let mut all = Vec::new();
-        for lane in ended {
-            all.extend(lane?);
-        }
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
-    }
-
-    fn send_one(&self, name: &str) -> Result<Sent, Failure> {
-        let desk = self.desk;
-        let dir = desk.store.place().tentacles().join(name);
-        let vars = [
-            (env::TENTACLE, name.to_owned()),
-            (env::TENTACLE_DIR, dir.display().to_string()),
-            (env::GOAL_ID, self.goal.goal_id().to_owned()),
-            (env::STATE_DIR, desk.store.place().state().display().to_string()),
-        ];
-        let limit = self.limit;
-        let order = process::Order { command: self.command, dir: &desk.root, vars: &vars, limit };
-        let said = desk.store.handoff_len(name);
-        let said = read(said)?;
-        let id = read(desk.store.tentacle(name))?.and_then(|it| it.meta.tentacle_id);
-        let root = desk.root.to_string_lossy().into_owned();
-        let mut failed = None;
-        let ended = match self.governor {
-            Some(governor) => {
-                self.begin(name, id.as_deref(), std::process::id())?;
-                governor.run(name, &order)?
-            }
-            None => process::run_order(&order, |pid| {
-                self.begin(name, id.as_deref(), pid).map_err(|it| {
-                    let why = it.message.clone();
-                    failed = Some(it);
-                    why
-                })
-            }),
-        };
-        if let Some(failure) = failed {
-            return Err(failure);
-        }
-        let status = self.finish(name, said, &ended)?;
-        markers::change(self.marker, |file| {
-            let who = Identity { name, git_root: Some(&root), tentacle_id: id.as_deref() };
-            remove_marker(file, &who, desk.store.now());
-        })?;
-        Ok(Sent { name: name.to_owned(), exit_code: ended.code, status })
-    }
-
-    /// D1
-    fn begin(&self, name: &str, id: Option<&str>, pid: u32) -> Result<(), Failure> {
-        let desk = self.desk;
-        let (now, liveness) = (desk.store.now(), desk.store.liveness());
-        let entry = MarkerEntry {
-            name: name.to_owned(),
-            ts: Some(now.as_second().to_string()),
-            git_root: Some(desk.root.to_string_lossy().into_owned()),
-            tentacle_id: id.map(str::to_owned),
-            pid: Some(pid),
-            host: Some(liveness.host().to_owned()),
-            proc_start: liveness.start_time(pid),
-            boot_id: Some(liveness.boot_id().to_owned()),
-            ..MarkerEntry::default()
-        };
-        markers::change(self.marker, |file| add_marker(file, entry, now))?;
-        let begun = desk.store.change_tentacle(wait(self.wait), name, |meta| {
-            meta.status = TentacleStatus::Active;
-        });
-        begun.map_err(|it| failure(&it, self.wait))
-    }
-
-    /// D2
-    fn finish(
-        &self,
-        name: &str,
-        said_before: usize,
-        ended: &process::Ended,
-    ) -> Result<String, Failure> {
-        let desk = self.desk;
-        let spoke = read(desk.store.handoff_len(name))? > said_before;
-        let last = read(desk.store.last_handoff(name))?;
-        if !spoke || last.as_ref().is_none_or(|it| it.status.is_none()) {
-            let quota = (ended.code != 0).then(|| classify_output(&ended.stderr)).flatten();
-            let status = match (ended.code, quota) {
-                (0, _) => HandoffStatus::Done,
-                (_, Some(_)) => HandoffStatus::Blocked,
-                (_, None) => HandoffStatus::Ambiguous,
-            };
-            let stderr = String::from_utf8_lossy(&ended.stderr);
-            let quoted: String = stderr.chars().take(QUOTED_MAX).collect();
-            let message = format!("the command ended with {}. {}{quoted}", ended.code, ended.note);
-            let handoff = Handoff {
-                status: Some(status),
-                quota_reason: quota,
-                message,
-                ..Handoff::default()
-            };
-            let done = desk.store.handoff(wait(self.wait), name, handoff, &Classifier::default());
-            done.map_err(|it| failure(&it, self.wait))?;
-        }
-        let done = desk.store.complete(wait(self.wait), name);
-        let (meta, _) = done.map_err(|it| failure(&it, self.wait))?;
-        let status = meta.terminal_status.map_or("?".to_owned(), |it| it.to_string());
-        desk.audit("goal.dispatched", name, &[("status", status.clone())]);
-        Ok(status)
-    }
 }

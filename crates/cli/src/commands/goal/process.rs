@@ -15,7 +15,7 @@ use std::{
 };
 
 use goal::{EXIT_NONE, Run};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -57,6 +57,13 @@ fn kill_group(group: i32) {
     }
 }
 
+fn kill_one(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // One that is gone needs no end.
+        kill_process(pid, Signal::KILL).ok();
+    }
+}
+
 /// A command to run.
 pub(super) struct Order<'a> {
     pub(super) command: &'a str,
@@ -78,11 +85,12 @@ pub(super) struct Ended {
 
 impl Ended {
     /// What it says about a criterion: standard output, then standard error.
-    pub(super) fn into_run(self, id: &str) -> Run {
+    pub(super) fn into_run(self, id: &str, command: &str) -> Run {
         let (out, err) =
             (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr));
         let output = format!("{out}{err}{}", self.note);
-        Run { id: id.to_owned(), exit_code: self.code, output }
+        let (id, command) = (id.to_owned(), Some(command.to_owned()));
+        Run { id, command, exit_code: self.code, output }
     }
 }
 
@@ -125,8 +133,12 @@ fn accompany(
     let (sender, end) = mpsc::channel();
     let waiter = thread::spawn(move || sender.send(child.wait()).ok());
     let status = end.recv_timeout(limit);
-    // What the command left behind ends with it.
+    // What the command left behind ends with it, and it itself where it left its group: nobody has waited for it then,
+    // so the number is its own.
     kill_group(group);
+    if status.is_err() {
+        kill_one(group);
+    }
     waiter.join().ok();
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|it| *it != group);
     let [stdout, stderr] = outputs.map(|it| it.recv_timeout(LAST_OUTPUT).unwrap_or_default());
@@ -160,7 +172,7 @@ mod tests {
 
     fn ended(command: &str, limit: Duration) -> (i32, String) {
         let order = Order { command, dir: Path::new("/"), vars: &[], limit };
-        let run = run_order(&order, |_| Ok(())).into_run("x");
+        let run = run_order(&order, |_| Ok(())).into_run("x", command);
         (run.exit_code, run.output)
     }
 
@@ -171,6 +183,12 @@ mod tests {
         assert_eq!(ended("kill -9 $$", long).0, EXIT_NONE);
         let (code, text) = ended("echo begun; sleep 600", Duration::from_millis(300));
         assert_eq!((code, text.as_str()), (EXIT_NONE, "begun\ntimed out after 0 s"));
+        let left = "exec python3 -c 'import os,time; os.setpgid(0, os.getpgid(os.getppid())); time.sleep(600)'";
+        assert_eq!(
+            ended(left, Duration::from_secs(2)).0,
+            EXIT_NONE,
+            "one that left its group, too"
+        );
         let (code, text) = ended("head -c 3000000 /dev/zero", long);
         assert_eq!((code, text.len()), (0, 1 << 20));
         assert_eq!(ended("cat; echo \"$0\"", long), (0, "/bin/sh\n".to_owned()), "no input");

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{
     Desk, STRICT_BLOCKED, STRICT_ESCALATED, brief, criteria,
-    dispatch::{self, Out, Sent},
+    dispatch::{self, Look, Out, Sent},
     failed::left_by,
     failure,
     governed::Governor,
@@ -178,7 +178,9 @@ impl Runner<'_> {
         let queue = self.op(self.desk.store.retry_queue(Some(goal)))?;
         let mut seen = self.op(self.desk.store.seen(goal))?;
         for it in &mut seen {
-            let entry = queue.entries.iter().find(|entry| entry.tentacle == it.name);
+            let same = |id: &str| id.is_empty() || id == goal.goal_id();
+            let mut waiting = queue.entries.iter();
+            let entry = waiting.find(|entry| entry.tentacle == it.name && same(&entry.goal_id));
             if let Some(entry) = entry.filter(|_| it.resolved) {
                 it.resolved = false;
                 it.state = format!("waits for a quota until {}", entry.not_before);
@@ -193,13 +195,22 @@ impl Runner<'_> {
         let store = &self.desk.store;
         let queue = self.op(store.retry_queue(Some(goal)))?;
         for entry in queue.due(store.now()) {
-            let ours = goal.current_tentacles().contains(&entry.tentacle);
+            let same = entry.goal_id.is_empty() || entry.goal_id == goal.goal_id();
+            let ours = same && goal.current_tentacles().contains(&entry.tentacle);
             let tentacle = self.op(store.tentacle(&entry.tentacle))?;
             if ours && tentacle.is_some_and(|it| it.meta.terminal_status.is_some()) {
                 self.op(store.retry_tentacle(wait(self.args.wait), &entry.tentacle))?;
             }
         }
-        let wave = dispatch::plan(&self.desk, goal, &self.marker, self.governor.as_ref())?;
+        let look = Look {
+            desk: &self.desk,
+            goal,
+            marker: &self.marker,
+            governor: self.governor.as_ref(),
+            resend: self.args.work.resend,
+        };
+        look.adopt(self.args.wait)?;
+        let wave = look.plan()?;
         let out = Out {
             desk: &self.desk,
             goal,
@@ -210,7 +221,8 @@ impl Runner<'_> {
             wait: self.args.wait,
             governor: self.governor.as_ref(),
         };
-        out.send(&wave.selected)
+        let ended = out.send(&wave.selected)?;
+        ended.failure.map_or(Ok(ended.sent), Err)
     }
 
     /// Runs the commands of the criteria, writes down what they say, evaluates.
@@ -233,7 +245,7 @@ impl Runner<'_> {
         if !runs.is_empty() {
             self.tell(&criteria::told(&runs))?;
         }
-        let goal = self.record(&runs)?;
+        let goal = self.record(goal.goal_id(), &runs)?;
         if goal.status() != Status::Active {
             return Ok(Some(LoopMove::Stop(goal.status())));
         }
@@ -244,7 +256,9 @@ impl Runner<'_> {
             LoopMove::Continue => Decision::Continue,
             other => return Ok(Some(other)),
         };
-        let done = self.eval(decision, Some(&anchor))?;
+        let Some(done) = self.eval(decision, Some(&anchor))? else {
+            return Ok(Some(LoopMove::Stop(self.goal()?.status())));
+        };
         done.as_str().clone_into(&mut round.outcome);
         Ok(match done {
             Outcome::Advanced => None,
@@ -254,8 +268,8 @@ impl Runner<'_> {
         })
     }
 
-    fn record(&self, runs: &[Run]) -> Result<Goal, Failure> {
-        let stored = self.desk.store.change_within(wait(self.args.wait), |_, goal| {
+    fn record(&self, id: &str, runs: &[Run]) -> Result<Goal, Failure> {
+        let stored = self.desk.store.change_goal(wait(self.args.wait), id, |_, goal| {
             if !runs.is_empty() {
                 goal.record_runs(runs, self.desk.store.now());
             }
@@ -265,7 +279,7 @@ impl Runner<'_> {
     }
 
     /// L2
-    fn eval(&self, decision: Decision, anchor: Option<&str>) -> Result<Outcome, Failure> {
+    fn eval(&self, decision: Decision, anchor: Option<&str>) -> Result<Option<Outcome>, Failure> {
         let request = EvalRequest {
             decision,
             if_anchor: anchor,
@@ -277,7 +291,7 @@ impl Runner<'_> {
         if done.recorded.outcome == Outcome::Advanced {
             brief::refresh(&self.desk);
         }
-        Ok(done.recorded.outcome)
+        Ok((!done.replayed).then_some(done.recorded.outcome))
     }
 
     fn blocking(&self) -> Result<Vec<String>, Failure> {

@@ -6,7 +6,9 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -14,8 +16,12 @@ use serde::{Deserialize, Serialize};
 use vfs::{OsVfs, Vfs as _, read_whole, replace};
 use wal_format::step::sha256;
 
-/// Longest file that is hashed, in bytes; of a longer one the length counts.
+/// Longest file that is hashed, in bytes; of a longer one length and time of change count.
 const HASHED_MAX: u64 = 64 << 20;
+/// How deep repositories are looked into that lie in each other.
+const DEPTH_MAX: u32 = 8;
+/// Names of the state beside those that begin with `goal`.
+const OWN_NAMES: [&str; 3] = ["retry-queue.json", "workspace-digest.json", "tentacles"];
 /// Most files that differ.
 const FILES_MAX: usize = 20_000;
 /// Longest digest on the disk, in bytes.
@@ -34,22 +40,28 @@ pub(super) struct Workspace {
 impl Workspace {
     /// Looks at it.
     pub(super) fn look(root: &Path, state: &Path) -> Result<Self, String> {
+        Self::look_into(root, state, 0)
+    }
+
+    fn look_into(root: &Path, state: &Path, depth: u32) -> Result<Self, String> {
         // A repository without a commit has no head.
         let head = git(root, &["rev-parse", "-q", "--verify", "HEAD"]).unwrap_or_default();
         let listed = git(root, &["status", "--porcelain=v1", "-z", "-uall", "--no-renames"])?;
         let mut changed = BTreeMap::new();
-        for entry in listed.split('\0').filter(|it| it.len() > 3) {
+        let own = Own::of(root, state);
+        for entry in listed.split(|it| *it == 0).filter(|it| it.len() > 3) {
             let name = entry.get(3..).unwrap_or_default();
-            let path = root.join(name);
-            if path.starts_with(state) {
+            let path = root.join(OsStr::from_bytes(name));
+            if own.has(&path) {
                 continue;
             }
             if changed.len() >= FILES_MAX {
                 return Err(format!("more than {FILES_MAX} files differ from the commit"));
             }
-            changed.insert(name.to_owned(), content(&path));
+            changed.insert(shown(name), content(&path, state, depth)?);
         }
-        Ok(Self { version: 1, head: head.trim().to_owned(), changed })
+        let head = String::from_utf8_lossy(&head).trim().to_owned();
+        Ok(Self { version: 1, head, changed })
     }
 
     /// Writes it.
@@ -93,8 +105,43 @@ pub(super) fn since(root: &Path, state: &Path, digest: &Path) -> Result<Option<S
     Ok(before.difference(&Workspace::look(root, state)?))
 }
 
-fn git(root: &Path, words: &[&str]) -> Result<String, String> {
+/// What of a workspace is the state of the goal: that changes by itself.
+struct Own {
+    state: PathBuf,
+    /// The state lies in the root itself, or above it: files of the workspace lie beside those of the goal.
+    mixed: bool,
+}
+
+impl Own {
+    fn of(root: &Path, state: &Path) -> Self {
+        let real = |it: &Path| it.canonicalize().unwrap_or_else(|_| it.to_owned());
+        let (real_root, real_state) = (real(root), real(state));
+        let mixed = real_root.starts_with(&real_state);
+        // Names of files begin with the root as it was given.
+        let below = real_state.strip_prefix(&real_root).map(|it| root.join(it));
+        Self { state: below.unwrap_or(real_state), mixed }
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(&self.state) else { return false };
+        let first = below.components().next().map(|it| it.as_os_str().to_string_lossy());
+        let first = first.unwrap_or_default();
+        !self.mixed || first.starts_with("goal") || OWN_NAMES.contains(&&*first)
+    }
+}
+
+/// The name of a file, one for each; what is no text is told by its bytes.
+fn shown(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(text) => text.to_owned(),
+        Err(_) => name.escape_ascii().to_string(),
+    }
+}
+
+/// Runs `git` so that it runs nothing that the repository names.
+fn git(root: &Path, words: &[&str]) -> Result<Vec<u8>, String> {
     let done = Command::new("git")
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
         .arg("-C")
         .arg(root)
         .args(words)
@@ -105,19 +152,35 @@ fn git(root: &Path, words: &[&str]) -> Result<String, String> {
     if !done.status.success() {
         return Err(format!("git: {}", String::from_utf8_lossy(&done.stderr).trim()));
     }
-    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    Ok(done.stdout)
 }
 
 /// What stands for the content of a file.
-fn content(path: &Path) -> String {
-    match OsVfs.stat(path) {
-        Ok(None) => "absent".to_owned(),
-        Ok(Some(stat)) if stat.is_dir => "directory".to_owned(),
-        Ok(Some(stat)) if stat.len > HASHED_MAX => format!("{} bytes", stat.len),
-        _ => match read_whole(&OsVfs, path, HASHED_MAX) {
-            Ok(Some(bytes)) => sha256(&bytes),
-            Ok(None) => "absent".to_owned(),
-            Err(error) => format!("unreadable: {error}"),
+fn content(path: &Path, state: &Path, depth: u32) -> Result<String, String> {
+    let unreadable = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    if let Ok(link) = std::fs::read_link(path) {
+        return Ok(format!("link to {}", shown(link.as_os_str().as_bytes())));
+    }
+    match OsVfs.stat(path).map_err(|it| unreadable(&it))? {
+        None => Ok("absent".to_owned()),
+        // A repository of its own.
+        Some(stat) if stat.is_dir && path.join(".git").exists() => {
+            if depth >= DEPTH_MAX {
+                return Err(unreadable(&"repositories lie too deep in each other"));
+            }
+            let inner = Workspace::look_into(path, state, depth + 1)?;
+            Ok(sha256(&serde_json::to_vec(&inner).map_err(|it| unreadable(&it))?))
+        }
+        Some(stat) if stat.is_dir => Err(unreadable(&"a directory that is no repository")),
+        Some(stat) if stat.len > HASHED_MAX => {
+            let modified = std::fs::metadata(path).and_then(|it| it.modified());
+            let modified = modified.map_err(|it| unreadable(&it))?;
+            Ok(format!("{} bytes, {modified:?}", stat.len))
+        }
+        Some(_) => match read_whole(&OsVfs, path, HASHED_MAX) {
+            Ok(Some(bytes)) => Ok(sha256(&bytes)),
+            Ok(None) => Ok("absent".to_owned()),
+            Err(error) => Err(unreadable(&error)),
         },
     }
 }
@@ -153,6 +216,37 @@ mod tests {
         sh(root, "git checkout -q a; echo 2 > b; git commit -qm c --allow-empty");
         let said = first.difference(&Workspace::look(root, &state).unwrap()).unwrap();
         assert_eq!(said, "another commit");
+        // What is no text, and what lies in a repository within, is told apart too.
+        sh(
+            root,
+            "mkdir sub; cd sub; git init -q; git config user.email a@b; git config user.name a; echo 1 > x; git add x; git commit -qm s",
+        );
+        let odd = root.join(OsStr::from_bytes(b"odd\xff"));
+        fs::write(&odd, "1").unwrap();
+        let before = Workspace::look(root, &state).unwrap();
+        assert_eq!(before.difference(&Workspace::look(root, &state).unwrap()), None);
+        for change in [odd, root.join("sub/x"), root.join("sub/new")] {
+            let before = Workspace::look(root, &state).unwrap();
+            fs::write(&change, "2").unwrap();
+            assert!(
+                before.difference(&Workspace::look(root, &state).unwrap()).is_some(),
+                "{change:?}"
+            );
+        }
+        // A state in the root hides nothing but itself; a relative one is the same.
+        fs::write(root.join("goal.json"), "1").unwrap();
+        let before = Workspace::look(root, root).unwrap();
+        fs::write(root.join("goal.json"), "2").unwrap();
+        assert_eq!(before.difference(&Workspace::look(root, root).unwrap()), None);
+        fs::write(root.join("b"), "another").unwrap();
+        assert!(before.difference(&Workspace::look(root, root).unwrap()).is_some());
+        // What a repository names is not run.
+        sh(
+            root,
+            "printf '#!/bin/sh\\ntouch ran\\n' > hook; chmod +x hook; git config core.fsmonitor $PWD/hook",
+        );
+        Workspace::look(root, &state).unwrap();
+        assert!(!root.join("ran").exists());
         let path = state.join("digest");
         first.save(&path).unwrap();
         assert_eq!(Workspace::load(&path).unwrap(), Some(first));

@@ -1,0 +1,39 @@
+//! Work that is sent out: it begins once, and is tried again when its time has come.
+
+use jiff::SignedDuration;
+
+use super::OpError;
+use crate::{store::Store, tentacle::TentacleStatus};
+
+impl Store {
+    /// Writes down that somebody begins to work on a tentacle; what it said before is said about earlier work. `false`
+    /// when it has ended meanwhile: nothing is to be begun then.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such tentacle, and what the files say.
+    pub fn begin_work(&self, wait: SignedDuration, name: &str) -> Result<bool, OpError> {
+        let held = self.lock(wait)?;
+        let mut meta = self.meta_of(name)?;
+        if meta.status == TentacleStatus::Completed || meta.terminal_status.is_some() {
+            return Ok(false);
+        }
+        meta.status = TentacleStatus::Active;
+        meta.heard = Some(self.handoff_len(name)? as u64).filter(|it| *it > 0);
+        self.save_meta(&held, name, &meta)?;
+        Ok(true)
+    }
+
+    /// Makes a tentacle idle whose quota may be there again. It stays in the retry queue, which counts its attempts,
+    /// until it ends otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such tentacle, and what the files say.
+    pub fn retry_tentacle(&self, wait: SignedDuration, name: &str) -> Result<(), OpError> {
+        let held = self.lock(wait)?;
+        let mut meta = self.meta_of(name)?;
+        meta.reset(self.handoff_len(name)? as u64);
+        self.save_meta(&held, name, &meta)
+    }
+}

@@ -1,0 +1,161 @@
+//! What somebody tries who wants a goal to lie, to lose, or to do work twice.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::{fs, process::Stdio};
+
+use e2e::{
+    harness::{Bin, Process, eventually},
+    stories::goals::Lab,
+};
+use serde_json::{Value, json};
+
+fn lab(dir: &tempfile::TempDir) -> Lab {
+    Lab::with_goal(dir.path(), &["--max-iterations", "9"]).unwrap()
+}
+
+fn with_program(lab: &Lab, words: &[&str]) -> std::process::Command {
+    let mut command = lab.command(words).unwrap();
+    let programs = Bin::Autonomy.path().unwrap();
+    command.env("PATH", format!("{}:/usr/bin:/bin", programs.parent().unwrap().display()));
+    command
+}
+
+fn runs(lab: &Lab) -> usize {
+    fs::read_to_string(lab.root().join("runs")).unwrap_or_default().lines().count()
+}
+
+/// Puts a value into `goal.json`, as another program does.
+fn put(lab: &Lab, key: &str, value: &Value) {
+    let mut goal = lab.goal().unwrap();
+    goal[key] = value.clone();
+    fs::write(lab.state("goal.json"), serde_json::to_string_pretty(&goal).unwrap()).unwrap();
+}
+
+#[test]
+fn several_dispatches_at_once_send_each_tentacle_out_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    for name in ["a", "b", "c"] {
+        lab.linked(name).unwrap();
+    }
+    let work = "echo $AUTONOMY_TENTACLE >> runs; while [ ! -e go ]; do sleep 0.05; done";
+    let words = ["goal", "dispatch", "--cmd", work];
+    let all: Vec<Process> = (0..4)
+        .map(|_| {
+            Process::start("dispatch", lab.command(&words).unwrap().stdout(Stdio::null())).unwrap()
+        })
+        .collect();
+    eventually("the work of all", || (runs(&lab) >= 3).then_some(())).unwrap();
+    fs::write(dir.path().join("go"), "").unwrap();
+    let codes: Vec<_> = all.into_iter().map(|mut it| it.wait().unwrap().code()).collect();
+    assert_eq!(runs(&lab), 3, "{codes:?}");
+    for name in ["a", "b", "c"] {
+        assert_eq!(lab.meta(name).unwrap()["terminal_status"], "DONE");
+    }
+}
+
+#[test]
+fn work_whose_end_nobody_saw_waits_for_somebody_and_one_that_spoke_is_taken_at_its_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    lab.linked("silent").unwrap();
+    lab.linked("speaks").unwrap();
+    let work = "echo $AUTONOMY_TENTACLE >> runs; while [ ! -e go ]; do sleep 0.05; done; \
+                [ $AUTONOMY_TENTACLE = silent ] || autonomy tentacle handoff speaks done --status DONE; \
+                echo $AUTONOMY_TENTACLE >> ends";
+    let words = ["goal", "loop", "--poll-interval", "1", "--poll-timeout", "1", "--cmd", work];
+    let running = Process::start("loop", with_program(&lab, &words).stdout(Stdio::null())).unwrap();
+    eventually("the work", || (runs(&lab) == 2).then_some(())).unwrap();
+    running.kill().unwrap();
+    fs::write(dir.path().join("go"), "").unwrap();
+    let ended = || fs::read_to_string(dir.path().join("ends")).unwrap_or_default();
+    eventually("its end", || (ended().lines().count() == 2).then_some(())).unwrap();
+    let said = with_program(&lab, &[&words[..], &["--format", "json"]].concat()).output().unwrap();
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(said["reason"], "poll_timeout", "{said}");
+    assert_eq!(runs(&lab), 2, "nothing ran again");
+    assert_eq!(lab.meta("speaks").unwrap()["terminal_status"], "DONE");
+    lab.done(&["goal", "resume"]).unwrap();
+    let plan = lab.json(&["goal", "dispatch", "--dry-run"]).unwrap();
+    assert!(plan["deferred"][0]["reason"].as_str().unwrap().contains("--resend"), "{plan}");
+    lab.done(&["goal", "dispatch", "--resend", "--cmd", "echo again >> runs"]).unwrap();
+    assert_eq!(runs(&lab), 3);
+}
+
+#[test]
+fn only_what_a_tentacle_says_since_it_began_is_its_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    lab.linked("t").unwrap();
+    lab.done(&["tentacle", "handoff", "t", "earlier", "--status", "DONE"]).unwrap();
+    let work = "autonomy tentacle handoff t trying; exit 1";
+    let words = ["goal", "dispatch", "--format", "json", "--cmd", work];
+    let ended = with_program(&lab, &words).output().unwrap();
+    assert_eq!(ended.status.code(), Some(9), "{ended:?}");
+    let said: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(said["sent"][0]["status"], "AMBIGUOUS", "{said}");
+}
+
+#[test]
+fn what_others_wrote_stays_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    lab.linked("t").unwrap();
+    let path = lab.state("tentacles/t/handoff.md");
+    fs::write(&path, b"note \xff\xfe\n").unwrap();
+    lab.done(&["tentacle", "handoff", "t", "hi"]).unwrap();
+    assert!(fs::read(&path).unwrap().starts_with(b"note \xff\xfe\n"));
+    for key in ["eval_history", "verify_loop_history"] {
+        let before = fs::read(lab.state("goal.json")).unwrap();
+        put(&lab, key, &json!({ "2025": "precious" }));
+        let odd = fs::read(lab.state("goal.json")).unwrap();
+        assert!(
+            lab.refused(&["goal", "eval", "--decision", "pause"]).unwrap().contains("GOAL_CORRUPT")
+        );
+        assert_eq!(fs::read(lab.state("goal.json")).unwrap(), odd);
+        fs::write(lab.state("goal.json"), before).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_written_that_could_not_be_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    lab.linked("t").unwrap();
+    let path = lab.state("tentacles/t/handoff.md");
+    fs::write(&path, "x".repeat((4 << 20) - 10)).unwrap();
+    let said = lab.refused(&["tentacle", "handoff", "t", "too much", "--status", "DONE"]).unwrap();
+    assert!(said.contains("GOAL_FILE_FULL"), "{said}");
+    assert_eq!(fs::metadata(&path).unwrap().len(), (4 << 20) - 10);
+    lab.done(&["tentacle", "status"]).unwrap();
+}
+
+#[test]
+fn what_was_found_out_about_one_goal_is_not_written_into_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    let old = lab.json(&["goal", "status"]).unwrap()["anchor"].as_str().unwrap().to_owned();
+    let slow = "touch began; while [ ! -e go ]; do sleep 0.05; done";
+    lab.done(&["goal", "criteria", "add", "--desc", "x", "--verify-cmd", slow]).unwrap();
+    let words = ["goal", "criteria", "check"];
+    let mut running =
+        Process::start("check", lab.command(&words).unwrap().stdout(Stdio::null())).unwrap();
+    eventually("the command", || dir.path().join("began").exists().then_some(())).unwrap();
+    let criterion = r#"{"description": "x", "verification_command": "false"}"#;
+    lab.done(&["goal", "create", "--force", "--title", "two", "--criterion", criterion]).unwrap();
+    fs::write(dir.path().join("go"), "").unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(1));
+    assert!(running.output().contains("GOAL_REPLACED"), "{}", running.output());
+    assert_eq!(lab.goal().unwrap()["success_criteria"][0]["status"], "unverified");
+    let eval = ["goal", "eval", "--decision", "complete", "--if-anchor", &old];
+    assert!(lab.refused(&eval).unwrap().contains("GOAL_ANCHOR_STALE"));
+}
+
+#[test]
+fn the_largest_iteration_is_no_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::with_goal(dir.path(), &[]).unwrap();
+    put(&lab, "iteration", &json!(u64::MAX));
+    lab.done(&["goal", "eval"]).unwrap();
+    assert_eq!(lab.iteration().unwrap(), u64::MAX);
+}
