@@ -27,7 +27,7 @@ fn runs(lab: &Lab) -> usize {
 /// Puts a value into `goal.json`, as another program does.
 fn put(lab: &Lab, key: &str, value: &Value) {
     let mut goal = lab.goal().unwrap();
-    goal[key] = value.clone();
+    goal.as_object_mut().unwrap().insert(key.to_owned(), value.clone());
     fs::write(lab.state("goal.json"), serde_json::to_string_pretty(&goal).unwrap()).unwrap();
 }
 
