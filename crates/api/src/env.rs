@@ -103,6 +103,10 @@ pub const TRUST_TIME: &str = "AUTONOMY_TRUST_TIME";
 pub const REGISTRY_PASSWORD: &str = "AUTONOMY_REGISTRY_PASSWORD";
 /// Time that a bundle carries, for reproducible builds.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// The file of settings.
+pub const CONFIG: &str = "AUTONOMY_CONFIG";
+/// Base directory of settings.
+pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Directory of temporary files.
 pub const TMPDIR: &str = "TMPDIR";
 /// Base directory of state files.
@@ -250,6 +254,11 @@ pub const ALL: &[Var] = &[
         name: TMPDIR,
         doc: "Where the temporary log of `autonomy run` and of the demos is; `/tmp` when not set.",
     },
+    Var {
+        name: CONFIG,
+        doc: "The file of settings; without it `autonomyops/config.toml` in `XDG_CONFIG_HOME` (`autonomy config path`). A variable that is set wins over the file.",
+    },
+    Var { name: XDG_CONFIG_HOME, doc: "Base directory of settings; `$HOME/.config` without it." },
     Var {
         name: XDG_STATE_HOME,
         doc: "Base of the default log directory; `~/.local/state` when not set.",

@@ -9,6 +9,7 @@ mod audit;
 mod bridge;
 mod bundle;
 mod collector;
+mod config;
 mod control;
 mod daemon;
 mod db;
@@ -48,6 +49,7 @@ pub(crate) use audit::{
 pub(crate) use bridge::Bridge;
 pub(crate) use bundle::{Bundle, BundleInspect, BundlePull, BundlePush, BundleStage, BundleVerify};
 pub(crate) use collector::CollectorArgs;
+pub(crate) use config::{Config, ConfigKey, ConfigLook, ConfigSet};
 pub(crate) use control::ControlArgs;
 pub(crate) use daemon::{Daemon, DaemonRun, DaemonStatus, FormatArg, StepsDirArg};
 pub(crate) use db::{
@@ -237,6 +239,9 @@ pub(crate) enum Command {
     /// Says who may do what at the control plane.
     #[command(subcommand)]
     Rbac(Rbac),
+    /// Keeps settings in a file: what a variable says when it is not set.
+    #[command(subcommand)]
+    Config(Config),
     /// Prints the page about a code: symptom, cause, recovery.
     #[command(after_help = "Examples:
   autonomy explain SEQ_GAP
@@ -305,6 +310,7 @@ impl Command {
             Self::Tentacle(command) => command.output(),
             Self::Session(command) => command.output(),
             Self::Demo(command) => command.output(),
+            Self::Config(command) => command.output(),
             Self::Explain(args) => args.output.output,
             Self::Capabilities(args) => args.output.output,
             Self::Rollout(command) => command.output(),

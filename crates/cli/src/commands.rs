@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bundle;
 pub(crate) mod capabilities;
+pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod db;
 pub(crate) mod demo;
@@ -94,7 +95,7 @@ fn actor(context: Context<'_>) -> String {
 }
 
 /// Says on stderr what a person should know beside the result.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     // Whoever closed stderr does not want it.
     writeln!(io::stderr().lock(), "note: {}", printable(text)).ok();
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use api::{env, exit::Exit};
 use jiff::Timestamp;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, settings::Settings};
 
 /// Looks up an environment variable.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -14,18 +14,34 @@ pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     lookup: Lookup<'a>,
+    settings: Option<&'a Settings>,
     /// Whether stderr is a terminal.
     pub(crate) terminal: bool,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(lookup: Lookup<'a>, terminal: bool) -> Self {
-        Self { lookup, terminal }
+        Self { lookup, settings: None, terminal }
     }
 
-    /// Returns a variable; an empty one counts as not set.
+    /// The same, with settings for what the environment does not say.
+    pub(crate) fn with(self, settings: &'a Settings) -> Self {
+        Self { settings: Some(settings), ..self }
+    }
+
+    /// Returns a variable, else what the file of settings says in its place; an empty one counts as not set.
     pub(crate) fn var(&self, name: &str) -> Option<String> {
+        self.environment(name).or_else(|| self.settings?.get(name).map(str::to_owned))
+    }
+
+    /// Returns a variable of the environment.
+    pub(crate) fn environment(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|it| !it.is_empty())
+    }
+
+    /// Where the file of settings is.
+    pub(crate) fn settings_path(&self) -> Result<PathBuf, Failure> {
+        Ok(crate::settings::path(self.lookup)?)
     }
 
     /// Whether a switch is on: `1` and nothing else. Anything but `0` and `1` is refused, since a

@@ -13,6 +13,7 @@ use crate::{
     commands,
     context::Context,
     failure::{BROKEN_PIPE, Failure},
+    settings::{self, Settings},
 };
 
 /// Runs a command line with an environment and returns the exit code of the process: one of [`Exit`], or that of
@@ -26,12 +27,37 @@ pub fn run(
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, &args),
     };
-    let context = Context::new(&lookup, std::io::stderr().is_terminal());
     let output = cli.command.output();
+    let settings = match settings(&cli.command, &lookup) {
+        Ok(settings) => settings,
+        Err(failure) => return report(&failure, output).code(),
+    };
+    let context = Context::new(&lookup, std::io::stderr().is_terminal()).with(&settings);
     match dispatch(cli.command, context) {
         Ok(code) => code,
         Err(failure) if failure.code == BROKEN_PIPE => Exit::Done.code(),
         Err(failure) => report(&failure, output).code(),
+    }
+}
+
+/// The settings of the file. Commands about the file read it themselves, and a session is never stopped by it.
+fn settings(
+    command: &Command,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, Failure> {
+    if matches!(command, Command::Config(_)) {
+        return Ok(Settings::default());
+    }
+    let read = match settings::path(lookup) {
+        Ok(path) => Settings::read(&path),
+        Err(_) => Ok(Settings::default()),
+    };
+    match read {
+        Err(error) if matches!(command, Command::Session(_)) => {
+            commands::note(&format!("{error} ({})", error.code()));
+            Ok(Settings::default())
+        }
+        other => other.map_err(Failure::from),
     }
 }
 
@@ -90,6 +116,7 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Tentacle(command) => commands::tentacle::run(command, context),
         Command::Session(command) => Ok(commands::session::run(&command, context)),
         Command::Demo(command) => commands::demo::run(&command, context),
+        Command::Config(command) => commands::config::run(&command, context),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Completions(args) => commands::shell::completions(&args),
         Command::Man(args) => commands::shell::man(&args),
