@@ -22,6 +22,8 @@ use vfs::{CrashPolicy, FaultPlan};
 
 const EVALS: &str = "goal-history-1.jsonl";
 const OTHER_EVALS: &str = "goal-history-2.jsonl";
+/// What an entry of [`fill`] has around its text.
+const AROUND: usize = 98;
 const ATTEMPTS: &str = "goal-verify-history-1.jsonl";
 
 fn eval_with(disk: &Disk, notes: &str) -> Result<(), OpError> {
@@ -65,13 +67,10 @@ fn full(disk: &Disk, which: History) {
 
 /// Leaves no room for another entry: each adds more than 160 bytes.
 fn fill_to_the_brim(disk: &Disk, which: History, entries: usize) {
-    let len = |pad| {
-        fill(disk, which, entries, pad);
-        let goal = disk.store().load().unwrap();
-        goal.foreign(which.key()).unwrap().get().len()
-    };
-    let pad = (HISTORY_KEPT_LEN_MAX - len(0)) / entries / 2 * 2;
-    assert!((HISTORY_KEPT_LEN_MAX - 160..=HISTORY_KEPT_LEN_MAX).contains(&len(pad)));
+    fill(disk, which, entries, (HISTORY_KEPT_LEN_MAX / entries - AROUND) / 2 * 2);
+    let goal = disk.store().load().unwrap();
+    let len = goal.foreign(which.key()).unwrap().get().len();
+    assert!((HISTORY_KEPT_LEN_MAX - 160..=HISTORY_KEPT_LEN_MAX).contains(&len), "{len}");
 }
 
 /// The same, after a move.
@@ -214,7 +213,7 @@ impl Expected {
 #[test]
 fn whatever_crashes_come_between_the_whole_history_is_what_was_answered_once_and_in_order() {
     let (mut moves, mut crashes) = (0, 0);
-    for seed in 1..=60 {
+    for seed in 1..=24 {
         let mut dice = Dice(seed);
         let (disk, mut expected) = (Disk::default(), Expected::default());
         begin(&disk.store()).unwrap();
@@ -242,7 +241,7 @@ fn whatever_crashes_come_between_the_whole_history_is_what_was_answered_once_and
         let goal = disk.store().load().unwrap();
         moves += goal.history_len(History::Evals).unwrap() - in_goal(&goal, History::Evals) as u64;
     }
-    assert!(crashes > 1_000 && moves > 500, "{crashes} crashes, {moves} moved");
+    assert!(crashes > 300 && moves > 500, "{crashes} crashes, {moves} moved");
 }
 
 /// H1, H3, H5

@@ -77,7 +77,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
             prop::collection::btree_map("[ a-z\\\\\"]{0,4}", inner, 0..5)
-                .prop_map(|it| Value::from_iter(it)),
+                .prop_map(Value::from_iter),
         ]
     })
 }
