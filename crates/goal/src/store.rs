@@ -1,6 +1,7 @@
 //! `goal.json` on the disk.
 //!
-//! * **F1** After a change returned `Ok` it is durable; after a crash inside it the file is the old one or the new.
+//! * **F1** After a change returned `Ok` it is durable; after a crash inside it the file is the old one or the new. Moved
+//!   entries are durable before it ([`History`](crate::History)).
 //! * **F2** A file that cannot be read as a goal is an error that names it, and is never written over. Only
 //!   `init --force` goes past it, and moves it aside first.
 //! * **F3** What is absent is not begun by a change: only `init` begins a goal.
