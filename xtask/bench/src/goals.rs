@@ -39,7 +39,9 @@ const CURRENT_TENTACLES: usize = 10;
 /// How an empty history stands in the file.
 const NO_HISTORY: &str = "\"eval_history\": []";
 /// What an entry has around it in the file, in bytes.
-const AROUND: usize = 8;
+const AROUND: usize = 6;
+/// What the next one may have around it, with the brackets of the list.
+const NEXT: usize = 24;
 /// The file of the entries that were moved.
 const MOVED: &str = "goal-history-1.jsonl";
 
@@ -64,18 +66,20 @@ enum Kept {
     All,
     /// As many as there can be without a move at the next eval.
     Room,
-    /// One more than that.
+    /// More than that.
     Brim,
 }
 
 impl Kept {
     /// How many of so many entries, each as long as this in bytes, are in `goal.json`.
     fn of(self, entries: usize, len: usize) -> usize {
-        let room = (HISTORY_KEPT_LEN_MAX - AROUND) / (len + AROUND) - 1;
+        // The next entry has to fit, too.
+        let room = (HISTORY_KEPT_LEN_MAX - len - NEXT) / (len + AROUND);
         match self {
             Self::All => entries,
-            Self::Room => entries.min(room - 1),
-            Self::Brim => entries.min(room),
+            Self::Room => entries.min(room),
+            // The time of the next entry may be shorter by some digits: one more does not always do.
+            Self::Brim => entries.min(room + 2),
         }
     }
 }
