@@ -12,6 +12,9 @@ use serde::{
 };
 use serde_json::value::{RawValue, to_raw_value};
 
+/// What an entry that is appended has around it in the text, in bytes, at most.
+const ADDED_LEN: usize = 16;
+
 /// Keys and raw values, in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Document {
@@ -41,7 +44,7 @@ impl Document {
         let all: Vec<(&String, &RawValue)> =
             old.chain(behind.map(|(key, raw)| (key, &**raw))).collect();
         let keys: usize = all.iter().map(|(key, raw)| key.len() + raw.get().len() + 8).sum();
-        let added: usize = self.added.iter().map(|it| it.1.get().len() + 16).sum();
+        let added: usize = self.added.iter().map(|it| it.1.get().len() + ADDED_LEN).sum();
         let mut text = String::with_capacity(keys + added + 4);
         text.push('{');
         for (position, (key, raw)) in all.into_iter().enumerate() {
@@ -119,6 +122,12 @@ impl Document {
         }
         self.added.push((key.to_owned(), entry));
         Ok(())
+    }
+
+    /// How long the list under a key is in the text, in bytes, at most; nothing of it is looked at.
+    pub(crate) fn list_len(&self, key: &str) -> usize {
+        let added = self.added_to(key).map(|it| it.get().len() + ADDED_LEN);
+        self.raw(key).map_or(0, |it| it.get().len()) + added.sum::<usize>()
     }
 
     /// The entries of the list under a key, unparsed.

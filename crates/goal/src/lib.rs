@@ -5,6 +5,7 @@
 //! | `status`     | [`Status`], [`Event`] and the one table of transitions                        |
 //! | `state`      | [`Goal`]: what `goal.json` says                                               |
 //! | `document`   | its text: ordered keys, raw values                                            |
+//! | `history`    | [`History`]: what grows, and where its older entries are                       |
 //! | `eval`       | [`Goal::eval`]: the order of checks, and what came of it                       |
 //! | `resume`     | [`Goal::resume`]: going on, and going back                                    |
 //! | `gate`       | what somebody has to say first                                                |
@@ -40,6 +41,7 @@ mod eval;
 mod files;
 mod gate;
 mod handoff;
+mod history;
 mod lock;
 mod marker;
 mod ops;
@@ -70,6 +72,10 @@ pub use files::{HANDOFF_LEN_MAX, META_LEN_MAX, TODO_LEN_MAX};
 pub use gate::{GATES_MAX, Gate, GateError, GateStatus, ID_LEN_MAX, Said, Word};
 pub use handoff::{
     Handoff, HandoffStatus, Parsed, parse as parse_handoffs, section as handoff_section,
+};
+pub use history::{
+    HISTORY_FILES_MAX, HISTORY_KEPT_LEAST, HISTORY_KEPT_LEN, HISTORY_KEPT_LEN_MAX, HISTORY_LEN_MAX,
+    History, HistoryError,
 };
 pub use lock::{Held, LockError, Owner, POLL_EVERY, STALE_AFTER, WAIT_MAX as LOCK_WAIT_MAX};
 pub use marker::{

@@ -65,7 +65,7 @@ impl Store {
         let held = self.lock(wait)?;
         let mut goal = self.load()?;
         let done = change(&held, &mut goal)?;
-        self.save(&held, &goal)?;
+        self.save(&held, &mut goal)?;
         Ok(done)
     }
 
@@ -168,7 +168,7 @@ impl Store {
             goal.workspace_changed(changed);
         }
         self.make_idle(&held, &mut goal, &done.reset, &all)?;
-        self.save(&held, &goal)?;
+        self.save(&held, &mut goal)?;
         self.remove(&held, self.place().breadcrumb())?;
         Ok(done)
     }
@@ -390,7 +390,7 @@ impl Store {
             .map_err(|source| OpError::Meta { path: path.clone(), source })?;
         text.push('\n');
         self.write(&held, path, text.as_bytes())?;
-        self.save(&held, &goal)?;
+        self.save(&held, &mut goal)?;
         Ok(Some(SessionEnded { before, goal_id: goal.goal_id().to_owned() }))
     }
 

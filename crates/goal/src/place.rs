@@ -3,6 +3,8 @@
 //! ```text
 //! .octogent/goal.json                       the goal
 //! .octogent/goal.json.lock                  who changes it now
+//! .octogent/goal-history-N.jsonl            its older evals
+//! .octogent/goal-verify-history-N.jsonl     its older attempts to verify
 //! .octogent/goal-resume-breadcrumb.json     how to go on after the end of a session
 //! .octogent/goal-context.md                 a summary for whoever goes on
 //! .octogent/retry-queue.json                work that waits for a quota
@@ -59,6 +61,11 @@ impl Place {
     /// Its lock.
     pub fn lock(&self) -> PathBuf {
         self.state.join("goal.json.lock")
+    }
+
+    /// A file of older entries.
+    pub(crate) fn history(&self, name: &str) -> PathBuf {
+        self.state.join(name)
     }
 
     /// How to go on after the end of a session.

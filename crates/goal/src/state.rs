@@ -1,6 +1,7 @@
 //! A goal: what `goal.json` says, and the only ways to change it.
 //!
-//! * **S1** Reading and writing a goal without changing it changes no key.
+//! * **S1** Reading and writing a goal without changing it changes no key, but that a history which is too long is moved
+//!   ([`History`](crate::History)).
 //! * **S2** `tentacles` is the union of those of the iterations, in the order of the iterations.
 //! * **S3** Each change of the machine (eval, gate, resume, session end, escalation, budget) counts `seq` up by
 //!   one, so that an [anchor](Goal::anchor) names one moment in the life of a goal.
@@ -18,6 +19,7 @@ use crate::{
     document::Document,
     eval::RecordedOutcome,
     gate::Gate,
+    history::Moved,
     status::{Event, Next, Status, transition},
 };
 
@@ -105,6 +107,7 @@ impl Goal {
             require_reverify: new.require_reverify,
             reverify_needed: None,
             eval_outcomes: Vec::new(),
+            history_moved: Moved::default(),
         };
         let mut document = Document::default();
         // An empty list always becomes JSON.
@@ -248,22 +251,35 @@ impl Goal {
         &self.known.eval_outcomes
     }
 
-    /// Entries of the history of evals, unparsed, oldest first.
+    /// Entries of the history of evals that `goal.json` holds, the newest ones, unparsed, oldest first. All of them:
+    /// [`Store::whole_history`](crate::Store::whole_history).
     ///
     /// # Errors
     ///
     /// When the file holds something else there.
     pub fn eval_history(&self) -> Result<Vec<&RawValue>, serde_json::Error> {
-        self.document.entries(EVALS)
+        self.entries(EVALS)
     }
 
-    /// Attempts of the loops that verified, unparsed, oldest first.
+    /// Attempts of the loops that verified, as far as `goal.json` holds them, unparsed, oldest first.
     ///
     /// # Errors
     ///
     /// When the file holds something else there.
     pub fn attempts(&self) -> Result<Vec<&RawValue>, serde_json::Error> {
-        self.document.entries(ATTEMPTS)
+        self.entries(ATTEMPTS)
+    }
+
+    pub(crate) fn entries(&self, key: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
+        self.document.entries(key)
+    }
+
+    pub(crate) fn list_len(&self, key: &str) -> usize {
+        self.document.list_len(key)
+    }
+
+    pub(crate) fn set_raw(&mut self, key: &str, raw: Box<RawValue>) {
+        self.document.set_raw(key, raw);
     }
 
     /// A key that only other programs write.

@@ -1,6 +1,7 @@
 //! `goal.json` on the disk.
 //!
-//! * **F1** After a change returned `Ok` it is durable; after a crash inside it the file is the old one or the new.
+//! * **F1** After a change returned `Ok` it is durable; after a crash inside it the file is the old one or the new. Moved
+//!   entries are durable before it ([`History`](crate::History)).
 //! * **F2** A file that cannot be read as a goal is an error that names it, and is never written over. Only
 //!   `init --force` goes past it, and moves it aside first.
 //! * **F3** What is absent is not begun by a change: only `init` begins a goal.
@@ -15,6 +16,7 @@ use thiserror::Error;
 use vfs::{Vfs, read_whole, replace};
 
 use crate::{
+    history::HistoryError,
     lock::{Held, LockError, Owner, POLL_EVERY, clear_temps, take_dead, try_lock},
     place::Place,
     process::Liveness,
@@ -57,6 +59,14 @@ pub enum StoreError {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
+    /// A file of moved entries is not what the goal counts on; it is not written.
+    #[error("{} cannot be read as the history of the goal: {source}", .path.display())]
+    History {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: HistoryError,
+    },
     /// The file system refused.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
@@ -85,6 +95,7 @@ impl StoreError {
             Self::Absent { .. } => "GOAL_ABSENT",
             Self::Exists { .. } => "GOAL_EXISTS",
             Self::Corrupt { .. } => "GOAL_CORRUPT",
+            Self::History { .. } => "GOAL_FILE_CORRUPT",
             Self::Io { .. } => "GOAL_IO",
             Self::LockLost { .. } => "GOAL_LOCK_LOST",
             Self::Lock(error) => error.code(),
@@ -231,16 +242,23 @@ impl Store {
         self.look()?.ok_or_else(|| StoreError::Absent { path: self.place.goal() })
     }
 
-    /// Writes the goal (F1, F4).
+    /// Writes the goal (F1, F4). A history that is too long loses its older entries to the file beside it, in `goal`
+    /// too ([`History`](crate::History)).
     ///
     /// # Errors
     ///
-    /// What the file system reports, and a lock that was taken away meanwhile.
-    pub fn save(&self, held: &Held, goal: &Goal) -> Result<(), StoreError> {
+    /// What the file system reports, a lock that was taken away meanwhile, and a file of moved entries that has less
+    /// than counts, when it would be written. `goal` is as it was then.
+    pub fn save(&self, held: &Held, goal: &mut Goal) -> Result<(), StoreError> {
         let path = self.place.goal();
-        let text =
-            goal.to_text().map_err(|source| StoreError::Corrupt { path: path.clone(), source })?;
-        self.write(held, path, text.as_bytes())
+        let moved = self.move_histories(held, goal)?;
+        let text = moved.as_ref().unwrap_or(goal).to_text();
+        let text = text.map_err(|source| StoreError::Corrupt { path: path.clone(), source })?;
+        self.write(held, path, text.as_bytes())?;
+        if let Some(moved) = moved {
+            *goal = moved;
+        }
+        Ok(())
     }
 
     /// Begins a goal.
@@ -263,7 +281,7 @@ impl Store {
             Err(StoreError::Corrupt { .. }) if force => Some(self.set_aside(held)?),
             Err(error) => return Err(error),
         };
-        self.save(held, goal)?;
+        self.save(held, &mut goal.clone())?;
         Ok(aside)
     }
 
@@ -280,7 +298,7 @@ impl Store {
     }
 
     /// F4
-    fn check_ours(&self, held: &Held) -> Result<(), StoreError> {
+    pub(crate) fn check_ours(&self, held: &Held) -> Result<(), StoreError> {
         if held.is_ours().unwrap_or(false) {
             return Ok(());
         }

@@ -260,7 +260,7 @@ fn a_lock_that_was_taken_away_is_noticed_before_anything_is_written() {
     let mut goal = it.load().unwrap();
     goal.eval(EvalRequest::default(), &[], it.now()).unwrap();
     vfs.remove(&it.place().lock()).unwrap();
-    assert_eq!(it.save(&held, &goal).unwrap_err().code(), "GOAL_LOCK_LOST");
+    assert_eq!(it.save(&held, &mut goal).unwrap_err().code(), "GOAL_LOCK_LOST");
     assert_eq!(it.load().unwrap().iteration(), 1);
     drop(held);
 

@@ -1,6 +1,7 @@
 //! The cases of goals: what `autonomy goal status` takes, and a transition as the goal grows.
 //!
-//! A transition makes the goal grow, so each one begins with the same file, put back while no clock runs.
+//! A transition makes the goal grow, so each one begins with the same files, put back while no clock runs. A goal that
+//! lived long has most of its history in a file beside it; of what stays inside, it has as much as there can be.
 
 use std::{
     fs::{self, File},
@@ -13,8 +14,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use goal::{
-    Clock, EvalRequest, Goal, HandoffStatus, LOCK_WAIT_MAX, LinuxLiveness, Meta, NewGoal, Outcome,
-    Place, Store,
+    Clock, EvalRequest, Goal, HISTORY_KEPT_LEN_MAX, HandoffStatus, History, LOCK_WAIT_MAX,
+    LinuxLiveness, Meta, NewGoal, Outcome, Place, Store,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -37,6 +38,12 @@ const NOTES: &str = "the login works, the tests of the session are next";
 const CURRENT_TENTACLES: usize = 10;
 /// How an empty history stands in the file.
 const NO_HISTORY: &str = "\"eval_history\": []";
+/// What an entry has around it in the file, in bytes.
+const AROUND: usize = 6;
+/// What the next one may have around it, with the brackets of the list.
+const NEXT: usize = 24;
+/// The file of the entries that were moved.
+const MOVED: &str = "goal-history-1.jsonl";
 
 /// How much a goal has been through.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +56,43 @@ struct Past {
     tentacles: u64,
     /// Whether these have directories, too; the last [`CURRENT_TENTACLES`] are of the current iteration then.
     on_disk: bool,
+    /// Where the entries are.
+    kept: Kept,
 }
 
-const YOUNG: Past = Past { entries: 10, iterations: 2, tentacles: 0, on_disk: false };
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// All of them in `goal.json`: another program wrote it.
+    All,
+    /// As many as there can be without a move at the next eval.
+    Room,
+    /// More than that.
+    Brim,
+}
+
+impl Kept {
+    /// How many of so many entries, each as long as this in bytes, are in `goal.json`.
+    fn of(self, entries: usize, len: usize) -> usize {
+        // The next entry has to fit, too.
+        let room = (HISTORY_KEPT_LEN_MAX - len - NEXT) / (len + AROUND);
+        match self {
+            Self::All => entries,
+            Self::Room => entries.min(room),
+            // The time of the next entry may be shorter by some digits: one more does not always do.
+            Self::Brim => entries.min(room + 2),
+        }
+    }
+}
+
+/// The files of a goal.
+#[derive(Clone, Debug)]
+struct Files {
+    goal: String,
+    moved: Option<String>,
+}
+
+const YOUNG: Past =
+    Past { entries: 10, iterations: 2, tentacles: 0, on_disk: false, kept: Kept::Room };
 const ENTRIES: Past = Past { entries: 10_000, ..YOUNG };
 const TENTACLES: Past = Past { tentacles: 1_000, ..YOUNG };
 const OLD: Past = Past { entries: 10_000, tentacles: 1_000, ..YOUNG };
@@ -67,11 +108,11 @@ pub(crate) fn cases(program: Option<&Path>) -> Result<Vec<Case>> {
 }
 
 fn looks(program: Option<&Path>) -> Result<Vec<Contestant>> {
-    let mut all = vec![look(name::STATUS_READ, YOUNG.text()?)];
+    let mut all = vec![look(name::STATUS_READ, YOUNG.files()?)];
     match program {
         Some(program) => {
-            all.push(process(name::STATUS, program, YOUNG.text()?));
-            all.push(process("autonomy goal status, 10 000 entries", program, OLD.text()?));
+            all.push(process(name::STATUS, program, YOUNG.files()?));
+            all.push(process("autonomy goal status, 10 000 entries", program, OLD.files()?));
         }
         None => eprintln!("skipped by name: {} (no --program)", name::STATUS),
     }
@@ -85,10 +126,10 @@ fn looks(program: Option<&Path>) -> Result<Vec<Contestant>> {
     Ok(all)
 }
 
-fn look(name: &'static str, text: String) -> Contestant {
+fn look(name: &'static str, files: Files) -> Contestant {
     Contestant::new(name, Role::Ours, move |dir, window| {
         let store = store(dir)?;
-        put(&store, &text)?;
+        put(&store, &files)?;
         callers::one(window, || {
             let goal = store.look()?.context("there is no goal")?;
             ensure!(!goal.to_text()?.is_empty(), "a goal without text");
@@ -98,10 +139,10 @@ fn look(name: &'static str, text: String) -> Contestant {
 }
 
 /// A new process for each call.
-fn process(name: &'static str, program: &Path, text: String) -> Contestant {
+fn process(name: &'static str, program: &Path, files: Files) -> Contestant {
     let program = program.to_owned();
     Contestant::new(name, Role::Ours, move |dir, window| {
-        put(&store(dir)?, &text)?;
+        put(&store(dir)?, &files)?;
         callers::one(window, || {
             let mut command = Command::new(&program);
             let said = run(command.args(["goal", "status", "--state-dir"]).arg(dir))?;
@@ -127,6 +168,8 @@ fn changes() -> Result<Vec<Contestant>> {
         change(name::TENTACLES_1000, TENTACLES)?,
         change("1 000 tentacles, on the disk too", Past { on_disk: true, ..TENTACLES })?,
         change("10 000 entries and iterations", Past { iterations: 10_000, ..ENTRIES })?,
+        change("10 000 entries, older ones are moved", Past { kept: Kept::Brim, ..ENTRIES })?,
+        change("10 000 entries of another program", Past { kept: Kept::All, ..ENTRIES })?,
         plain("10 entries, plain", YOUNG)?,
         plain("10 000 entries, plain", ENTRIES)?,
         plain("1 000 tentacles, plain", TENTACLES)?,
@@ -137,11 +180,14 @@ fn changes() -> Result<Vec<Contestant>> {
 
 /// Locked, read, evaluated, written, durable.
 fn change(name: &'static str, past: Past) -> Result<Contestant> {
-    let text = past.text()?;
+    let files = past.files()?;
     Ok(Contestant::new(name, Role::Ours, move |dir, window| {
         let store = store(dir)?;
         past.write_tentacles(&store)?;
-        alone(window, || put(&store, &text), || advance(&store))
+        put(&store, &files)?;
+        let found = store.whole_history(&store.load()?, History::Evals)?.len() as u64;
+        ensure!(found == past.entries, "{found} of {} entries", past.entries);
+        alone(window, || put(&store, &files), || advance(&store))
     }))
 }
 
@@ -154,19 +200,19 @@ fn advance(store: &Store) -> Result<()> {
 
 /// What a program without a lock and without a machine does to the same file.
 fn plain(name: &'static str, past: Past) -> Result<Contestant> {
-    let text = past.text()?;
+    let files = Past { kept: Kept::All, ..past }.files()?;
     Ok(Contestant::new(name, Role::Floor, move |dir, window| {
         let (store, path) = (store(dir)?, dir.join("goal.json"));
-        alone(window, || put(&store, &text), || rewrite(dir, &path))
+        alone(window, || put(&store, &files), || rewrite(dir, &path))
     }))
 }
 
 /// What no program that replaces the file as a whole is spared: its bytes are read, written and synced.
 fn bytes(name: &'static str, past: Past) -> Result<Contestant> {
-    let text = past.text()?;
+    let files = Past { kept: Kept::All, ..past }.files()?;
     Ok(Contestant::new(name, Role::Floor, move |dir, window| {
         let (store, path) = (store(dir)?, dir.join("goal.json"));
-        alone(window, || put(&store, &text), || replace(dir, &path, &fs::read(&path)?))
+        alone(window, || put(&store, &files), || replace(dir, &path, &fs::read(&path)?))
     }))
 }
 
@@ -230,9 +276,22 @@ fn store(dir: &Path) -> Result<Store> {
 }
 
 /// Puts a goal in its place, synced: no call syncs what another has left.
-fn put(store: &Store, text: &str) -> Result<()> {
+fn put(store: &Store, files: &Files) -> Result<()> {
     let path: PathBuf = store.place().goal();
-    Ok(vfs::replace(&OsVfs, &path, text.as_bytes())?)
+    let moved = store.place().state().join(MOVED);
+    let found = fs::metadata(&moved).ok().map(|it| it.len());
+    match &files.moved {
+        None if found.is_some() => fs::remove_file(&moved)?,
+        // No transition changes what was in it.
+        Some(lines) if found > Some(lines.len() as u64) => {
+            let file = File::options().write(true).open(&moved)?;
+            file.set_len(lines.len() as u64)?;
+            file.sync_all()?;
+        }
+        Some(lines) if found.is_none() => vfs::replace(&OsVfs, &moved, lines.as_bytes())?,
+        _ => {}
+    }
+    Ok(vfs::replace(&OsVfs, &path, files.goal.as_bytes())?)
 }
 
 /// An entry of the history, as an eval writes it.
@@ -254,8 +313,8 @@ impl Past {
         (0..self.tentacles).map(|it| format!("fix-the-session-{it:04}"))
     }
 
-    /// The file of such a goal.
-    fn text(self) -> Result<String> {
+    /// The files of such a goal.
+    fn files(self) -> Result<Files> {
         let now = Timestamp::now();
         let at = format!("{now:.3}");
         let new = NewGoal {
@@ -287,15 +346,29 @@ impl Past {
         keys.insert("iterations".to_owned(), Value::Object(iterations));
         keys.insert("iteration".to_owned(), json!(self.iterations));
         keys.insert("tentacles".to_owned(), json!(tentacles));
-        let text = serde_json::to_string_pretty(&keys)?;
         let entries: Vec<String> = (1..=self.entries)
-            .map(|it| format!("\n    {}", entry(it.min(self.iterations - 1), &at)))
+            .map(|it| entry(it.min(self.iterations - 1), &at).to_string())
             .collect();
-        let history = format!("\"eval_history\": [{}\n  ]", entries.join(","));
+        let longest = entries.iter().map(String::len).max().unwrap_or_default();
+        let kept = self.kept.of(entries.len(), longest);
+        let (moved, kept) = entries.split_at(entries.len() - kept);
+        let moved: String = moved.iter().flat_map(|it| [it, "\n"]).collect();
+        if !moved.is_empty() {
+            let part = json!({
+                "file": MOVED,
+                "entries": entries.len() - kept.len(),
+                "bytes": moved.len(),
+            });
+            keys.insert("history_moved".to_owned(), json!({ History::Evals.key(): part }));
+        }
+        let text = serde_json::to_string_pretty(&keys)?;
+        let kept: Vec<String> = kept.iter().map(|it| format!("\n    {it}")).collect();
+        let history = format!("\"eval_history\": [{}\n  ]", kept.join(","));
         let goal = Goal::parse(text.replacen(NO_HISTORY, &history, 1).as_bytes())?;
-        let found = goal.eval_history()?.len() as u64;
+        let found = goal.history_len(History::Evals)?;
         ensure!(found == self.entries, "{found} of {} entries", self.entries);
-        Ok(goal.to_text()?)
+        let moved = (!moved.is_empty()).then_some(moved);
+        Ok(Files { goal: goal.to_text()?, moved })
     }
 
     /// Writes the directories of the tentacles, if there are any.
@@ -351,7 +424,7 @@ mod tests {
         let path = dir.join("goal.json");
         let ways: [&dyn Fn() -> Result<()>; 2] = [&|| advance(&store), &|| rewrite(&dir, &path)];
         for way in ways {
-            put(&store, &past.text().unwrap()).unwrap();
+            put(&store, &past.files().unwrap()).unwrap();
             let before = store.load().unwrap();
             assert_eq!((before.iteration(), before.tentacles().len()), (4, 3));
             assert_eq!(before.iterations().len(), 4);
@@ -359,6 +432,28 @@ mod tests {
             let after = store.load().unwrap();
             assert_eq!(after.iteration(), 5);
             assert_eq!(after.eval_history().unwrap().len(), 11);
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_goal_that_lived_long_moves_entries_when_and_only_when_it_is_meant_to() {
+        let dir = std::env::temp_dir().join(format!("autonomy-bench-moved-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let store = store(&dir).unwrap();
+        for (kept, moves) in [(Kept::Room, false), (Kept::Brim, true), (Kept::All, true)] {
+            let files = Past { kept, ..ENTRIES }.files().unwrap();
+            for _ in 0..2 {
+                put(&store, &files).unwrap();
+                let before = store.load().unwrap();
+                assert_eq!(store.whole_history(&before, History::Evals).unwrap().len(), 10_000);
+                advance(&store).unwrap();
+                let after = store.load().unwrap();
+                let (was, is) =
+                    (before.eval_history().unwrap().len(), after.eval_history().unwrap().len());
+                assert_eq!(is < was, moves, "{kept:?}: {was} then {is}");
+                assert_eq!(store.whole_history(&after, History::Evals).unwrap().len(), 10_001);
+            }
         }
         fs::remove_dir_all(&dir).unwrap();
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{EVALS, UNTITLED};
 use crate::{
     budget::Budget, criteria::Criterion, document::Document, eval::RecordedOutcome, gate::Gate,
-    status::Status,
+    history::Moved, status::Status,
 };
 
 /// Keys of [`Known`]; a test compares them.
@@ -39,6 +39,7 @@ pub(super) const OWNED: &[&str] = &[
     "require_reverify",
     "reverify_needed",
     "eval_outcomes",
+    "history_moved",
 ];
 /// One iteration of a goal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +115,9 @@ pub(crate) struct Known {
     /// What was answered to evals, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) eval_outcomes: Vec<RecordedOutcome>,
+    /// What of the histories is in files beside the goal.
+    #[serde(default, skip_serializing_if = "Moved::is_empty")]
+    pub(crate) history_moved: Moved,
 }
 
 pub(super) fn untitled() -> String {

@@ -33,6 +33,10 @@ fn the_keys_that_are_owned_are_those_that_are_written() {
         iteration: 1,
         at: String::new(),
     });
+    known.history_moved = serde_json::from_value(serde_json::json!({
+        "eval_history": {"file": "goal-history-1.jsonl", "entries": 1, "bytes": 2},
+    }))
+    .unwrap();
     let written = serde_json::to_value(&goal.known).unwrap();
     let mut written: Vec<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
     let mut owned = OWNED.to_vec();

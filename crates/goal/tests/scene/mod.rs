@@ -12,6 +12,8 @@
 //! * **W7** What the second run answered stays when the power is lost right behind it.
 //! * **W8** A disk that fails gives an error or no harm, and the rest is as after a crash. The one exception: names
 //!   whose sync failed are in doubt until their directory is written again, so W7 is not asked for then.
+//! * **W9** A file of lines, the older part of a history, is not replaced. Until `goal.json` is new it has what it had,
+//!   and behind that what it may; then it is the new one. What counts of it can always be read.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 mod disk;
@@ -21,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use goal::{Goal, Meta, NewGoal, OpError, Store};
+use goal::{Goal, History, Meta, NewGoal, OpError, Store};
 use jiff::SignedDuration;
 use vfs::{CrashPolicy, Fault, FaultPlan, Op};
 
@@ -145,13 +147,14 @@ impl Course {
         self.old.get(path) != self.new.get(path)
     }
 
-    /// W1, W2, W4
+    /// W1, W2, W4, W9
     fn check_between(&self, it: &Change, found: &Files, note: &str) {
         let paths: BTreeSet<PathBuf> =
             self.paths().into_iter().chain(found.keys().cloned()).collect();
         for path in &paths {
             let is = found.get(path);
-            let whole = is == self.old.get(path) || is == self.new.get(path);
+            let grown = is_lines(path) && self.old.get(path).is_none_or(|old| starts_with(is, old));
+            let whole = is == self.old.get(path) || is == self.new.get(path) || grown;
             assert!(whole, "{note}: {} is {}", path.display(), shown(is));
         }
         let new: Vec<bool> =
@@ -173,6 +176,14 @@ impl Course {
     }
 }
 
+fn is_lines(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "jsonl")
+}
+
+fn starts_with(bytes: Option<&Vec<u8>>, old: &[u8]) -> bool {
+    bytes.is_some_and(|it| it.starts_with(old))
+}
+
 fn shown(bytes: Option<&Vec<u8>>) -> String {
     bytes.map_or("absent".to_owned(), |it| String::from_utf8_lossy(it).into_owned())
 }
@@ -188,13 +199,18 @@ fn ready(it: &Change) -> Disk {
     disk
 }
 
-/// W5
+/// W5, W9
 fn look(disk: &Disk, note: &str) {
     let store = disk.store();
     let goal = store.look().unwrap_or_else(|error| panic!("{note}: {error}"));
     let all = store.every_tentacle().unwrap_or_else(|error| panic!("{note}: {error}"));
     for name in all.keys() {
         store.last_handoff(name).unwrap_or_else(|error| panic!("{note}: {error}"));
+    }
+    for (goal, which) in goal.iter().flat_map(|it| History::ALL.map(|which| (it, which))) {
+        let all = store.whole_history(goal, which);
+        let all = all.unwrap_or_else(|error| panic!("{note}: {error}"));
+        assert_eq!(all.len() as u64, goal.history_len(which).unwrap(), "{note}: {which:?}");
     }
     let queue = store.retry_queue(goal.as_ref()).unwrap_or_else(|error| panic!("{note}: {error}"));
     let names: BTreeSet<&str> = queue.entries.iter().map(|it| it.tentacle.as_str()).collect();

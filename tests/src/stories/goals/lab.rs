@@ -130,13 +130,36 @@ impl Lab {
         Ok(self.goal()?.get("iteration").and_then(Value::as_u64).unwrap_or_default())
     }
 
-    /// Entries of a list in `goal.json`.
+    /// The entries of a history, oldest first: those that were moved to the file beside the goal, and those in
+    /// `goal.json`.
     ///
     /// # Errors
     ///
-    /// When there is no goal.
+    /// When there is no goal, or the file is not what the goal says.
+    pub fn history(&self, key: &str) -> Result<Vec<Value>> {
+        let goal = self.goal()?;
+        let mut entries = Vec::new();
+        if let Some(part) = goal.get("history_moved").and_then(|it| it.get(key)) {
+            let name = part.get("file").and_then(Value::as_str).context("a file")?;
+            let counted = part.get("bytes").and_then(Value::as_u64).context("bytes")?;
+            let bytes = fs::read(self.state(name))?;
+            let lines = bytes.get(..usize::try_from(counted)?).context("fewer bytes than count")?;
+            for line in lines.split_inclusive(|it| *it == b'\n') {
+                entries.push(serde_json::from_slice(line).context("a line of the history")?);
+            }
+            ensure!(part.get("entries") == Some(&entries.len().into()), "{part}");
+        }
+        entries.extend(goal.get(key).and_then(Value::as_array).into_iter().flatten().cloned());
+        Ok(entries)
+    }
+
+    /// How many entries a history has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::history`].
     pub fn count(&self, key: &str) -> Result<usize> {
-        Ok(self.goal()?.get(key).and_then(Value::as_array).map_or(0, Vec::len))
+        Ok(self.history(key)?.len())
     }
 
     /// Makes a tentacle and links it.

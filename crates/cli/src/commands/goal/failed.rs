@@ -50,6 +50,9 @@ fn hint(error: &OpError) -> Option<&'static str> {
             "mend or restore the file; it is not written over. To begin anew, with the file moved aside: \
              autonomy goal init --force"
         }
+        OpError::Store(StoreError::History { .. }) => {
+            "restore the file; it is not written. What needs no older entries goes on without it"
+        }
         OpError::Eval(EvalError::Unresolved { .. }) => {
             "wait for their handoffs, complete them, or look: autonomy tentacle status"
         }
