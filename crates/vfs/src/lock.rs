@@ -135,7 +135,9 @@ fn read(file: &mut File) -> String {
 fn write(file: &mut File, holder: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    file.write_all(holder.as_bytes())
+    // More of it would make the file none of ours (K1).
+    let len = holder.len().min(usize::try_from(HOLDER_LEN_MAX).unwrap_or(usize::MAX));
+    file.write_all(holder.as_bytes().get(..len).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -165,5 +167,14 @@ mod tests {
         let error = lock_file(&path, "pid 42").unwrap_err();
         assert_eq!(error.to_string(), "1025 bytes, where at most 1024 are ever written");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), precious);
+    }
+
+    #[test]
+    fn a_holder_with_a_long_name_leaves_a_lock_that_can_be_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        drop(lock_file(&path, &"x".repeat(5000)).unwrap());
+        lock_file(&path, "pid 42").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "pid 42");
     }
 }
