@@ -53,7 +53,8 @@ fn hot_journal(path: &std::path::Path) {
     let conn = rusqlite::Connection::open(&living).unwrap();
     conn.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(50000))").unwrap();
     // So that pages go to the file before the end, and the journal is synced and says how many it has.
-    conn.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE t SET x = randomblob(50000);").unwrap();
+    conn.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE t SET x = randomblob(50000);")
+        .unwrap();
     conn.execute_batch("INSERT INTO t VALUES (randomblob(90000));").unwrap();
     fs::copy(&living, path).unwrap();
     fs::copy(&journal, place_beside(path)).unwrap();

@@ -36,7 +36,9 @@ pub use mem::{CrashPolicy, MemVfs};
 pub use os::OsVfs;
 pub use own::{NotOwn, check_own};
 pub use port::{File, FileId, OpenMode, Stat, Vfs, write_all_at};
-pub use replace::{TEMP_SUFFIX, read_whole, read_whole_own, replace, replace_private, replace_with};
+pub use replace::{
+    TEMP_SUFFIX, read_whole, read_whole_own, replace, replace_private, replace_with,
+};
 pub use sector::{SECTOR_LEN, SectorFile};
 
 /// The example of the README is a test.

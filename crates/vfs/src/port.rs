@@ -13,9 +13,9 @@
 
 use std::{fmt, io, path::Path, sync::Arc};
 
-use crate::{Lock, LockError};
 #[cfg(doc)]
 use crate::NotOwn;
+use crate::{Lock, LockError};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

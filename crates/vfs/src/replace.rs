@@ -87,12 +87,7 @@ pub fn read_whole_own(vfs: &dyn Vfs, path: &Path, limit: u64) -> io::Result<Opti
     read_as(vfs, path, OpenMode::ReadOwn, limit)
 }
 
-fn read_as(
-    vfs: &dyn Vfs,
-    path: &Path,
-    mode: OpenMode,
-    limit: u64,
-) -> io::Result<Option<Vec<u8>>> {
+fn read_as(vfs: &dyn Vfs, path: &Path, mode: OpenMode, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match vfs.open(path, mode) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -14,7 +14,9 @@ pub(super) fn left_out(sql: &str) -> Option<String> {
         return Some(format!("has a byte 0 at offset {at}, and what follows it would not be run"));
     }
     let at = open_comment(sql)?;
-    Some(format!("has a comment at offset {at} that does not end, and what follows it would not be run"))
+    Some(format!(
+        "has a comment at offset {at} that does not end, and what follows it would not be run"
+    ))
 }
 
 /// Where a comment begins that does not end.
