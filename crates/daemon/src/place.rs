@@ -185,6 +185,9 @@ mod tests {
 
     use super::*;
 
+    /// Gives data a name.
+    type Put = fn(&Path, &Path);
+
     #[test]
     fn who_comes_second_learns_the_number_and_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
@@ -239,7 +242,7 @@ mod tests {
     #[test]
     fn what_is_no_lock_is_refused_and_stays_as_it_is() {
         let long = "x".repeat(33);
-        let rows: [(&str, fn(&Path, &Path)); 3] = [
+        let rows: [(&str, Put); 3] = [
             ("7\n", |data, at| std::os::unix::fs::symlink(data, at).unwrap()),
             ("7\n", |data, at| std::fs::hard_link(data, at).unwrap()),
             (&long, |data, at| std::fs::rename(data, at).unwrap()),

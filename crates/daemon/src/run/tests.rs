@@ -161,14 +161,14 @@ fn a_plan_runs_once_and_a_second_run_does_nothing() {
 fn a_run_begins_when_it_has_the_place_and_not_before() {
     let (vfs, tools) = (MemVfs::default(), FakeTools::new(vec![]));
     let mandate = mandate(&["none"]);
-    let begun = std::cell::Cell::new(0);
-    let began = || begun.set(begun.get() + 1);
+    let count = std::cell::Cell::new(0);
+    let began = || count.set(count.get() + 1);
     let place = PidLock::take(&vfs, Path::new(DIR), 7).unwrap();
     let refused = runner(&vfs, &tools, &|| false, &began).run(&mandate).unwrap_err();
-    assert_eq!((refused.code(), begun.get()), ("DAEMON_LOCKED", 0));
+    assert_eq!((refused.code(), count.get()), ("DAEMON_LOCKED", 0));
     drop(place);
     runner(&vfs, &tools, &|| false, &began).run(&mandate).unwrap();
-    assert_eq!(begun.get(), 1);
+    assert_eq!(count.get(), 1);
 }
 
 #[test]

@@ -4,6 +4,9 @@ use super::*;
 use crate::process::LinuxLiveness;
 use vfs::OsVfs;
 
+/// Gives data a name.
+type Put = fn(&Path, &Path);
+
 /// Processes that live, by number.
 struct Living(BTreeSet<u32>);
 
@@ -147,7 +150,7 @@ fn there_are_never_two_holders_and_no_turn_is_lost() {
 #[test]
 fn what_is_no_lock_is_refused_and_stays_as_it_is() {
     let long = "x".repeat(4097);
-    let rows: [(&str, &str, fn(&Path, &Path)); 5] = [
+    let rows: [(&str, &str, Put); 5] = [
         ("l", "{}", |data, at| std::os::unix::fs::symlink(data, at).unwrap()),
         ("l", "{}", |data, at| fs::hard_link(data, at).unwrap()),
         ("l", &long, |data, at| fs::rename(data, at).unwrap()),
