@@ -2,6 +2,8 @@
 
 /// Another daemon, or a command that changes step logs, has the directory.
 pub const DAEMON_LOCKED: &str = "DAEMON_LOCKED";
+/// What has the name of the lock is none, and stays as it is.
+pub const DAEMON_LOCK_INVALID: &str = "DAEMON_LOCK_INVALID";
 /// The directory of the daemon cannot be used.
 pub const DAEMON_IO: &str = "DAEMON_IO";
 /// The plan file is none.
@@ -20,6 +22,7 @@ pub const STEP_STILL_RUNNING: &str = "STEP_STILL_RUNNING";
 /// Every code above.
 pub const ALL: &[&str] = &[
     DAEMON_LOCKED,
+    DAEMON_LOCK_INVALID,
     DAEMON_IO,
     PLAN_FILE_BAD,
     PLAN_FILE_IO,

@@ -5,6 +5,8 @@
 //! * **L3** The file goes while the lock is held, and whoever locked a file that is no longer the one with
 //!   the name tries again: two never hold two files of one name.
 //! * **L4** A process that is gone holds nothing: what it left needs no care.
+//! * **L5** Only a lock is written over: a symbolic link, a file with a second name and one that is longer than any
+//!   number are refused, and stay as they are.
 
 use std::{
     io,
@@ -14,7 +16,7 @@ use std::{
 };
 
 use thiserror::Error;
-use vfs::{File, OpenMode, Vfs, write_all_at};
+use vfs::{File, NotOwn, OpenMode, Vfs, check_own, write_all_at};
 
 use crate::codes;
 
@@ -24,7 +26,7 @@ const NAME: &str = "run/daemon.pid";
 const TRIES_MAX: u32 = 10;
 /// Pause between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
-/// Longest text that is read as a number.
+/// Longest text that is read as a number; a longer file is no lock (L5).
 const PID_LEN_MAX: usize = 32;
 
 /// The place of a directory, taken until this is dropped.
@@ -54,12 +56,12 @@ impl<'a> PidLock<'a> {
     ///
     /// # Errors
     ///
-    /// [`PlaceError::AlreadyLocked`] when somebody has it; [`PlaceError::Io`].
+    /// [`PlaceError::AlreadyLocked`] when somebody has it; [`PlaceError::NotALock`]; [`PlaceError::Io`].
     pub fn take(vfs: &'a dyn Vfs, dir: &Path, pid: u32) -> Result<Self, PlaceError> {
         let path = pid_path(dir);
         let at = |what| {
             let path = path.clone();
-            move |source| PlaceError::Io { what, path, source }
+            move |source| PlaceError::of(what, path, source)
         };
         if let Some(parent) = path.parent() {
             vfs.create_dir_all(parent).map_err(at("create the directory of"))?;
@@ -69,7 +71,7 @@ impl<'a> PidLock<'a> {
             if tried > 0 {
                 std::thread::park_timeout(TRY_AGAIN);
             }
-            let file = vfs.open(&path, OpenMode::Create).map_err(at("open"))?;
+            let file = vfs.open(&path, OpenMode::CreateOwn).map_err(at("open"))?;
             if !file.try_lock().map_err(at("lock"))? {
                 holder = pid_in(&*file);
                 continue;
@@ -78,6 +80,7 @@ impl<'a> PidLock<'a> {
             if !file.is_named(&path).map_err(at("look at"))? {
                 continue;
             }
+            check_own(&*file, PID_LEN_MAX as u64).map_err(at("take"))?;
             let text = format!("{pid}\n");
             let written = file.set_len(0).and_then(|()| write_all_at(&*file, text.as_bytes(), 0));
             // On a full disk there may be no room for it, and the lock holds all the same (L1).
@@ -109,7 +112,7 @@ impl Drop for PidLock<'_> {
 ///
 /// What the file system reports.
 pub fn is_taken(vfs: &dyn Vfs, dir: &Path) -> io::Result<Seat> {
-    let file = match vfs.open(&pid_path(dir), OpenMode::Read) {
+    let file = match vfs.open(&pid_path(dir), OpenMode::ReadOwn) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seat::Free),
         file => file?,
     };
@@ -138,6 +141,14 @@ pub enum PlaceError {
         /// Whoever has it, if the file says so.
         pid: Option<u32>,
     },
+    /// What has the name is no lock; it stays as it is (L5).
+    #[error("{} is no lock of a daemon, and nothing is written into it: {why}", path.display())]
+    NotALock {
+        /// The name.
+        path: PathBuf,
+        /// What it is instead.
+        why: NotOwn,
+    },
     /// The file system failed.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -151,10 +162,18 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
+    fn of(what: &'static str, path: PathBuf, source: io::Error) -> Self {
+        match NotOwn::of(&source) {
+            Some(why) => Self::NotALock { path, why },
+            None => Self::Io { what, path, source },
+        }
+    }
+
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::AlreadyLocked { .. } => codes::DAEMON_LOCKED,
+            Self::NotALock { .. } => codes::DAEMON_LOCK_INVALID,
             Self::Io { .. } => codes::DAEMON_IO,
         }
     }
@@ -165,6 +184,9 @@ mod tests {
     use vfs::{MemVfs, OsVfs, read_whole};
 
     use super::*;
+
+    /// Gives data a name.
+    type Put = fn(&Path, &Path);
 
     #[test]
     fn who_comes_second_learns_the_number_and_changes_nothing() {
@@ -214,5 +236,26 @@ mod tests {
         let error = PidLock::take(&vfs, dir, 2).unwrap_err();
         assert!(error.to_string().ends_with("an unknown process"), "{error}");
         assert_eq!(error.code(), "DAEMON_LOCKED");
+    }
+
+    /// L5
+    #[test]
+    fn what_is_no_lock_is_refused_and_stays_as_it_is() {
+        let long = "x".repeat(33);
+        let rows: [(&str, Put); 3] = [
+            ("7\n", |data, at| std::os::unix::fs::symlink(data, at).unwrap()),
+            ("7\n", |data, at| std::fs::hard_link(data, at).unwrap()),
+            (&long, |data, at| std::fs::rename(data, at).unwrap()),
+        ];
+        for (content, put) in rows {
+            let dir = tempfile::tempdir().unwrap();
+            let (data, at) = (dir.path().join("precious"), pid_path(dir.path()));
+            std::fs::create_dir(dir.path().join("run")).unwrap();
+            std::fs::write(&data, content).unwrap();
+            put(&data, &at);
+            let error = PidLock::take(&OsVfs, dir.path(), 41).unwrap_err();
+            assert_eq!(error.code(), "DAEMON_LOCK_INVALID", "{error}");
+            assert_eq!(std::fs::read_to_string(&at).unwrap(), content, "{error}");
+        }
     }
 }

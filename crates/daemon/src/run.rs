@@ -59,6 +59,8 @@ pub struct Runner<'a> {
     pub clock: &'a dyn Fn() -> Timestamp,
     /// Whether somebody asked for the end.
     pub stop: &'a dyn Fn() -> bool,
+    /// Told once, when the place is taken: nobody else runs here, and the run begins.
+    pub began: &'a dyn Fn(),
     /// Takes what the recovery has to say.
     pub say: &'a dyn Fn(&RecoveryEvent),
     /// Longest wait for calls of an earlier process (D3).
@@ -145,6 +147,7 @@ impl Runner<'_> {
         let started = (self.clock)();
         let path = log_path(self.dir, &mandate.id)?;
         let _place = PidLock::take(self.vfs, self.dir, self.pid)?;
+        (self.began)();
         let mut cycle = Cycle::new(*self, mandate, started);
         cycle.beat("starting", 0);
         let recovery = self.recover(started);

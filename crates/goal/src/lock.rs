@@ -14,12 +14,15 @@
 //! | anything else, older than 30 s  | free               | taken over                            |
 //! | anything else, younger          | free               | busy                                  |
 //! | another file than was opened    |                    | looked at again                       |
+//! | a link, or a file with a second name, or longer than a record | free | refused, as it was    |
 //!
 //! * **L1** There are never two holders: a take-over happens under the lock of the system, on the file that has
 //!   the name.
 //! * **L2** A holder that dies leaves nothing that has to be cleaned by hand.
 //! * **L3** The name goes with the holder: after the drop of a [`Held`] there is no file.
 //! * **L4** Who takes over from the dead knows so: what they renamed may not be durable yet.
+//! * **L5** Only a lock is written over: a name that is a symbolic link is not followed, and a file that has another
+//!   name than this one and those that publishing gives it, or is longer than any record, stays as it is.
 
 use std::{
     io,
@@ -30,7 +33,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use vfs::{File, OpenMode, Vfs, write_all_at};
+use vfs::{File, NotOwn, OpenMode, Vfs, check_own, write_all_at};
 
 use crate::{process::Liveness, state::stamp};
 
@@ -40,7 +43,7 @@ pub const STALE_AFTER: SignedDuration = SignedDuration::from_secs(30);
 pub const POLL_EVERY: SignedDuration = SignedDuration::from_millis(50);
 /// How long a waiter waits.
 pub const WAIT_MAX: SignedDuration = SignedDuration::from_secs(30);
-/// Most bytes of a lock file that are read.
+/// Most bytes of a lock file that are read; what is longer is no lock (L5).
 const RECORD_LEN_MAX: usize = 4096;
 /// How often a name that changes under our hands is looked at again.
 const LOOKS_MAX: u32 = 16;
@@ -86,6 +89,14 @@ pub enum LockError {
         /// Who, as far as the file says.
         holder: String,
     },
+    /// What has the name is no lock; it stays as it is (L5).
+    #[error("{} is no lock of a goal, and nothing is written into it: {why}", .path.display())]
+    NotALock {
+        /// The name.
+        path: PathBuf,
+        /// What it is instead.
+        why: NotOwn,
+    },
     /// The file could not be used.
     #[error("cannot lock {}: {source}", .path.display())]
     Io {
@@ -97,10 +108,19 @@ pub enum LockError {
 }
 
 impl LockError {
+    fn of(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match NotOwn::of(&source) {
+            Some(why) => Self::NotALock { path, why },
+            None => Self::Io { path, source },
+        }
+    }
+
     /// The stable code.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Busy { .. } => "GOAL_LOCKED",
+            Self::NotALock { .. } => "GOAL_LOCK_INVALID",
             Self::Io { .. } => "GOAL_IO",
         }
     }
@@ -176,7 +196,7 @@ pub(crate) fn try_lock(
     let mut holder = "a writer that comes and goes".to_owned();
     for _ in 0..LOOKS_MAX {
         let look = look(vfs, path, me, liveness, now);
-        match look.map_err(|source| LockError::Io { path: path.to_owned(), source })? {
+        match look.map_err(|source| LockError::of(path, source))? {
             Look::Ours(held) => return Ok(held),
             Look::Busy(by) => {
                 holder = by;
@@ -196,12 +216,11 @@ fn look(
     now: Timestamp,
 ) -> io::Result<Look> {
     let record = record(me, now);
-    if vfs.stat(path)?.is_none() {
-        return publish(vfs, path, me, &record);
-    }
-    let file = match vfs.open(path, OpenMode::ReadWrite) {
+    let file = match vfs.open(path, OpenMode::ReadWriteOwn) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Look::Again),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return publish(vfs, path, me, &record);
+        }
         Err(error) => return Err(error),
     };
     let free = file.try_lock()?;
@@ -212,6 +231,7 @@ fn look(
     if !file.is_named(path)? {
         return Ok(Look::Again);
     }
+    check_lock(vfs, path, &*file)?;
     let dead = match &found {
         Said::Record(_) => true,
         Said::Pid(pid) => !liveness.is_alive(*pid, None),
@@ -232,14 +252,40 @@ fn held(vfs: &Arc<dyn Vfs>, file: Arc<dyn File>, path: &Path, took_over: bool) -
     Held { vfs: Arc::clone(vfs), file, path: path.to_owned(), took_over }
 }
 
+/// L5. A publisher that was killed left its second name, and that is one of a lock.
+fn check_lock(vfs: &Arc<dyn Vfs>, path: &Path, file: &dyn File) -> io::Result<()> {
+    let stat = file.stat()?;
+    if stat.names > 1 && stat.names > 1 + temps(vfs, path, file)? {
+        return Err(NotOwn::Names { names: stat.names }.into());
+    }
+    let max = RECORD_LEN_MAX as u64;
+    if stat.len > max {
+        return Err(NotOwn::Long { len: stat.len, max }.into());
+    }
+    Ok(())
+}
+
+/// How many names of a publisher are names of this file.
+fn temps(vfs: &Arc<dyn Vfs>, path: &Path, file: &dyn File) -> io::Result<u64> {
+    let id = file.stat()?.id;
+    let mut count = 0;
+    for (name, _) in temp_names(vfs, path)? {
+        // One that has gone, or is a link to it, is none of its names.
+        let opened = vfs.open(&name, OpenMode::ReadOwn);
+        count += u64::from(opened.and_then(|it| it.stat()).is_ok_and(|it| it.id == id));
+    }
+    Ok(count)
+}
+
 /// Makes the file with its content, locked, and gives it its name (L1).
 fn publish(vfs: &Arc<dyn Vfs>, path: &Path, me: &Owner, record: &[u8]) -> io::Result<Look> {
     let temp = temp_name(path, me.pid);
-    let file = vfs.open(&temp, OpenMode::Create)?;
+    let file = vfs.open(&temp, OpenMode::CreateOwn)?;
     if !file.try_lock()? || !file.is_named(&temp)? {
         // Another thread of this process is at it.
         return Ok(Look::Busy(format!("process {}", me.pid)));
     }
+    check_own(&*file, RECORD_LEN_MAX as u64)?;
     let linked = write_all_at(&*file, record, 0)
         .and_then(|()| file.set_len(record.len() as u64))
         .and_then(|()| vfs.link(&temp, path));
@@ -249,6 +295,15 @@ fn publish(vfs: &Arc<dyn Vfs>, path: &Path, me: &Owner, record: &[u8]) -> io::Re
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Look::Again),
         Err(error) => Err(error),
     }
+}
+
+/// The names that publishers give their files beside a lock, with their processes.
+fn temp_names(vfs: &Arc<dyn Vfs>, path: &Path) -> io::Result<Vec<(PathBuf, u32)>> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
+    let prefix = format!("{}.", name.to_string_lossy());
+    let pid = |it: &String| it.strip_prefix(&prefix)?.parse().ok();
+    let names = vfs.list(dir)?.into_iter();
+    Ok(names.filter_map(|it| Some((dir.join(&it), pid(&it)?))).collect())
 }
 
 fn temp_name(path: &Path, pid: u32) -> PathBuf {
@@ -320,13 +375,10 @@ pub(crate) fn clear_temps(
     path: &Path,
     liveness: &dyn Liveness,
 ) -> Result<(), LockError> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    let failed = |source| LockError::Io { path: path.to_owned(), source };
-    let prefix = format!("{}.", name.to_string_lossy());
-    for found in vfs.list(dir).map_err(failed)? {
-        let pid = found.strip_prefix(&prefix).and_then(|it| it.parse().ok());
-        if pid.is_some_and(|pid| !liveness.is_alive(pid, None)) {
-            vfs.remove(&dir.join(found)).map_err(failed)?;
+    let failed = |source| LockError::of(path, source);
+    for (name, pid) in temp_names(vfs, path).map_err(failed)? {
+        if !liveness.is_alive(pid, None) {
+            vfs.remove(&name).map_err(failed)?;
         }
     }
     Ok(())

@@ -42,3 +42,27 @@ pub use restore::{RestoreOrder, Restored, restore};
 pub use status::{Pages, Status, status};
 pub use update::{UpdateOrder, Updated, update};
 pub use versioned::{Migration, migrations};
+
+/// Makes a database with one row, and beside it the journal of a writer that was killed in the middle of a second one.
+#[cfg(test)]
+fn hot_journal(path: &std::path::Path) {
+    use std::fs;
+
+    let (living, journal) =
+        (path.with_extension("living"), place_beside(&path.with_extension("living")));
+    let conn = rusqlite::Connection::open(&living).unwrap();
+    conn.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(50000))").unwrap();
+    // So that pages go to the file before the end, and the journal is synced and says how many it has.
+    conn.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE t SET x = randomblob(50000);")
+        .unwrap();
+    conn.execute_batch("INSERT INTO t VALUES (randomblob(90000));").unwrap();
+    fs::copy(&living, path).unwrap();
+    fs::copy(&journal, place_beside(path)).unwrap();
+    drop(conn);
+    fs::remove_file(living).unwrap();
+}
+
+#[cfg(test)]
+fn place_beside(path: &std::path::Path) -> std::path::PathBuf {
+    place::beside(path, "-journal")
+}

@@ -4,6 +4,7 @@
 //! |-----------|----------------------------------------------------------------------------|
 //! | `port`    | the traits [`Vfs`] and [`File`]: what a log needs of a file system           |
 //! | `os`      | [`OsVfs`]: the real one                                                      |
+//! | `own`     | what is a file of ours, before anything in it is overwritten                 |
 //! | `replace` | the one routine that replaces a file as a whole, and its reading counterpart |
 //! | `sector`  | [`SectorFile`]: a small file that is overwritten in place where that cannot tear |
 //! | `append`  | the one routine that appends lines                                           |
@@ -21,6 +22,7 @@ mod mem;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod os;
+mod own;
 mod port;
 mod replace;
 mod sector;
@@ -32,8 +34,11 @@ pub use lock::{Lock, LockError, lock_records};
 #[cfg(feature = "testing")]
 pub use mem::{CrashPolicy, MemVfs};
 pub use os::OsVfs;
+pub use own::{NotOwn, check_own};
 pub use port::{File, FileId, OpenMode, Stat, Vfs, write_all_at};
-pub use replace::{TEMP_SUFFIX, read_whole, replace, replace_private, replace_with};
+pub use replace::{
+    TEMP_SUFFIX, read_whole, read_whole_own, replace, replace_private, replace_with,
+};
 pub use sector::{SECTOR_LEN, SectorFile};
 
 /// The example of the README is a test.

@@ -2,6 +2,9 @@
 //!
 //! The lock is `flock`: it ends with the last handle of the process, however the process ends. The
 //! file is never removed, since removing it would let two processes lock two different files.
+//!
+//! * **K1** The text of the holder goes into a file of ours or nowhere: a symbolic link, a file with a second name and
+//!   one that is longer than any text of a holder are refused, and stay as they are.
 
 use std::{
     any::Any,
@@ -14,9 +17,12 @@ use std::{
 
 use rustix::{fs::FlockOperation, io::Errno};
 
-use crate::os::{NEVER_WAIT, NO_LINK, check_kind};
+use crate::{
+    NotOwn,
+    os::{NEVER_WAIT, NO_LINK, check_kind, link_said, stat},
+};
 
-/// Most bytes of a holder's text that are read back.
+/// Most bytes of a holder's text that are read back; a file that has more is none of ours.
 const HOLDER_LEN_MAX: u64 = 1024;
 
 /// A lock that is held until this value is dropped.
@@ -93,17 +99,28 @@ pub(crate) fn lock_file(path: &Path, holder: &str) -> Result<Lock, LockError> {
         .truncate(false)
         .custom_flags(NEVER_WAIT | NO_LINK)
         .open(path)
-        .map_err(LockError::Io)?;
+        .map_err(|error| LockError::Io(link_said(error)))?;
     file.metadata().and_then(|it| check_kind(&it)).map_err(LockError::Io)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(LockError::Held { holder: read(&mut file) }),
         Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
     }
+    check_lock(&file).map_err(LockError::Io)?;
     // The text is a courtesy. On a full disk there may be no room for it, and the lock holds all
     // the same: that is when a log has to be drained.
     write(&mut file, holder).ok();
     Ok(Lock::new(file))
+}
+
+/// K1
+fn check_lock(file: &File) -> io::Result<()> {
+    let found = stat(&file.metadata()?);
+    NotOwn::names(&found)?;
+    if found.len > HOLDER_LEN_MAX {
+        return Err(NotOwn::Long { len: found.len, max: HOLDER_LEN_MAX }.into());
+    }
+    Ok(())
 }
 
 fn read(file: &mut File) -> String {
@@ -118,7 +135,9 @@ fn read(file: &mut File) -> String {
 fn write(file: &mut File, holder: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    file.write_all(holder.as_bytes())
+    // More of it would make the file none of ours (K1).
+    let len = holder.len().min(usize::try_from(HOLDER_LEN_MAX).unwrap_or(usize::MAX));
+    file.write_all(holder.as_bytes().get(..len).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -136,5 +155,26 @@ mod tests {
         }
         drop(first);
         lock_file(&path, "pid 42").unwrap();
+    }
+
+    /// K1
+    #[test]
+    fn a_file_that_is_longer_than_the_name_of_a_holder_is_no_lock_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let precious = "x".repeat(1025);
+        std::fs::write(&path, &precious).unwrap();
+        let error = lock_file(&path, "pid 42").unwrap_err();
+        assert_eq!(error.to_string(), "1025 bytes, where at most 1024 are ever written");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), precious);
+    }
+
+    #[test]
+    fn a_holder_with_a_long_name_leaves_a_lock_that_can_be_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        drop(lock_file(&path, &"x".repeat(5000)).unwrap());
+        lock_file(&path, "pid 42").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "pid 42");
     }
 }

@@ -32,7 +32,7 @@ use std::{
 };
 
 use crate::{
-    Fault, FaultPlan, File, FileId, Lock, LockError, Op, OpenMode, Stat, Vfs,
+    Fault, FaultPlan, File, FileId, Lock, LockError, NotOwn, Op, OpenMode, Stat, Vfs,
     mem::{file::MemFile, inode::Inode, names::Names, random::Random},
 };
 
@@ -168,7 +168,7 @@ impl MemVfs {
     }
 
     fn file(&self, path: &Path, inode: u64, mode: OpenMode) -> Arc<dyn File> {
-        let writable = mode != OpenMode::Read;
+        let writable = mode.writes();
         let mut state = self.state();
         let token = state.next;
         state.next += 1;
@@ -214,6 +214,12 @@ impl State {
         Ok(names.get(&name))
     }
 
+    fn stat(&mut self, number: u64) -> io::Result<Stat> {
+        let names = self.dirs.values().map(|it| it.count(number)).sum();
+        let len = self.inode(number)?.len();
+        Ok(Stat { len, is_dir: false, id: FileId { device: 0, inode: number }, names })
+    }
+
     fn inode(&mut self, number: u64) -> io::Result<&mut Inode> {
         self.inodes.get_mut(&number).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -236,7 +242,10 @@ impl Vfs for MemVfs {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let found = state.find(path)?;
-        let creates = matches!(mode, OpenMode::Create | OpenMode::CreatePrivate) || mode.empties();
+        let creates = mode.creates();
+        if let Some(number) = found.filter(|_| mode.empties()) {
+            NotOwn::names(&state.stat(number)?)?;
+        }
         let number = match found {
             Some(number) if !mode.empties() => number,
             None if !creates => return Err(io::ErrorKind::NotFound.into()),
@@ -337,14 +346,14 @@ impl Vfs for MemVfs {
         state.alive()?;
         if state.dirs.contains_key(path) {
             let id = FileId { device: 0, inode: 0 };
-            return Ok(Some(Stat { len: 0, is_dir: true, id }));
+            return Ok(Some(Stat { len: 0, is_dir: true, id, names: 1 }));
         }
         if path.parent().is_some_and(|dir| !state.dirs.contains_key(dir)) {
             return Ok(None);
         }
         match state.find(path)? {
             None => Ok(None),
-            Some(number) => Ok(Some(file_stat(number, state.inode(number)?))),
+            Some(number) => state.stat(number).map(Some),
         }
     }
 
@@ -356,7 +365,8 @@ impl Vfs for MemVfs {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, LockError> {
-        self.open(path, OpenMode::Create).map_err(LockError::Io)?;
+        let file = self.open(path, OpenMode::CreateOwn).map_err(LockError::Io)?;
+        let names = file.stat().and_then(|it| Ok(NotOwn::names(&it)?));
         let mut state = self.state();
         let fault = state.step(Op::Lock(path.to_owned())).map_err(LockError::Io)?;
         if fault == Some(Fault::Lie) {
@@ -366,15 +376,12 @@ impl Vfs for MemVfs {
         if let Some((_, holder)) = state.locks.get(path) {
             return Err(LockError::Held { holder: holder.clone() });
         }
+        names.map_err(LockError::Io)?;
         let token = state.next;
         state.next += 1;
         state.locks.insert(path.to_owned(), (token, holder.to_owned()));
         Ok(Lock::new(Held { vfs: self.clone(), path: path.to_owned(), token }))
     }
-}
-
-fn file_stat(number: u64, inode: &Inode) -> Stat {
-    Stat { len: inode.len(), is_dir: false, id: FileId { device: 0, inode: number } }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{File, FileId, Lock, LockError, OpenMode, Stat, Vfs};
+use crate::{File, FileId, Lock, LockError, NotOwn, OpenMode, Stat, Vfs};
 
 /// Mode of a file that is its owner's alone.
 const PRIVATE_FILE: u32 = 0o600;
@@ -31,27 +31,27 @@ struct OsFile {
 impl Vfs for OsVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let mut options = fs::OpenOptions::new();
-        options.read(true).write(mode != OpenMode::Read);
-        match mode {
-            OpenMode::Read | OpenMode::ReadWrite => {}
-            OpenMode::Create => _ = options.create(true).truncate(false),
-            OpenMode::Truncate => _ = options.create(true).truncate(true),
-            OpenMode::TruncatePrivate => {
-                options.create(true).truncate(true).mode(PRIVATE_FILE);
-            }
-            OpenMode::CreatePrivate => _ = options.create(true).truncate(false).mode(PRIVATE_FILE),
+        // Emptied below, when it is known whose it is.
+        options.read(true).write(mode.writes()).create(mode.creates()).truncate(false);
+        if matches!(mode, OpenMode::TruncatePrivate | OpenMode::CreatePrivate) {
+            options.mode(PRIVATE_FILE);
         }
-        // What is emptied or kept from others is a file of ours, never what a link beside it points to.
-        let own = mode.empties() || mode == OpenMode::CreatePrivate;
-        let links = if own { NO_LINK } else { 0 };
-        let file = options.custom_flags(NEVER_WAIT | links).open(path)?;
+        let links = if mode.refuses_links() { NO_LINK } else { 0 };
+        let file = options.custom_flags(NEVER_WAIT | links).open(path).map_err(link_said)?;
         let metadata = file.metadata()?;
         check_kind(&metadata)?;
+        let found = stat(&metadata);
+        if mode.empties() {
+            NotOwn::names(&found)?;
+        }
         if mode == OpenMode::TruncatePrivate {
             // What a crash left here may have been made by another mode.
             file.set_permissions(fs::Permissions::from_mode(PRIVATE_FILE))?;
         }
-        Ok(Arc::new(OsFile { file, id: stat(&metadata).id }))
+        if mode.empties() && found.len > 0 {
+            file.set_len(0)?;
+        }
+        Ok(Arc::new(OsFile { file, id: found.id }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -187,6 +187,15 @@ pub(crate) const NEVER_WAIT: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 #[expect(clippy::cast_possible_wrap, reason = "the flags of open are bits, not a number")]
 pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
+/// What the system says about a link where none is followed.
+pub(crate) fn link_said(error: io::Error) -> io::Error {
+    // It says the same of a directory on the way that leads round in a circle: that is no file of ours either.
+    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        return NotOwn::Link.into();
+    }
+    error
+}
+
 /// A log consists of files. Reading a directory fails, a pipe is read once and a device without end: said
 /// here, before anybody depends on it.
 pub(crate) fn check_kind(metadata: &fs::Metadata) -> io::Result<()> {
@@ -224,11 +233,12 @@ fn look_up(path: &Path) -> io::Result<Option<(FileId, u64)>> {
     Ok(OsVfs.stat(path)?.map(|it| (it.id, it.len)))
 }
 
-fn stat(metadata: &fs::Metadata) -> Stat {
+pub(crate) fn stat(metadata: &fs::Metadata) -> Stat {
     Stat {
         len: metadata.len(),
         is_dir: metadata.is_dir(),
         id: FileId { device: metadata.dev(), inode: metadata.ino() },
+        names: metadata.nlink(),
     }
 }
 
@@ -336,6 +346,54 @@ mod tests {
         OsVfs.link(&link, &second).unwrap();
         assert_eq!(OsVfs.stat(&second).unwrap(), OsVfs.stat(&file).unwrap());
         assert!(!fs::symlink_metadata(&second).unwrap().is_symlink());
+    }
+
+    /// V4
+    #[test]
+    fn what_is_ours_is_never_behind_a_symbolic_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("precious"), dir.path().join("link"));
+        fs::write(&file, "content").unwrap();
+        std::os::unix::fs::symlink("precious", &link).unwrap();
+        for mode in [
+            OpenMode::ReadOwn,
+            OpenMode::ReadWriteOwn,
+            OpenMode::CreateOwn,
+            OpenMode::CreatePrivate,
+            OpenMode::Truncate,
+            OpenMode::TruncatePrivate,
+        ] {
+            let error = OsVfs.open(&link, mode).unwrap_err();
+            assert_eq!(NotOwn::of(&error), Some(NotOwn::Link), "{mode:?}");
+        }
+        let error = OsVfs.lock(&link, "pid 1").unwrap_err();
+        assert!(matches!(error, LockError::Io(it) if NotOwn::of(&it) == Some(NotOwn::Link)));
+        let followed = OsVfs.open(&link, OpenMode::Read).unwrap();
+        assert_eq!(followed.stat().unwrap().len, 7);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "content");
+    }
+
+    /// V4
+    #[test]
+    fn a_file_with_a_second_name_is_neither_emptied_nor_taken_as_a_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, second) = (dir.path().join("precious"), dir.path().join("second"));
+        fs::write(&file, "content").unwrap();
+        fs::hard_link(&file, &second).unwrap();
+        let two = Some(NotOwn::Names { names: 2 });
+        for mode in [OpenMode::Truncate, OpenMode::TruncatePrivate] {
+            assert_eq!(NotOwn::of(&OsVfs.open(&second, mode).unwrap_err()), two, "{mode:?}");
+        }
+        let error = OsVfs.lock(&second, "pid 1").unwrap_err();
+        assert!(matches!(error, LockError::Io(it) if NotOwn::of(&it) == two));
+        let opened = OsVfs.open(&second, OpenMode::ReadWriteOwn).unwrap();
+        assert_eq!(NotOwn::of(&crate::check_own(&*opened, 7).unwrap_err()), two);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "content");
+        fs::remove_file(&file).unwrap();
+        crate::check_own(&*opened, 7).unwrap();
+        let long = crate::check_own(&*opened, 6).unwrap_err();
+        assert_eq!(NotOwn::of(&long), Some(NotOwn::Long { len: 7, max: 6 }));
+        assert_eq!(OsVfs.open(&second, OpenMode::Truncate).unwrap().stat().unwrap().len, 0);
     }
 
     #[test]

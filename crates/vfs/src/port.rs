@@ -7,9 +7,14 @@
 //! * **V2** After a failed write or sync nobody may assume what is on the disk. This layer reports
 //!   and never retries; whoever owns the file is poisoned.
 //! * **V3** A write may be short. [`write_all_at`] is the one loop that finishes it.
+//! * **V4** What is emptied, kept from others or overwritten as a lock is a file of ours: the modes for it refuse a
+//!   symbolic link, and nothing is emptied or taken as a lock that has a second name. Both are said as [`NotOwn`],
+//!   and nothing was written.
 
 use std::{fmt, io, path::Path, sync::Arc};
 
+#[cfg(doc)]
+use crate::NotOwn;
 use crate::{Lock, LockError};
 
 /// How a file is opened.
@@ -27,12 +32,33 @@ pub enum OpenMode {
     TruncatePrivate,
     /// As [`Self::Create`], but nobody else may read or write what is created.
     CreatePrivate,
+    /// As [`Self::Read`], and the name is that of the file itself, not of a link to it (V4).
+    ReadOwn,
+    /// As [`Self::ReadWrite`], and the name is that of the file itself, not of a link to it (V4).
+    ReadWriteOwn,
+    /// As [`Self::Create`], and the name is that of the file itself, not of a link to it (V4).
+    CreateOwn,
 }
 
 impl OpenMode {
     /// Whether what is in the file goes.
     pub(crate) const fn empties(self) -> bool {
         matches!(self, Self::Truncate | Self::TruncatePrivate)
+    }
+
+    /// Whether a missing file is made.
+    pub(crate) const fn creates(self) -> bool {
+        self.empties() || matches!(self, Self::Create | Self::CreatePrivate | Self::CreateOwn)
+    }
+
+    /// Whether it is opened for writing.
+    pub(crate) const fn writes(self) -> bool {
+        !matches!(self, Self::Read | Self::ReadOwn)
+    }
+
+    /// Whether a symbolic link is refused (V4).
+    pub(crate) const fn refuses_links(self) -> bool {
+        !matches!(self, Self::Read | Self::ReadWrite | Self::Create)
     }
 }
 
@@ -54,6 +80,8 @@ pub struct Stat {
     pub is_dir: bool,
     /// Which file it is.
     pub id: FileId,
+    /// How many names it has.
+    pub names: u64,
 }
 
 /// A file system.
@@ -62,7 +90,7 @@ pub trait Vfs: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What the file system reports.
+    /// What the file system reports, and [`NotOwn`] as the modes say (V4).
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
 
     /// Creates a directory and its parents, and makes their names durable.
@@ -141,7 +169,8 @@ pub trait Vfs: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LockError::Held`] with the text of the holder, or what the file system reports.
+    /// [`LockError::Held`] with the text of the holder, [`NotOwn`] for what is no lock file of ours (V4), or what the
+    /// file system reports.
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, LockError>;
 }
 

@@ -75,7 +75,20 @@ fn replace_as(
 ///
 /// What the file system reports, and [`io::ErrorKind::FileTooLarge`] beyond the limit.
 pub fn read_whole(vfs: &dyn Vfs, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match vfs.open(path, OpenMode::Read) {
+    read_as(vfs, path, OpenMode::Read, limit)
+}
+
+/// Does what [`read_whole`] does for a file that is there itself: a symbolic link is refused.
+///
+/// # Errors
+///
+/// As [`read_whole`], and [`NotOwn`](crate::NotOwn) for a link.
+pub fn read_whole_own(vfs: &dyn Vfs, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    read_as(vfs, path, OpenMode::ReadOwn, limit)
+}
+
+fn read_as(vfs: &dyn Vfs, path: &Path, mode: OpenMode, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match vfs.open(path, mode) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -388,3 +388,20 @@ fn logs_that_were_written_once_are_recovered_and_carried_on() {
         assert_eq!(recover_all(&vfs).0.reset_count, 0);
     }
 }
+
+#[test]
+fn sw_13_a_log_behind_a_symbolic_link_is_neither_read_nor_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, link) = (dir.path().join("precious"), dir.path().join("m1.wal.jsonl"));
+    std::fs::write(&data, "precious").unwrap();
+    std::os::unix::fs::symlink("precious", &link).unwrap();
+    let how = how();
+    let written = StepLog::open(&OsVfs, &link, &how).unwrap_err();
+    let seen = wal_recovery::steps::read(&OsVfs, &link).unwrap_err();
+    for error in [written, seen] {
+        assert_eq!(error.code(), "STEPS_IO");
+        let text = error.to_string();
+        assert!(text.ends_with("a symbolic link, not the file itself"), "{text}");
+    }
+    assert_eq!(std::fs::read_to_string(&data).unwrap(), "precious");
+}

@@ -1,6 +1,7 @@
 //! `autonomy daemon`: runs plans of steps.
 
 use std::{
+    cell::Cell,
     io::{self, Write},
     path::Path,
     sync::{
@@ -74,6 +75,8 @@ fn run_plan(args: &DaemonRun, context: Context<'_>) -> Result<Exit, Failure> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|it| Failure::process(&it))?;
     }
+    // Who is refused has neither started nor stopped.
+    let began = Cell::new(false);
     let runner = Runner {
         vfs: &OsVfs,
         world: &OsVfs,
@@ -82,13 +85,18 @@ fn run_plan(args: &DaemonRun, context: Context<'_>) -> Result<Exit, Failure> {
         tools: &tools,
         clock: &Timestamp::now,
         stop: &|| stop.load(Ordering::Relaxed),
+        began: &|| {
+            began.set(true);
+            tracing::info!(dir = %dir.display(), mandate_id = mandate.id, "daemon_started");
+        },
         say: &daemon::say,
         rest_wait_max: args.call_timeout,
         archive: args.archive,
     };
-    tracing::info!(dir = %dir.display(), mandate_id = mandate.id, "daemon_started");
     let ran = runner.run(&mandate);
-    tracing::info!(mandate_id = mandate.id, "daemon_stopped");
+    if began.get() {
+        tracing::info!(mandate_id = mandate.id, "daemon_stopped");
+    }
     match ran {
         Ok(ran) => finished(args, &mandate, &dir, &ran),
         Err(error) => Err(stopped(&error, &mandate, &dir)),

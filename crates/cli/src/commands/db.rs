@@ -151,8 +151,12 @@ fn status(args: &DbStatus, context: Context<'_>) -> Result<Exit, Failure> {
     });
     each(&stores(&args.place, context)?, &args.common, |path| {
         let found = database::status(path, check, args.common.wait)?;
-        let damaged = matches!(found.pages, Pages::Damaged(_));
-        let exit = if damaged { Exit::Integrity } else { Exit::Done };
+        let exit = match found.pages {
+            Pages::Damaged(_) => Exit::Integrity,
+            // Who asked for a check got none.
+            Pages::Unfinished(_) if check.is_some() => Exit::Integrity,
+            _ => Exit::Done,
+        };
         Ok(Shown { json: shown::status_json(&found), lines: shown::status(&found), exit })
     })
 }

@@ -251,6 +251,8 @@ pub(super) fn not_placed(error: &PlaceError, exit: Exit) -> Failure {
     match error {
         PlaceError::AlreadyLocked { .. } => failure
             .hint("one daemon or command at a time: wait for it to end, or stop it with SIGTERM"),
+        PlaceError::NotALock { .. } => Failure { exit: Exit::Failed, ..failure }
+            .hint("look at what has that name, and move it away; nothing was changed"),
         PlaceError::Io { .. } => {
             Failure { exit: Exit::Failed, ..failure }.hint("check owner and mode of the --wal-dir")
         }

@@ -95,6 +95,15 @@ fn run_until(
     mandate: &Mandate,
     stop: &dyn Fn() -> bool,
 ) -> Result<Ran, RunError> {
+    runner(vfs, tools, stop, &|| {}).run(mandate)
+}
+
+fn runner<'a>(
+    vfs: &'a MemVfs,
+    tools: &'a FakeTools,
+    stop: &'a dyn Fn() -> bool,
+    began: &'a dyn Fn(),
+) -> Runner<'a> {
     Runner {
         vfs,
         world: &tools.world,
@@ -103,11 +112,11 @@ fn run_until(
         tools,
         clock: &clock,
         stop,
+        began,
         say: &|_| {},
         rest_wait_max: Duration::ZERO,
         archive: false,
     }
-    .run(mandate)
 }
 
 fn mandate(effects: &[&str]) -> Mandate {
@@ -146,6 +155,20 @@ fn a_plan_runs_once_and_a_second_run_does_nothing() {
     let ran = run(&vfs, &tools, &mandate).unwrap();
     assert_eq!((ran.ended, ran.calls, tools.effects()), (succeeded(true), 0, 3));
     assert_eq!(bytes(&vfs, &mandate), before);
+}
+
+#[test]
+fn a_run_begins_when_it_has_the_place_and_not_before() {
+    let (vfs, tools) = (MemVfs::default(), FakeTools::new(vec![]));
+    let mandate = mandate(&["none"]);
+    let count = std::cell::Cell::new(0);
+    let began = || count.set(count.get() + 1);
+    let place = PidLock::take(&vfs, Path::new(DIR), 7).unwrap();
+    let refused = runner(&vfs, &tools, &|| false, &began).run(&mandate).unwrap_err();
+    assert_eq!((refused.code(), count.get()), ("DAEMON_LOCKED", 0));
+    drop(place);
+    runner(&vfs, &tools, &|| false, &began).run(&mandate).unwrap();
+    assert_eq!(count.get(), 1);
 }
 
 #[test]

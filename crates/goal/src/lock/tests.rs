@@ -4,6 +4,9 @@ use super::*;
 use crate::process::LinuxLiveness;
 use vfs::OsVfs;
 
+/// Gives data a name.
+type Put = fn(&Path, &Path);
+
 /// Processes that live, by number.
 struct Living(BTreeSet<u32>);
 
@@ -141,4 +144,56 @@ fn there_are_never_two_holders_and_no_turn_is_lost() {
     }
     assert_eq!(fs::read_to_string(&count).unwrap(), "2000");
     assert!(!path.exists());
+}
+
+/// L5: data has the name of the lock by a link, and the name of a publisher.
+#[test]
+fn what_is_no_lock_is_refused_and_stays_as_it_is() {
+    let long = "x".repeat(4097);
+    let rows: [(&str, &str, Put); 5] = [
+        ("l", "{}", |data, at| std::os::unix::fs::symlink(data, at).unwrap()),
+        ("l", "{}", |data, at| fs::hard_link(data, at).unwrap()),
+        ("l", &long, |data, at| fs::rename(data, at).unwrap()),
+        ("l.7", "{}", |data, at| std::os::unix::fs::symlink(data, at).unwrap()),
+        ("l.7", "{}", |data, at| fs::hard_link(data, at).unwrap()),
+    ];
+    for (name, content, put) in rows {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, at) = (dir.path().join("goal.json"), dir.path().join(name));
+        fs::write(&data, content).unwrap();
+        put(&data, &at);
+        for _ in 0..2 {
+            let error = take(&dir.path().join("l"), later(3600)).unwrap_err();
+            assert_eq!(error.code(), "GOAL_LOCK_INVALID", "{name}: {error}");
+            assert_eq!(fs::read_to_string(&at).unwrap(), content, "{name}: {error}");
+        }
+    }
+}
+
+/// L5: a link that leads nowhere does not become a file.
+#[test]
+fn a_link_to_nothing_is_refused_and_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("l")).unwrap();
+    assert_eq!(take(&dir.path().join("l"), later(0)).unwrap_err().code(), "GOAL_LOCK_INVALID");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// L2 and L5: killed between the two names of a published lock; and a link that only looks like a second name.
+#[test]
+fn the_second_name_that_a_killed_publisher_left_is_one_of_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let record = serde_json::to_string(&Owner::new(9, &Living(BTreeSet::new()))).unwrap();
+    fs::write(at("l.9"), &record).unwrap();
+    fs::hard_link(at("l.9"), at("l")).unwrap();
+    let held = take(&at("l"), later(0)).unwrap();
+    assert!(held.took_over());
+    drop(held);
+    fs::remove_file(at("l.9")).unwrap();
+    fs::write(at("goal.json"), "{}").unwrap();
+    fs::hard_link(at("goal.json"), at("l")).unwrap();
+    std::os::unix::fs::symlink("goal.json", at("l.9")).unwrap();
+    assert_eq!(take(&at("l"), later(3600)).unwrap_err().code(), "GOAL_LOCK_INVALID");
+    assert_eq!(fs::read_to_string(at("goal.json")).unwrap(), "{}");
 }

@@ -1,6 +1,7 @@
 //! A copy of a database while others write it.
 //!
-//! * **J1** The source is read and never changed; a log that a kill left beside it stays.
+//! * **J1** The source is read and never changed; a log that a kill left beside it stays, and with a journal that would
+//!   have to be played back there is no backup.
 //! * **J2** A backup is one file: what is in the log of the source is in it.
 //! * **J3** What has the name stays unless its replacement is asked for, and until the new backup is whole.
 
@@ -117,6 +118,42 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("a.db-wal")).unwrap(), log);
         assert_eq!(rows(&copy), 2);
         assert!(!dir.path().join("b.db.tmp").exists());
+    }
+
+    /// J1
+    #[test]
+    fn a_database_whose_writer_was_killed_is_refused_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, copy) = (dir.path().join("a.db"), dir.path().join("b.db"));
+        crate::database::hot_journal(&source);
+        let journal = dir.path().join("a.db-journal");
+        let before = (fs::read(&source).unwrap(), fs::read(&journal).unwrap());
+        let error = backup(&order(&source, &copy, false)).unwrap_err();
+        assert_eq!(error.code(), "DB_HOT_JOURNAL", "{error}");
+        let restored = crate::database::restore(&crate::database::RestoreOrder {
+            database: &copy,
+            from: &source,
+            now: Timestamp::UNIX_EPOCH,
+            wait: WAIT,
+        });
+        assert_eq!(restored.unwrap_err().code(), "DB_HOT_JOURNAL");
+        assert_eq!((fs::read(&source).unwrap(), fs::read(&journal).unwrap()), before);
+        assert!(!copy.exists());
+        // Whoever may write it puts it right.
+        assert_eq!(rows(&source), 1);
+        backup(&order(&source, &copy, false)).unwrap();
+        assert_eq!(rows(&copy), 1);
+    }
+
+    #[test]
+    fn the_draft_is_not_written_under_a_second_name_of_something_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, copy) = (dir.path().join("a.db"), dir.path().join("b.db"));
+        Connection::open(&source).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        fs::write(dir.path().join("precious"), "precious").unwrap();
+        fs::hard_link(dir.path().join("precious"), dir.path().join("b.db.tmp")).unwrap();
+        assert_eq!(backup(&order(&source, &copy, false)).unwrap_err().code(), "DB_IO");
+        assert_eq!(fs::read(dir.path().join("precious")).unwrap(), b"precious");
     }
 
     #[test]

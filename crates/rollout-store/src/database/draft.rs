@@ -24,7 +24,7 @@ use super::{
     Check, DatabaseError,
     error::ANOTHER,
     open::{check, connect_alone},
-    place::{SIDECARS, beside, dir_of, look},
+    place::{SIDECARS, beside, dir_of, look, plain},
 };
 
 /// Pages that are copied in one step.
@@ -55,6 +55,8 @@ impl Draft {
         if !file.try_lock().map_err(failed)? || !file.is_named(&path).map_err(failed)? {
             return Err(busy());
         }
+        // Its name may be one of something else, too.
+        vfs::check_own(&*file, u64::MAX).map_err(failed)?;
         file.set_len(0).map_err(failed)?;
         let draft = Self { path, file, done: false };
         draft.remove_sidecars()?;
@@ -95,7 +97,7 @@ impl Draft {
         let failed = |error| DatabaseError::sqlite(from, error);
         let of_draft = |error| DatabaseError::sqlite(&self.path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut draft = Connection::open_with_flags(&self.path, flags).map_err(of_draft)?;
+        let mut draft = Connection::open_with_flags(plain(&self.path), flags).map_err(of_draft)?;
         // It is synced once, at the end, and nobody needs half of it.
         draft
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")

@@ -9,6 +9,7 @@
 //! | `DB_UNVERSIONED`       | nothing says which version it has                                 |
 //! | `DB_NEWER`             | a newer program wrote it                                          |
 //! | `DB_CORRUPT`           | its pages contradict each other                                   |
+//! | `DB_HOT_JOURNAL`       | a writer was killed, and what it began is not taken back yet      |
 //! | `DB_BUSY`              | another process has it                                            |
 //! | `DB_EXISTS`            | the name of the copy is taken                                     |
 //! | `DB_SAME_FILE`         | source and destination are one file                               |
@@ -27,7 +28,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi::SQLITE_READONLY_ROLLBACK};
 use thiserror::Error;
 
 /// Why a database file was not touched, or not as asked.
@@ -85,6 +86,12 @@ pub enum DatabaseError {
         path: PathBuf,
         /// The first finding.
         finding: String,
+    },
+    /// A writer was killed: what it began is taken back by the next one, which changes the file.
+    #[error("{} was being written when its program was killed; the journal beside it is not played back yet", .path.display())]
+    HotJournal {
+        /// The file.
+        path: PathBuf,
     },
     /// Another process has it.
     #[error("{} is in use by {holder}", .path.display())]
@@ -213,6 +220,7 @@ impl DatabaseError {
             Self::Unversioned { .. } => "DB_UNVERSIONED",
             Self::Newer { .. } => "DB_NEWER",
             Self::Corrupt { .. } => "DB_CORRUPT",
+            Self::HotJournal { .. } => "DB_HOT_JOURNAL",
             Self::Busy { .. } => "DB_BUSY",
             Self::Exists { .. } => "DB_EXISTS",
             Self::SameFile { .. } => "DB_SAME_FILE",
@@ -231,7 +239,9 @@ impl DatabaseError {
     /// Gives an error of `SQLite` its name.
     pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
+        let extended = source.sqlite_error().map(|it| it.extended_code);
         match source.sqlite_error_code() {
+            _ if extended == Some(SQLITE_READONLY_ROLLBACK) => Self::HotJournal { path },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 Self::Busy { path, holder: ANOTHER.to_owned() }
             }

@@ -1,4 +1,8 @@
 //! Connections, and what a database says about itself.
+//!
+//! * **O1** Who reads plays nothing back: with a rollback journal the file is opened for reading alone, and a journal of
+//!   a writer that was killed is `DB_HOT_JOURNAL`. In WAL mode it is opened for writing, so that `SQLite` clears its own files
+//!   away, and a log that was left behind stays.
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
@@ -7,7 +11,7 @@ use vfs::{Lock, LockError, OsVfs, Vfs as _};
 
 use super::{
     DatabaseError, LOCK, Layout, identity,
-    place::{Start, beside, dir_of, existing, has_log, start},
+    place::{Start, beside, dir_of, existing, has_log, is_journaled, plain, start},
     versioned,
 };
 
@@ -89,10 +93,6 @@ pub(super) fn connect(
     access: Access,
     wait: Duration,
 ) -> Result<Connection, DatabaseError> {
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if access == Access::Create {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
-    }
     if access != Access::Create || super::place::look(path)?.is_some() {
         existing(path)?;
         // With a journal the first page may be half written; SQLite puts the old one back.
@@ -101,9 +101,16 @@ pub(super) fn connect(
             return Err(DatabaseError::NotADatabase { path: path.to_owned() });
         }
     }
+    let how = match access {
+        // O1
+        Access::Read if is_journaled(path)? => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Read | Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    };
     let keep_log = access == Access::Read && has_log(path)?;
     let failed = |error| DatabaseError::sqlite(path, error);
-    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let flags = how | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(plain(path), flags).map_err(failed)?;
     conn.busy_timeout(wait).map_err(failed)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_log).map_err(failed)?;
     // What is in the file is not trusted to call functions with effects.
@@ -123,15 +130,16 @@ pub(super) fn connect_alone(path: &Path) -> Result<Connection, DatabaseError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    let uri = uri(path.as_os_str().as_bytes());
+    let uri = uri(plain(path).as_os_str().as_bytes());
     Connection::open_with_flags(uri, flags).map_err(|error| DatabaseError::sqlite(path, error))
 }
 
-/// The path as a URI that tells `SQLite` to look at nothing else.
+/// A [`plain`] path as a URI that tells `SQLite` to look at nothing else.
 fn uri(path: &[u8]) -> String {
     use std::fmt::Write as _;
 
-    let mut uri = "file:".to_owned();
+    // Between the second slash and the third stands a host, and none is meant.
+    let mut uri = if path.starts_with(b"/") { "file://" } else { "file:" }.to_owned();
     for byte in path {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
@@ -230,6 +238,36 @@ mod tests {
             conn.execute("INSERT INTO t VALUES (1)", []).unwrap_err().sqlite_error_code(),
             Some(rusqlite::ErrorCode::ReadOnly)
         );
+    }
+
+    /// F3
+    #[test]
+    fn a_path_with_two_slashes_at_its_beginning_names_no_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let twice = std::path::PathBuf::from(format!("/{}", path.display()));
+        assert!(connect_alone(&twice).unwrap().table_exists(None, "t").unwrap());
+    }
+
+    /// F3
+    #[test]
+    fn no_name_means_anything_but_a_file() {
+        for name in [":memory:", "file:a.db?mode=memory", "file::memory:", "file:///tmp"] {
+            let found = plain(Path::new(name));
+            assert_eq!(found, Path::new(".").join(name), "{name}");
+            let uri = uri(found.as_os_str().as_bytes());
+            assert!(uri.starts_with("file:./") && uri.ends_with("?immutable=1"), "{uri}");
+        }
+        let error = connect(Path::new(""), Access::Create, Duration::ZERO).unwrap_err();
+        assert_eq!(error.code(), "DB_NOT_A_FILE");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file:a.db?mode=memory");
+        connect(&path, Access::Create, Duration::ZERO)
+            .unwrap()
+            .execute_batch("CREATE TABLE t (x)")
+            .unwrap();
+        assert!(path.exists());
     }
 
     #[test]

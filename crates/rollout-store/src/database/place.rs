@@ -2,6 +2,7 @@
 //!
 //! * **F1** A database is named itself, never through a link: `SQLite` would look for its log elsewhere.
 //! * **F2** No way from a source to a destination writes over the source or what belongs to it.
+//! * **F3** A name is that of a file: none of `SQLite`'s own names and URIs means anything here.
 
 use std::{
     fs, io,
@@ -18,6 +19,10 @@ pub const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// The first bytes of a log, with checksums in either byte order (`SQLite` file format, section 4.1).
 const LOG_MAGICS: [u32; 2] = [0x377f_0682, 0x377f_0683];
+/// Where a header says how the file is written and read.
+const VERSIONS_AT: u64 = 18;
+/// What stands there when it is with a rollback journal.
+const JOURNALED: u8 = 1;
 /// Length of the header of a database.
 const HEADER_LEN: usize = 100;
 
@@ -26,6 +31,12 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// The path as `SQLite` takes it for nothing but a path (F3): `:memory:`, an empty name and what begins with `file:`
+/// mean something else to it.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
 }
 
 /// The directory of a file.
@@ -38,6 +49,9 @@ pub(super) fn dir_of(path: &Path) -> PathBuf {
 
 /// What has a name: a file with this metadata, or nothing. Anything else is refused (F1).
 pub(super) fn look(path: &Path) -> Result<Option<fs::Metadata>, DatabaseError> {
+    if path.as_os_str().is_empty() {
+        return Err(DatabaseError::NotAFile { path: path.to_owned(), found: "an empty name" });
+    }
     let metadata = match fs::symlink_metadata(path) {
         Ok(it) => it,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -75,6 +89,22 @@ pub(super) fn sidecars(path: &Path) -> Result<Vec<(&'static str, u64)>, Database
 /// Whether a log or a journal with something in it lies beside a database.
 pub(super) fn has_log(path: &Path) -> Result<bool, DatabaseError> {
     Ok(sidecars(path)?.iter().any(|(suffix, len)| *suffix != "-shm" && *len > 0))
+}
+
+/// Whether nothing but a journal can lie beside a database, so that who only reads has nothing to clear away.
+pub(super) fn is_journaled(path: &Path) -> Result<bool, DatabaseError> {
+    let beside_it = sidecars(path)?;
+    let there = |name| beside_it.iter().any(|(suffix, len)| *suffix == name && *len > 0);
+    if there("-journal") {
+        return Ok(true);
+    }
+    let failed = |error| DatabaseError::io("read", path, error);
+    let mut versions = [0; 2];
+    let read = OsVfs
+        .open(path, OpenMode::Read)
+        .and_then(|it| it.read_at(&mut versions, VERSIONS_AT))
+        .map_err(failed)?;
+    Ok(!there("-wal") && read == versions.len() && versions == [JOURNALED; 2])
 }
 
 /// Whether what lies beside a database starts as a log of `SQLite` does, so that the header in the file may be an old one.

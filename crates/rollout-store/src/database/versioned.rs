@@ -12,6 +12,8 @@
 //! * **V2** A migration says nothing that ends its transaction or reaches beyond the file. That is refused while
 //!   the statement is compiled, before it has an effect.
 //! * **V3** A migration below the version that was never applied is a gap. Nothing is applied on top of one.
+//! * **V4** A migration is run to its last byte or not at all, and it is the file itself: what `SQLite` would leave out
+//!   without a word is refused, as is a symbolic link, before anything of the directory is applied.
 
 use std::{
     collections::BTreeSet,
@@ -30,6 +32,8 @@ use rusqlite::{
 use vfs::{OsVfs, Vfs as _};
 
 use super::DatabaseError;
+
+mod text;
 
 /// Longest file of a migration, in bytes.
 const MIGRATION_LEN_MAX: u64 = 16 << 20;
@@ -105,10 +109,13 @@ pub fn migrations(dir: &Path) -> Result<Vec<Migration>, DatabaseError> {
         let (version, name) = parse_name(file).ok_or_else(|| {
             bad(&path, format!("is not called NNNN_name.sql with a number from 1 to {VERSION_MAX}"))
         })?;
-        let bytes = vfs::read_whole(&OsVfs, &path, MIGRATION_LEN_MAX)
+        let bytes = vfs::read_whole_own(&OsVfs, &path, MIGRATION_LEN_MAX)
             .map_err(|error| bad(&path, format!("cannot be read: {error}")))?
             .unwrap_or_default();
         let sql = String::from_utf8(bytes).map_err(|error| bad(&path, error.to_string()))?;
+        if let Some(why) = text::left_out(&sql) {
+            return Err(bad(&path, why));
+        }
         found.push(Migration { version, name: name.to_owned(), sql });
     }
     found.sort_by_key(|it| it.version);
@@ -414,7 +421,13 @@ mod tests {
         write("README.md", b"");
         let found: Vec<_> = migrations(dir.path()).unwrap().iter().map(|it| it.version).collect();
         assert_eq!(found, [9, 10]);
-        for (name, text) in [("009_c.sql", &b""[..]), ("first.sql", b""), ("0011_c.sql", b"\xff")] {
+        for (name, text) in [
+            ("009_c.sql", &b""[..]),
+            ("first.sql", b""),
+            ("0011_c.sql", b"\xff"),
+            ("0011_c.sql", b"CREATE TABLE a (x);\0CREATE TABLE b (x);"),
+            ("0011_c.sql", b"CREATE TABLE a (x); /* CREATE TABLE b (x);"),
+        ] {
             write(name, text);
             assert_eq!(
                 migrations(dir.path()).unwrap_err().code(),
@@ -427,5 +440,28 @@ mod tests {
             migrations(&dir.path().join("none")).unwrap_err().code(),
             "DB_MIGRATIONS_INVALID"
         );
+    }
+
+    /// V4
+    #[test]
+    fn a_migration_behind_a_symbolic_link_is_refused_and_nothing_of_it_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), "password").unwrap();
+        std::os::unix::fs::symlink("secret", dir.path().join("1_a.sql")).unwrap();
+        let error = migrations(dir.path()).unwrap_err();
+        assert_eq!(error.code(), "DB_MIGRATIONS_INVALID");
+        let text = error.to_string();
+        assert!(text.ends_with("a symbolic link, not the file itself"), "{text}");
+    }
+
+    #[test]
+    fn half_a_statement_at_the_end_is_a_migration_that_failed() {
+        for end in ["CREATE TAB", "CREATE TABLE b (x", "SELECT 'a"] {
+            let mut conn = Connection::open_in_memory().unwrap();
+            let all = [migration(1, &format!("CREATE TABLE a (x); {end}"))];
+            let error = applied(&mut conn, &all).unwrap_err();
+            assert_eq!(error.code(), "DB_MIGRATION_FAILED", "{end}: {error}");
+            assert!(!conn.table_exists(None, "a").unwrap(), "{end}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{MemVfs, answer, file_stat};
+use super::{MemVfs, answer};
 use crate::{Fault, File, Op, Stat};
 
 #[derive(Debug)]
@@ -90,8 +90,7 @@ impl File for MemFile {
     fn stat(&self) -> io::Result<Stat> {
         let mut state = self.vfs.state();
         state.alive()?;
-        let inode = state.inode(self.inode)?;
-        Ok(file_stat(self.inode, inode))
+        state.stat(self.inode)
     }
 
     fn is_named(&self, path: &Path) -> io::Result<bool> {

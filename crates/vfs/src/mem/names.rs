@@ -38,6 +38,11 @@ impl Names {
         self.seen.keys().cloned().collect()
     }
 
+    /// How many names a file has here.
+    pub(super) fn count(&self, inode: u64) -> u64 {
+        self.seen.values().filter(|it| **it == inode).count() as u64
+    }
+
     pub(super) fn link(&mut self, name: String, inode: u64) {
         self.change(Change::Link(name, inode));
     }

@@ -157,3 +157,20 @@ fn a_lock_ends_with_its_value_or_with_the_process() {
     drop(stale);
     assert!(vfs.lock(&path(), "b").is_err(), "a dead process does not free the lock of another");
 }
+
+/// V4 of `port`, as the real one has it.
+#[test]
+fn a_file_with_a_second_name_is_neither_emptied_nor_taken_as_a_lock() {
+    let vfs = MemVfs::default();
+    write_all_at(&*file(&vfs), b"content", 0).unwrap();
+    let second = path().with_extension("second");
+    vfs.link(&path(), &second).unwrap();
+    let two = Some(crate::NotOwn::Names { names: 2 });
+    let error = vfs.open(&second, OpenMode::Truncate).unwrap_err();
+    assert_eq!(crate::NotOwn::of(&error), two);
+    let error = vfs.lock(&second, "a").unwrap_err();
+    assert!(matches!(error, LockError::Io(it) if crate::NotOwn::of(&it) == two));
+    assert_eq!(content(&vfs).unwrap(), b"content");
+    vfs.remove(&path()).unwrap();
+    vfs.lock(&second, "a").unwrap();
+}

@@ -11,7 +11,8 @@
 //! |    7 | the file is synced: nobody acts upon a line that could still vanish                    |
 //!
 //! Nothing in the file is changed before step 5. A crash between any two steps leaves a file that the
-//! next opening reads alike.
+//! next opening reads alike. A log is named itself: a symbolic link is neither read nor written, since what it points
+//! to may be the log of another mandate, or none.
 
 use std::{
     io,
@@ -83,7 +84,7 @@ pub struct TornTail {
 ///
 /// [`StepOpenError::NotFound`], [`StepOpenError::TooLong`] and [`StepOpenError::Io`].
 pub fn read(vfs: &dyn Vfs, path: &Path) -> Result<Folded, StepOpenError> {
-    let file = vfs.open(path, OpenMode::Read).map_err(|error| match error.kind() {
+    let file = vfs.open(path, OpenMode::ReadOwn).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => StepOpenError::NotFound { path: path.to_owned() },
         _ => at("open", path)(error),
     })?;
@@ -103,7 +104,7 @@ impl StepLog {
     ) -> Result<OpenedSteps, StepOpenError> {
         let dir = parent(path);
         vfs.create_dir_all(dir).map_err(at("create", dir))?;
-        let file = vfs.open(path, OpenMode::Create).map_err(at("open", path))?;
+        let file = vfs.open(path, OpenMode::CreateOwn).map_err(at("open", path))?;
         let lock = lock(vfs, path, &*file, &how.holder)?;
         let bytes = read_all(&*file, path)?;
         if bytes.is_empty() {

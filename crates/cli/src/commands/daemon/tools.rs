@@ -1,15 +1,25 @@
 //! Calls of steps over HTTP.
 //!
-//! | answer                                    | what came of the call                             |
-//! |-------------------------------------------|---------------------------------------------------|
-//! | allow, with an output                     | done                                              |
-//! | allow, output `null`                      | failed, `no_executor`: nobody was there to run it   |
-//! | allow, and an error of the tool           | failed, with its code                             |
-//! | allow, `OUTCOME_NOT_RECORDED`             | lost: the log of the runtime does not know either   |
-//! | deny                                      | denied, with its code: nothing ran                 |
-//! | none, not whole, or no answer to a call   | lost                                              |
+//! | answer                                              | what came of the call                             |
+//! |-----------------------------------------------------|---------------------------------------------------|
+//! | allow, 2xx, with an output                          | done                                              |
+//! | allow, 2xx, output `null`                           | failed, `no_executor`: nobody was there to run it   |
+//! | allow, a code or an error, whatever the status      | failed, with its code                             |
+//! | allow, `OUTCOME_NOT_RECORDED`                       | lost: the log of the runtime does not know either   |
+//! | deny, not 2xx, no output                            | denied, with its code: nothing ran                 |
+//! | deny with 2xx or with an output; allow, not 2xx, and neither code nor error | lost: it contradicts itself |
+//! | none, not whole, or no answer to a call             | lost                                              |
+//!
+//! What a program did is read from the output of `tool.shell` too:
+//!
+//! | output                               | answered as done | answered as failed |
+//! |--------------------------------------|------------------|--------------------|
+//! | `exit_code` 0, `timed_out` not true  | done             | lost               |
+//! | `exit_code` another whole number     | failed           | failed             |
+//! | anything else                        | lost             | failed             |
 //!
 //! * **H1** A call is sent once. No connection is used twice, so that none is found closed after it was sent.
+//! * **H2** Done is only what the whole answer says is done: its status, its decision, its codes and its output.
 
 use std::time::Duration;
 
@@ -35,6 +45,10 @@ const ANSWER_LEN_MAX: usize = 64 << 20;
 const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// Code of an outcome that is not in the log of the runtime.
 const NOT_RECORDED: &str = runtime::CallCode::OutcomeNotRecorded.as_str();
+/// The tool that runs programs.
+pub(in crate::commands) const SHELL: &str = "tool.shell";
+/// Class of a failure that has a text and no class.
+const TOOL_FAILED: &str = runtime::ToolErrorCode::Failed.as_str();
 /// Class of a step that nobody was there to run.
 const NO_EXECUTOR: &str = "no_executor";
 
@@ -156,7 +170,7 @@ impl Tools for HttpTools {
         let request = self.client.request(Method::POST, self.url(&["v1", "tool"]));
         let request = request.header("idempotency-key", call.idem_key).json(&body);
         match self.exchange(request, self.timeout) {
-            Ok((status, body)) => called(status, &body),
+            Ok((status, body)) => called(call.tool, status, &body),
             Err(why) => Called::Lost { why },
         }
     }
@@ -179,36 +193,86 @@ fn rests(status: &RuntimeStatus, age: SignedDuration) -> bool {
         && calls.oldest_open_intent.as_ref().is_none_or(|it| younger(it.age_seconds))
 }
 
-/// Reads an answer by the table.
-fn called(status: StatusCode, body: &[u8]) -> Called {
+/// Reads an answer by the tables (H2).
+fn called(tool: &str, status: StatusCode, body: &[u8]) -> Called {
     let answer: ToolResponse = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         Err(error) => {
             return Called::Lost { why: format!("HTTP {status}, no answer to a call: {error}") };
         }
     };
-    let ToolResponse { decision, reason, code, output, error, .. } = answer;
-    match (decision, code, output) {
-        (Verdict::Deny, code, _) => Called::Denied {
-            code: code.unwrap_or_else(|| "denied".to_owned()),
-            reason: reason.unwrap_or_default(),
-        },
-        (Verdict::Allow, Some(code), _) if code == NOT_RECORDED => {
+    let called = match answer.decision {
+        Verdict::Deny => denied(status, answer),
+        Verdict::Allow => allowed(status, answer),
+    };
+    if tool == SHELL { ran(called) } else { called }
+}
+
+fn denied(status: StatusCode, answer: ToolResponse) -> Called {
+    if status.is_success() || answer.output.is_some_and(|it| !it.is_null()) {
+        return contradiction(&format!("HTTP {status}, a denial, and what comes of a call"));
+    }
+    Called::Denied {
+        code: answer.code.unwrap_or_else(|| "denied".to_owned()),
+        reason: answer.reason.unwrap_or_default(),
+    }
+}
+
+fn allowed(status: StatusCode, answer: ToolResponse) -> Called {
+    let ToolResponse { code, output, error, .. } = answer;
+    match (code, error, output) {
+        (Some(code), error, _) if code == NOT_RECORDED => {
             Called::Lost { why: error.unwrap_or(code) }
         }
-        (Verdict::Allow, Some(code), output) if !status.is_success() => {
-            Called::Failed { code, message: error.unwrap_or_default(), output }
-        }
-        (Verdict::Allow, _, Some(Value::Null)) if status.is_success() => Called::Failed {
+        (None, None, Some(Value::Null)) if status.is_success() => Called::Failed {
             code: NO_EXECUTOR.to_owned(),
             message: "it is allowed, and this runtime has no such tool".to_owned(),
             output: None,
         },
-        (Verdict::Allow, _, Some(output)) if status.is_success() => Called::Done { output },
-        (Verdict::Allow, _, _) => {
+        (None, None, Some(output)) if status.is_success() => Called::Done { output },
+        (None, None, None) if status.is_success() => {
             Called::Lost { why: format!("HTTP {status}, and neither an output nor a code") }
         }
+        (None, None, _) => contradiction(&format!("HTTP {status}, and no code of what went wrong")),
+        (code, error, output) => Called::Failed {
+            code: code.unwrap_or_else(|| TOOL_FAILED.to_owned()),
+            message: error.unwrap_or_default(),
+            output,
+        },
     }
+}
+
+/// What came of a program, by the second table.
+fn ran(called: Called) -> Called {
+    match called {
+        Called::Done { output } => match ended_with(&output) {
+            Some(0) => Called::Done { output },
+            Some(exit) => Called::Failed {
+                code: TOOL_FAILED.to_owned(),
+                message: format!("the program ended with {exit}"),
+                output: Some(output),
+            },
+            None => Called::Lost {
+                why: "the answer is not understood: it does not say how the program ended"
+                    .to_owned(),
+            },
+        },
+        Called::Failed { output: Some(output), code, .. } if ended_with(&output) == Some(0) => {
+            contradiction(&format!("{code}, and a program that ended with 0"))
+        }
+        other => other,
+    }
+}
+
+/// How a program ended by itself, if that is what an output of `tool.shell` says.
+pub(in crate::commands) fn ended_with(output: &Value) -> Option<i32> {
+    let in_time = output.get("timed_out").is_none_or(|it| it == &Value::Bool(false));
+    let exit = output.get("exit_code")?.as_i64().filter(|_| in_time)?;
+    i32::try_from(exit).ok()
+}
+
+fn contradiction(what: &str) -> Called {
+    Called::Lost { why: format!("the answer contradicts itself: {what}") }
 }
 
 #[cfg(test)]
@@ -217,28 +281,79 @@ mod tests {
 
     #[track_caller]
     fn check(status: u16, body: &str, want: &str) {
-        let called = called(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        check_tool("tool.echo", status, body, want);
+    }
+
+    #[track_caller]
+    fn check_tool(tool: &str, status: u16, body: &str, want: &str) {
+        let called = called(tool, StatusCode::from_u16(status).unwrap(), body.as_bytes());
         assert!(format!("{called:?}").starts_with(want), "{called:?}");
     }
 
+    fn answer(rest: &str) -> String {
+        format!(r#"{{"decision":"allow","policy_ref":"1","audit_id":"a","seq":1{rest}}}"#)
+    }
+
+    /// H2, and each row of the first table
     #[test]
-    fn every_row_of_the_table_holds() {
-        let answer = |rest: &str| {
-            format!(r#"{{"decision":"allow","policy_ref":"1","audit_id":"a","seq":1{rest}}}"#)
-        };
+    fn done_is_only_what_status_decision_and_code_say_together() {
         check(200, &answer(r#","output":{"x":1}"#), "Done");
         check(200, &answer(r#","output":null"#), r#"Failed { code: "no_executor""#);
         let failed = answer(r#","code":"tool_failed","error":"no","output":{"exit_code":1}"#);
-        check(400, &failed, r#"Failed { code: "tool_failed", message: "no""#);
+        for status in [200, 400, 500] {
+            check(status, &failed, r#"Failed { code: "tool_failed", message: "no""#);
+        }
+        check(200, &answer(r#","code":"x","output":null"#), r#"Failed { code: "x""#);
+        let text = answer(r#","error":"no","output":{}"#);
+        check(200, &text, r#"Failed { code: "tool_failed", message: "no""#);
         let lost = answer(r#","code":"OUTCOME_NOT_RECORDED","error":"disk","output":{}"#);
         check(500, &lost, r#"Lost { why: "disk""#);
+        let contradicts = r#"Lost { why: "the answer contradicts itself"#;
+        let deny = answer(r#","code":"policy_denied""#).replace("allow", "deny");
         for status in [400, 403, 503] {
-            let deny = answer(r#","code":"policy_denied""#).replace("allow", "deny");
             check(status, &deny, r#"Denied { code: "policy_denied""#);
         }
+        check(200, &deny, contradicts);
+        check(403, &answer(r#","output":{"x":1}"#).replace("allow", "deny"), contradicts);
         check(200, "<html>", "Lost");
         check(200, &answer(""), "Lost");
-        check(502, &answer(r#","output":{}"#), "Lost");
+        for status in [302, 400, 502] {
+            check(status, &answer(r#","output":{"exit_code":0}"#), contradicts);
+        }
+    }
+
+    /// H2, and each row of the second table
+    #[test]
+    fn a_program_is_done_when_it_ended_with_0_and_nothing_says_otherwise() {
+        let shell = |status, rest: &str, want: &str| {
+            check_tool(SHELL, status, &answer(rest), want);
+        };
+        shell(200, r#","output":{"exit_code":0,"stdout":""}"#, "Done");
+        shell(200, r#","output":{"exit_code":0,"timed_out":false}"#, "Done");
+        shell(200, r#","output":{"exit_code":1}"#, r#"Failed { code: "tool_failed""#);
+        for odd in [
+            "{}",
+            r#""done""#,
+            r#"{"exit_code":null,"timed_out":true}"#,
+            r#"{"exit_code":0,"timed_out":true}"#,
+            r#"{"exit_code":0,"timed_out":"no"}"#,
+            r#"{"exit_code":"0"}"#,
+            r#"{"exit_code":0.0}"#,
+            r#"{"exit_code":4294967296}"#,
+            "[0]",
+            "false",
+        ] {
+            let want = r#"Lost { why: "the answer is not understood"#;
+            shell(200, &format!(r#","output":{odd}"#), want);
+        }
+        let failed =
+            |output: &str| format!(r#","code":"tool_failed","error":"no","output":{output}"#);
+        let contradicts = r#"Lost { why: "the answer contradicts itself"#;
+        shell(400, &failed(r#"{"exit_code":0}"#), contradicts);
+        shell(200, &failed(r#"{"exit_code":0}"#), contradicts);
+        shell(400, &failed(r#"{"exit_code":3}"#), r#"Failed { code: "tool_failed", message: "no""#);
+        shell(400, &failed(r#"{"exit_code":null}"#), r#"Failed { code: "tool_failed""#);
+        shell(200, r#","output":null"#, r#"Failed { code: "no_executor""#);
     }
 
     fn status(in_flight: u64, oldest: Option<u64>, still: u64) -> RuntimeStatus {

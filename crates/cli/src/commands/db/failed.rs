@@ -52,6 +52,9 @@ const fn hint(error: &DatabaseError) -> &'static str {
         DatabaseError::Corrupt { .. } => {
             "do not write it any more; restore it: autonomy db restore DB --from BACKUP"
         }
+        DatabaseError::HotJournal { .. } => {
+            "nothing was changed; whatever writes it next takes back what was begun: start its program, or autonomy db maintain DB"
+        }
         DatabaseError::Foreign { .. } => "leave it to its own program",
         DatabaseError::Unversioned { .. } => {
             "its program has to record its version in such a table before it can be migrated here"

@@ -126,6 +126,7 @@ pub(super) fn status_json(found: &Status) -> Value {
         Pages::NotChecked => ("not_checked", None),
         Pages::Sound => ("ok", None),
         Pages::Damaged(finding) => ("damaged", Some(finding)),
+        Pages::Unfinished(finding) => ("unfinished", Some(finding)),
     };
     let beside =
         found.sidecars.iter().map(|(path, len)| json!({ "path": text(path), "size": len }));
@@ -165,6 +166,7 @@ pub(super) fn status(found: &Status) -> Lines {
             Pages::NotChecked => "not checked (--check quick or full)".to_owned(),
             Pages::Sound => "ok".to_owned(),
             Pages::Damaged(finding) => format!("damaged: {finding}"),
+            Pages::Unfinished(finding) => format!("unfinished: {finding}"),
         },
     ));
     lines.push(("last maintenance", found.last_run_at.map_or_else(|| "never".to_owned(), time)));

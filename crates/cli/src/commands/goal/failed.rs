@@ -25,6 +25,9 @@ pub(in crate::commands) fn locked(error: &LockError, wait: GoalWait) -> Failure 
     if matches!(error, LockError::Busy { .. }) {
         return failure.hint("wait for it, or look at that process; nothing was changed");
     }
+    if matches!(error, LockError::NotALock { .. }) {
+        return failure.hint("look at what has that name, and move it away; nothing was changed");
+    }
     failure
 }
 

@@ -1,11 +1,14 @@
 //! Commands through a runtime: decided by its policy and on record in its log, as every tool call is.
 //!
-//! | answer                         | exit code of the command                     |
-//! |--------------------------------|----------------------------------------------|
-//! | allow, and it ended with 0     | 0                                            |
-//! | allow, and it ended otherwise  | its own; none when a signal or a limit ended it |
-//! | deny                           | none: it did not run, and the text says why  |
-//! | no answer                      | none: nobody knows whether it ran            |
+//! | answer                                        | exit code of the command                     |
+//! |-----------------------------------------------|----------------------------------------------|
+//! | done                                          | 0                                            |
+//! | failed, and it ended by itself                | its own                                      |
+//! | failed otherwise                              | none: a signal or a limit ended it, or nothing ran it |
+//! | denied                                        | none: it did not run, and the text says why  |
+//! | none, one that is not understood, or one that contradicts itself | none: nobody knows whether it ran |
+//!
+//! What an answer is, says `daemon::tools`: done is only what ended with 0.
 //!
 //! * **G1** Where a runtime is named nothing runs beside it: one that does not answer runs nothing.
 
@@ -19,10 +22,12 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::process::{Ended, Order};
-use crate::{commands::daemon::tools::HttpTools, context::Context, failure::Failure};
+use crate::{
+    commands::daemon::tools::{HttpTools, SHELL, ended_with},
+    context::Context,
+    failure::Failure,
+};
 
-/// The tool that runs programs.
-const SHELL: &str = "tool.shell";
 /// Where programs are looked for.
 const PATH: &str = "PATH";
 /// Goes to the directory, then is the command.
@@ -80,19 +85,7 @@ impl Governor {
             mandate_id: &self.goal_id,
             step_id: id,
         };
-        Ok(match tools.call(&call) {
-            Called::Done { output } => ended(&output, 0, String::new()),
-            Called::Failed { code, message, output } => {
-                let output = output.unwrap_or_default();
-                let exit = output.get("exit_code").and_then(Value::as_i64);
-                let exit = exit.and_then(|it| i32::try_from(it).ok());
-                let note =
-                    if exit.is_some() { String::new() } else { format!("{code}: {message}") };
-                ended(&output, exit.unwrap_or(EXIT_NONE), note)
-            }
-            Called::Denied { code, reason } => none(format!("denied: {code}: {reason}")),
-            Called::Lost { why } => none(format!("the answer was lost, it may have run: {why}")),
-        })
+        Ok(came_of(tools.call(&call)))
     }
 
     fn params(&self, order: &Order<'_>) -> Map<String, Value> {
@@ -105,6 +98,25 @@ impl Governor {
     }
 }
 
+/// What came of a command, by the table.
+fn came_of(called: Called) -> Ended {
+    match called {
+        Called::Done { output } => match ended_with(&output) {
+            Some(0) => ended(&output, 0, String::new()),
+            _ => none(format!("the answer is not understood, it may have run: {output}")),
+        },
+        Called::Failed { code, message, output } => {
+            let output = output.unwrap_or_default();
+            match ended_with(&output).filter(|it| *it != 0) {
+                Some(exit) => ended(&output, exit, String::new()),
+                None => ended(&output, EXIT_NONE, format!("{code}: {message}")),
+            }
+        }
+        Called::Denied { code, reason } => none(format!("denied: {code}: {reason}")),
+        Called::Lost { why } => none(format!("the answer was lost, it may have run: {why}")),
+    }
+}
+
 fn none(note: String) -> Ended {
     Ended { code: EXIT_NONE, note, ..Ended::default() }
 }
@@ -113,4 +125,29 @@ fn ended(output: &Value, code: i32, note: String) -> Ended {
     let bytes =
         |key: &str| output.get(key).and_then(Value::as_str).unwrap_or_default().as_bytes().to_vec();
     Ended { code, stdout: bytes("stdout"), stderr: bytes("stderr"), note }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_succeeded_only_when_it_is_done_and_ended_with_0() {
+        let done = |output: Value| came_of(Called::Done { output });
+        let failed = |output: Value| {
+            let (code, message) = ("tool_failed".to_owned(), "no".to_owned());
+            came_of(Called::Failed { code, message, output: Some(output) })
+        };
+        assert_eq!(done(json!({ "exit_code": 0 })).code, 0);
+        assert_eq!(failed(json!({ "exit_code": 7, "stderr": "why" })).code, 7);
+        for output in [json!({}), json!("done"), json!({ "exit_code": null, "timed_out": true })] {
+            let ended = done(output.clone());
+            assert_eq!(ended.code, EXIT_NONE, "{output}");
+            assert!(ended.note.contains("not understood"), "{}", ended.note);
+        }
+        for output in [json!({ "exit_code": 0 }), json!({ "exit_code": null }), Value::Null] {
+            let ended = failed(output.clone());
+            assert_eq!((ended.code, &*ended.note), (EXIT_NONE, "tool_failed: no"), "{output}");
+        }
+    }
 }

@@ -222,7 +222,12 @@ impl File for Zeros {
     }
 
     fn stat(&self) -> io::Result<vfs::Stat> {
-        Ok(vfs::Stat { len: self.len, is_dir: false, id: vfs::FileId { device: 1, inode: 1 } })
+        Ok(vfs::Stat {
+            len: self.len,
+            is_dir: false,
+            id: vfs::FileId { device: 1, inode: 1 },
+            names: 1,
+        })
     }
 
     fn is_named(&self, _: &Path) -> io::Result<bool> {
