@@ -14,6 +14,7 @@ mod control;
 mod daemon;
 mod db;
 mod demo;
+mod doctor;
 mod fleet;
 mod gate;
 mod goal;
@@ -56,6 +57,7 @@ pub(crate) use db::{
     Db, DbBackup, DbCheck, DbCommon, DbMaintain, DbMigrate, DbPlace, DbRestore, DbStatus,
 };
 pub(crate) use demo::{Demo, DemoGazebo, DemoPolicy};
+pub(crate) use doctor::Doctor;
 pub(crate) use fleet::{
     Fleet, FleetRelease, FleetStatus, Ha, HaShow, Logs, ReleaseLatest, ReleasePublish, Status,
 };
@@ -239,6 +241,14 @@ pub(crate) enum Command {
     /// Says who may do what at the control plane.
     #[command(subcommand)]
     Rbac(Rbac),
+    /// Says what is wrong with this machine, and what mends it.
+    ///
+    /// Looks at environment, log, disk, clock, policy, databases, audit trail, keys, and who answers. Exit code 9 means that
+    /// something failed.
+    #[command(after_help = "Examples:
+  autonomy doctor
+  autonomy doctor --wal-dir /var/lib/autonomy/telemetry --output json")]
+    Doctor(Doctor),
     /// Keeps settings in a file: what a variable says when it is not set.
     #[command(subcommand)]
     Config(Config),
@@ -310,6 +320,7 @@ impl Command {
             Self::Tentacle(command) => command.output(),
             Self::Session(command) => command.output(),
             Self::Demo(command) => command.output(),
+            Self::Doctor(args) => args.output.output,
             Self::Config(command) => command.output(),
             Self::Explain(args) => args.output.output,
             Self::Capabilities(args) => args.output.output,

@@ -281,7 +281,7 @@ fn call(input: &Path) -> Result<ToolRequest, Failure> {
     })
 }
 
-fn slots(asked: Option<&Path>, context: Context<'_>) -> Result<Slots, Failure> {
+pub(super) fn slots(asked: Option<&Path>, context: Context<'_>) -> Result<Slots, Failure> {
     let dir = asked.map_or_else(|| context.policy_dir(), |it| Ok(it.to_owned()))?;
     Ok(Slots::new(Arc::new(OsVfs), &dir, runtime::version()))
 }

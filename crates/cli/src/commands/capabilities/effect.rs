@@ -29,6 +29,7 @@ const READS: &[&str] = &[
     "config path",
     "daemon status",
     "db status",
+    "doctor",
     "explain",
     "fleet release latest",
     "fleet status",

@@ -1,0 +1,206 @@
+//! The disk under the log: room, rights, and what a sync costs.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::{
+        statfs::{FsType, NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs},
+        statvfs::statvfs,
+    },
+    unistd::{AccessFlags, access},
+};
+
+use super::Finding;
+
+/// Room below which a log stops being written soon, in bytes.
+const ROOM_LEAST: u64 = 16 << 20;
+/// Room below which somebody should look, in bytes.
+const ROOM_LOW: u64 = 512 << 20;
+/// Syncs that are timed.
+const SYNCS: usize = 16;
+/// A sync that is quicker than any disk of these days, caches with a battery included.
+const SYNC_TOO_QUICK: Duration = Duration::from_micros(5);
+/// A sync that makes every call of a tool slow.
+const SYNC_SLOW: Duration = Duration::from_millis(50);
+/// Bits of a mode with which others may write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+pub(super) fn all(dir: &Path) -> Vec<Finding> {
+    let there = nearest(dir);
+    let mut findings = vec![rights(dir, &there), room(&there), kind(&there)];
+    findings.push(sync(&there));
+    findings
+}
+
+/// The directory, or the nearest one above it that is there.
+fn nearest(dir: &Path) -> PathBuf {
+    let found = dir.ancestors().find(|it| it.is_dir());
+    found.filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")).to_owned()
+}
+
+fn rights(dir: &Path, there: &Path) -> Finding {
+    let check = "directory";
+    let shown = there.display();
+    if access(there, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
+        let text = format!("{shown} cannot be written by this user");
+        return Finding::failed(check, text, "change its owner, or run as the user that owns it");
+    }
+    let mode = std::fs::metadata(there).map_or(0, |it| it.mode());
+    // Whoever may write the directory of a log may rewrite the log. A directory above it says nothing.
+    if there == dir && mode & WRITABLE_BY_OTHERS != 0 {
+        let text = format!("{shown} can be written by others (mode {:o})", mode & 0o7777);
+        return Finding::warning(
+            check,
+            text,
+            "chmod go-w on it: who can write it can rewrite the log",
+        );
+    }
+    Finding::ok(check, format!("{shown} can be written"))
+}
+
+fn room(there: &Path) -> Finding {
+    let check = "room";
+    match statvfs(there) {
+        Err(error) => {
+            let text = format!("{}: {error}", there.display());
+            Finding::failed(check, text, "look at the mount")
+        }
+        Ok(it) => {
+            let free = it.blocks_available().saturating_mul(it.fragment_size());
+            let text = format!("{} MiB are free", free >> 20);
+            let fix = "make room, or archive what was delivered: autonomy wal archive";
+            match free {
+                0..ROOM_LEAST => Finding::failed(check, text, fix),
+                ROOM_LEAST..ROOM_LOW => Finding::warning(check, text, fix),
+                _ => Finding::ok(check, text),
+            }
+        }
+    }
+}
+
+fn kind(there: &Path) -> Finding {
+    let check = "file system";
+    let Ok(found) = statfs(there).map(|it| it.filesystem_type()) else {
+        return Finding::skipped(check, "its kind is not known");
+    };
+    kind_of(found)
+}
+
+fn kind_of(found: FsType) -> Finding {
+    let check = "file system";
+    match found {
+        TMPFS_MAGIC => Finding::failed(
+            check,
+            "it is memory: a power loss takes everything that was acknowledged",
+            "put the log on a disk: --wal-dir DIR",
+        ),
+        NFS_SUPER_MAGIC => Finding::failed(
+            check,
+            "it is a network file system, which may neither lock nor sync as promised",
+            "put the log on a local disk: --wal-dir DIR",
+        ),
+        OVERLAYFS_SUPER_MAGIC => Finding::warning(
+            check,
+            "it is the layer of a container: it goes with the container",
+            "mount a volume for the log",
+        ),
+        other => Finding::ok(check, format!("kind {:#x}, local", other.0)),
+    }
+}
+
+/// D3
+fn sync(there: &Path) -> Finding {
+    let check = "sync";
+    match timed(there) {
+        Ok(took) => judged(took),
+        Err(error) => {
+            let text = format!("a file in {} was not written and synced: {error}", there.display());
+            Finding::failed(check, text, "look at the disk and its mount (dmesg)")
+        }
+    }
+}
+
+fn judged(mut took: Vec<Duration>) -> Finding {
+    let check = "sync";
+    took.sort_unstable();
+    let middle = took.get(took.len() / 2).copied().unwrap_or_default();
+    let longest = took.last().copied().unwrap_or_default();
+    let ms = |it: Duration| it.as_secs_f64() * 1e3;
+    let text = format!("{:.2} ms, the longest {:.2} ms", ms(middle), ms(longest));
+    if middle < SYNC_TOO_QUICK {
+        let text = format!("{text}: no disk is that quick, so it may not be on the disk");
+        let fix = "look whether the disk or the mount ignores syncs (nobarrier, eatmydata, a volatile cache)";
+        return Finding::warning(check, text, fix);
+    }
+    if middle > SYNC_SLOW {
+        let fix = "every decision waits for one: use a quicker disk for the log";
+        return Finding::warning(check, text, fix);
+    }
+    Finding::ok(check, text)
+}
+
+fn timed(there: &Path) -> io::Result<Vec<Duration>> {
+    let path = there.join(format!(".autonomy-doctor-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let took = syncs(&mut file);
+    std::fs::remove_file(&path)?;
+    took
+}
+
+fn syncs(file: &mut File) -> io::Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    for _ in 0..SYNCS {
+        file.write_all(&[0; 4096])?;
+        let start = Instant::now();
+        file.sync_data()?;
+        took.push(start.elapsed());
+    }
+    Ok(took)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Level, *};
+
+    #[test]
+    fn a_sync_is_too_quick_slow_or_good_by_its_median() {
+        let level = |us: u64| {
+            let mut all = vec![Duration::from_micros(us); SYNCS];
+            all.push(Duration::from_secs(9));
+            judged(all).level
+        };
+        assert_eq!(level(1), Level::Warning);
+        assert_eq!(level(300), Level::Ok);
+        assert_eq!(level(200_000), Level::Warning);
+    }
+
+    #[test]
+    fn memory_and_networks_are_no_place_for_a_log() {
+        for (kind, level) in [
+            (TMPFS_MAGIC, Level::Failed),
+            (NFS_SUPER_MAGIC, Level::Failed),
+            (OVERLAYFS_SUPER_MAGIC, Level::Warning),
+            (FsType(0xEF53), Level::Ok),
+        ] {
+            let found = kind_of(kind);
+            assert_eq!(found.level, level);
+            assert_eq!(found.fix.is_some(), level != Level::Ok, "D2");
+        }
+    }
+
+    /// D3
+    #[test]
+    fn what_is_written_to_time_a_sync_is_removed_and_an_absent_directory_stays_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("a/b");
+        let found = all(&below);
+        assert_eq!(found.len(), 4);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,92 @@
+//! `autonomy doctor`, on machines with something wrong.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
+
+use e2e::harness::{Bin, Ports, RuntimeOptions, Stack, program, run_to_end};
+use serde_json::Value;
+
+/// The findings, and the exit code.
+fn doctor(home: &Path, words: &[&str], vars: &[(&str, &str)]) -> (i32, Value) {
+    let mut command = program(Bin::Autonomy).unwrap();
+    command.arg("doctor").args(["--output", "json"]).args(words).env("HOME", home);
+    for name in ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
+        command.env_remove(name);
+    }
+    let ended = run_to_end(command.envs(vars.iter().copied())).unwrap();
+    (ended.code().unwrap(), serde_json::from_str(&ended.stdout).unwrap())
+}
+
+fn of<'a>(told: &'a Value, check: &str) -> Vec<&'a Value> {
+    told["findings"].as_array().unwrap().iter().filter(|it| it["check"] == check).collect()
+}
+
+#[test]
+fn a_machine_with_a_runtime_is_healthy_and_each_part_is_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = Stack::new(dir.path(), Ports::free().unwrap());
+    let runtime = stack.runtime(&RuntimeOptions { env: &[], args: &[] }).unwrap();
+    let (wal, url) = (stack.wal_dir(), stack.runtime_url());
+    let words = ["--wal-dir", wal.to_str().unwrap(), "--runtime-url", &url];
+    let (code, told) = doctor(dir.path(), &words, &[]);
+    // Tests may run in memory, which is no place for a log; nothing else is wrong.
+    let failed: Vec<_> =
+        told["findings"].as_array().unwrap().iter().filter(|it| it["level"] == "failed").collect();
+    let in_memory = failed.iter().all(|it| it["check"] == "file system");
+    assert!(in_memory, "{told}");
+    assert_eq!(code, if failed.is_empty() { 0 } else { 9 });
+    for check in ["log", "directory", "room", "sync", "clock", "runtime"] {
+        let found = of(&told, check);
+        assert_eq!(found.len(), 1, "{check}: {told}");
+        assert!(
+            ["ok", "warning"].contains(&found[0]["level"].as_str().unwrap()),
+            "{check}: {told}"
+        );
+    }
+    runtime.stop().unwrap();
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_mends_it_and_hides_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path();
+    let wal = home.join("wal");
+    fs::create_dir(&wal).unwrap();
+    fs::set_permissions(&wal, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(wal.join("telemetry.wal"), "no log").unwrap();
+    let key = home.join("key.pem");
+    fs::write(&key, "x").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    // Somebody who takes connections and never answers is no runtime.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = format!("http://127.0.0.1:{port}");
+    let missing = home.join("none.pem");
+    let vars = [
+        ("AUTONOMY_STRICT_MODE", "yes"),
+        ("AUTONOMY_CLIENT_KEY", key.to_str().unwrap()),
+        ("AUTONOMY_CA_FILE", missing.to_str().unwrap()),
+        ("AUTONOMY_ORCHESTRATOR_URL", &nobody),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &nobody),
+    ];
+    let words = ["--wal-dir", wal.to_str().unwrap(), "--runtime-url", &nobody];
+    let (code, told) = doctor(home, &words, &vars);
+    assert_eq!(code, 9, "{told}");
+    for (check, level) in [
+        ("environment", "failed"),
+        ("log", "failed"),
+        ("directory", "warning"),
+        ("runtime", "failed"),
+        ("control plane", "failed"),
+        ("collector", "failed"),
+        ("keys", "failed"),
+        ("keys", "warning"),
+        ("policy", "skipped"),
+    ] {
+        let found = of(&told, check);
+        let found = found.iter().find(|it| it["level"] == level);
+        let found = found.unwrap_or_else(|| unreachable!("{check} {level}: {told}"));
+        assert_eq!(found["fix"].is_string(), level != "skipped", "{found}");
+    }
+    assert_eq!(fs::read_to_string(wal.join("telemetry.wal")).unwrap(), "no log");
+    assert_eq!(fs::read_dir(&wal).unwrap().count(), 1, "nothing is left behind");
+}
