@@ -245,7 +245,8 @@ const SOURCES: [&str; 44] = [
     "crates/wal-recovery/src/steps",
 ];
 /// Texts in them that look like a code and are none.
-const NO_CODES: [&str; 20] = [
+const NO_CODES: [&str; 21] = [
+    "WARNING",
     "AUTONOMY_",
     "GIT_OPTIONAL_LOCKS",
     "HEAD",
