@@ -32,6 +32,7 @@ mod ros2;
 mod run;
 mod runtime;
 mod shell;
+mod support;
 mod telemetry;
 mod tentacle;
 mod tool;
@@ -89,6 +90,7 @@ pub(crate) use ros2::{Ros2, Ros2Run};
 pub(crate) use run::{Governing, Run};
 pub(crate) use runtime::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart};
 pub(crate) use shell::{Capabilities, Completions, Man};
+pub(crate) use support::{SupportBundle, SupportGenerate};
 pub(crate) use telemetry::{
     DeadLetter, DeadLetterList, DeadLetterPurge, DeadLetterRetry, Drain, Export, Telemetry,
 };
@@ -249,6 +251,9 @@ pub(crate) enum Command {
   autonomy doctor
   autonomy doctor --wal-dir /var/lib/autonomy/telemetry --output json")]
     Doctor(Doctor),
+    /// Collects what somebody needs who helps.
+    #[command(subcommand)]
+    SupportBundle(SupportBundle),
     /// Keeps settings in a file: what a variable says when it is not set.
     #[command(subcommand)]
     Config(Config),
@@ -321,6 +326,7 @@ impl Command {
             Self::Session(command) => command.output(),
             Self::Demo(command) => command.output(),
             Self::Doctor(args) => args.output.output,
+            Self::SupportBundle(command) => command.output(),
             Self::Config(command) => command.output(),
             Self::Explain(args) => args.output.output,
             Self::Capabilities(args) => args.output.output,

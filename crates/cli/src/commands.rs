@@ -30,6 +30,7 @@ pub(crate) mod shell;
 pub(crate) mod sign;
 pub(crate) mod status;
 mod steps;
+pub(crate) mod support;
 pub(crate) mod telemetry;
 pub(crate) mod tentacle;
 pub(crate) mod tool;

@@ -117,6 +117,7 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
         Command::Session(command) => Ok(commands::session::run(&command, context)),
         Command::Demo(command) => commands::demo::run(&command, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
+        Command::SupportBundle(command) => commands::support::run(&command, context),
         Command::Config(command) => commands::config::run(&command, context),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Completions(args) => commands::shell::completions(&args),

@@ -17,6 +17,11 @@ use wal_recovery::steps::{
 
 use crate::{args::StepsDirArg, context::Context, failure::Failure};
 
+/// The directory of the step logs; a recovery takes anything else for a place where no log is.
+pub(super) fn any_directory(args: &StepsDirArg, context: Context<'_>) -> Result<PathBuf, Failure> {
+    args.wal_dir.clone().map_or_else(|| context.steps_dir(), Ok)
+}
+
 /// The directory that was asked for, or the default one.
 pub(super) fn directory(args: &StepsDirArg, context: Context<'_>) -> Result<PathBuf, Failure> {
     let Some(named) = &args.wal_dir else { return context.steps_dir() };

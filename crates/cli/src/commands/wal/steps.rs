@@ -158,7 +158,7 @@ struct Recovery {
 }
 
 fn recover(args: &StepsLook, context: Context<'_>) -> Result<Exit, Failure> {
-    let dir = steps::directory(&args.dir, context)?;
+    let dir = steps::any_directory(&args.dir, context)?;
     // No directory is a clean start, and is not made.
     let is_dir = OsVfs.stat(&dir).ok().flatten().is_some_and(|it| it.is_dir);
     let _place = if is_dir { Some(place(&dir)?) } else { None };

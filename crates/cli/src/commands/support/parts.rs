@@ -1,0 +1,180 @@
+//! What is collected: mostly what other commands say, each asked in a process of its own.
+
+use std::{
+    io::Read,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use api::env;
+use serde_json::{Value, json};
+
+use super::redact::Redactor;
+use crate::{args::SupportGenerate, context::Context};
+
+/// Most bytes of one part.
+const PART_LEN_MAX: u64 = 8 << 20;
+/// How often a command is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Commands, and the files that their answers make.
+const ASKED: [(&str, &str); 11] = [
+    ("doctor.json", "doctor --output json"),
+    ("status.json", "status --output json"),
+    ("config.json", "config list --output json"),
+    ("wal-status.json", "wal status --output json"),
+    ("open-intents.json", "tool open-intents --output json"),
+    ("deadletters.json", "telemetry deadletter list --output json"),
+    ("policy-status.json", "policy status --output json"),
+    ("steps.json", "wal steps status --output json"),
+    ("db-status.json", "db status --output json"),
+    ("audit-failures.json", "audit query --outcome failure --limit 100 --output json"),
+    ("goal.json", "goal resilience-status --format json"),
+];
+/// Commands of these that take the directory of the log.
+const OF_LOG: [&str; 4] =
+    ["doctor.json", "wal-status.json", "open-intents.json", "deadletters.json"];
+/// Files of the system that say what machine this is.
+const SYSTEM: [(&str, &str); 4] = [
+    ("os-release.txt", "/etc/os-release"),
+    ("kernel.txt", "/proc/version"),
+    ("memory.txt", "/proc/meminfo"),
+    ("mounts.txt", "/proc/self/mounts"),
+];
+
+/// A part of the archive.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) file: String,
+    pub(super) source: String,
+    pub(super) bytes: Vec<u8>,
+    pub(super) problem: Option<String>,
+}
+
+impl Part {
+    /// S2
+    pub(super) fn without_secrets(self, redactor: &Redactor) -> Self {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let documents: Result<Vec<Value>, _> =
+            serde_json::Deserializer::from_str(&text).into_iter().collect();
+        let clean = match documents {
+            Ok(all) if Path::new(&self.file).extension().is_some_and(|it| it == "json") => {
+                let lines = all.into_iter().map(|it| format!("{:#}\n", redactor.json(it)));
+                lines.collect()
+            }
+            _ => redactor.text(&text),
+        };
+        let problem = self.problem.map(|it| redactor.text(&it));
+        Self { bytes: clean.into_bytes(), problem, ..self }
+    }
+}
+
+pub(super) fn collect(args: &SupportGenerate, context: Context<'_>) -> Vec<Part> {
+    let limit = Duration::from_secs(args.timeout.into());
+    let mut parts: Vec<Part> = ASKED
+        .iter()
+        .map(|(file, words)| {
+            let mut words: Vec<&str> = words.split(' ').collect();
+            let dir = args.wal_dir.as_deref().and_then(Path::to_str);
+            if let Some(dir) = dir.filter(|_| OF_LOG.contains(file)) {
+                words.extend(["--wal-dir", dir]);
+            }
+            asked(file, &words, limit)
+        })
+        .collect();
+    parts.push(environment(context));
+    parts.extend(SYSTEM.iter().map(|(file, path)| system(file, path)));
+    parts
+}
+
+/// Which variables are set; the values of all but secrets, which the redactor knows.
+fn environment(context: Context<'_>) -> Part {
+    let set =
+        env::ALL.iter().filter_map(|it| Some((it.name.to_owned(), context.environment(it.name)?)));
+    let set: serde_json::Map<String, Value> =
+        set.map(|(name, value)| (name, json!(value))).collect();
+    Part {
+        file: "environment.json".to_owned(),
+        source: "environment".to_owned(),
+        bytes: Value::Object(set).to_string().into_bytes(),
+        problem: None,
+    }
+}
+
+fn system(file: &str, path: &str) -> Part {
+    let read = std::fs::File::open(path).and_then(|it| {
+        let mut bytes = Vec::new();
+        it.take(PART_LEN_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let (bytes, problem) = match read {
+        Ok(bytes) => (bytes, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    Part { file: file.to_owned(), source: path.to_owned(), bytes, problem }
+}
+
+/// Asks a command of this program. Whatever it says is the part; one that does not end is ended.
+fn asked(file: &str, words: &[&str], limit: Duration) -> Part {
+    let source = format!("autonomy {}", words.join(" "));
+    let spawned = std::env::current_exe().and_then(|program| {
+        Command::new(program)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    });
+    let (bytes, problem) = match spawned {
+        Ok(child) => answered(child, limit),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    Part { file: file.to_owned(), source, bytes, problem }
+}
+
+fn answered(mut child: Child, limit: Duration) -> (Vec<u8>, Option<String>) {
+    let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
+    let until = Instant::now() + limit;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if Instant::now() < until => thread::sleep(LOOK_EVERY),
+            Ok(None) => break Err(format!("no answer in {} s", limit.as_secs())),
+            Err(error) => break Err(error.to_string()),
+        }
+    };
+    if status.is_err() {
+        // One that is gone needs no end.
+        child.kill().ok();
+        child.wait().ok();
+    }
+    let bytes = out.recv_timeout(LOOK_EVERY * 50).unwrap_or_default();
+    let said = err.recv_timeout(LOOK_EVERY * 50).unwrap_or_default();
+    let problem = match status {
+        Err(why) => Some(why),
+        Ok(status) if status.success() => None,
+        Ok(status) => {
+            let said = String::from_utf8_lossy(&said);
+            let line = said.lines().next().unwrap_or("its answer says why");
+            Some(format!("{status}: {line}"))
+        }
+    };
+    (bytes, problem)
+}
+
+fn read(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What cannot be read is not there.
+            (&mut pipe).take(PART_LEN_MAX).read_to_end(&mut kept).ok();
+            std::io::copy(&mut pipe, &mut std::io::sink()).ok();
+        }
+        sender.send(kept).ok()
+    });
+    receiver
+}
