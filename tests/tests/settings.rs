@@ -56,6 +56,10 @@ fn a_file_that_cannot_be_read_stops_commands_and_no_session() {
     let session = run(home, &["session", "start"], &vars);
     assert_eq!(session.code(), Some(0));
     assert!(session.stderr.contains("CONFIG_BAD"), "{session:?}");
+    let page = run(home, &["explain", "CONFIG_BAD"], &vars);
+    assert_eq!(page.code(), Some(0), "the way out is open: {page:?}");
+    let doctor = run(home, &["doctor"], &vars);
+    assert!(doctor.stdout.contains("CONFIG_BAD"), "{doctor:?}");
     let set = run(home, &["config", "set", "operator", "ada"], &vars);
     assert_eq!(set.code(), Some(2), "it is not written over: {set:?}");
     for key in ["token", "rbac_break_glass", "no_such_key"] {

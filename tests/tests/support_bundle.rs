@@ -28,7 +28,7 @@ fn the_archive_has_every_part_and_no_secret_and_says_what_could_not_be_collected
     fs::create_dir(&wal).unwrap();
     fs::write(wal.join("telemetry.wal"), format!("no log, and a {SECRET}")).unwrap();
     let ended = generate(home, &["--out", "a.tar.gz", "--wal-dir", "wal"]);
-    assert_eq!(ended.code(), Some(9), "{ended:?}");
+    assert_eq!(ended.code(), Some(0), "an answer that is no good is an answer: {ended:?}");
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     let parts = told["parts"].as_array().unwrap();
     let problem = |file: &str| {

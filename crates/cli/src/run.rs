@@ -45,15 +45,27 @@ fn settings(
     command: &Command,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Settings, Failure> {
-    if matches!(command, Command::Config(_)) {
+    let reads_no_setting = matches!(
+        command,
+        Command::Config(_)
+            | Command::Explain(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Capabilities(_)
+    );
+    if reads_no_setting {
         return Ok(Settings::default());
     }
     let read = match settings::path(lookup) {
         Ok(path) => Settings::read(&path),
         Err(_) => Ok(Settings::default()),
     };
+    // The doctor names it among its findings.
+    if matches!(command, Command::Doctor(_)) {
+        return Ok(read.unwrap_or_default());
+    }
     match read {
-        Err(error) if matches!(command, Command::Session(_)) => {
+        Err(error) if matches!(command, Command::Session(_) | Command::SupportBundle(_)) => {
             commands::note(&format!("{error} ({})", error.code()));
             Ok(Settings::default())
         }
@@ -138,7 +150,8 @@ fn dispatch(command: Command, context: Context<'_>) -> Result<u8, Failure> {
 
 fn report(failure: &Failure, output: Output) -> Exit {
     if failure.report(output).and_then(|()| std::io::stdout().flush()).is_err() {
-        // Whoever should read it is gone; the exit code still says it.
+        // Whoever should read it there is gone; somebody may look at stderr.
+        commands::note(&format!("{} ({})", failure.message, failure.code));
         return failure.exit;
     }
     failure.exit

@@ -26,7 +26,7 @@ const SETTINGS_LEN_MAX: u64 = 1 << 20;
 /// What a variable begins with that has a key.
 const PREFIX: &str = "AUTONOMY_";
 /// Variables that have a key (K2).
-const KEPT: [&str; 14] = [
+const KEPT: [&str; 13] = [
     env::AUDIT_DIR,
     env::CA_FILE,
     env::CLIENT_CERTIFICATE,
@@ -35,7 +35,6 @@ const KEPT: [&str; 14] = [
     env::DISPATCH_CMD,
     env::OPERATOR,
     env::ORCHESTRATOR_URL,
-    env::RBAC_ENFORCEMENT,
     env::RUN_WAL_DIR,
     env::RUNTIME_URL,
     env::STATE_DIR,
@@ -58,6 +57,9 @@ pub(crate) enum SettingsError {
     /// A key is one of a secret, or of one moment.
     #[error("`{key}` is not kept in a file: {why}")]
     NotKept { key: String, why: &'static str },
+    /// A value that would be refused when it counts.
+    #[error("`{value}` is no value of `{key}`: {why}")]
+    BadValue { key: String, value: String, why: &'static str },
     /// There is no place for a file.
     #[error(
         "no file of settings: neither {} nor {} nor {} is set",
@@ -76,6 +78,7 @@ impl SettingsError {
             Self::Bad { .. } => "CONFIG_BAD",
             Self::UnknownKey { .. } => "CONFIG_UNKNOWN_KEY",
             Self::NotKept { .. } => "CONFIG_NOT_KEPT",
+            Self::BadValue { .. } => "CONFIG_BAD_VALUE",
             Self::NoPlace => "NO_DEFAULT_DIRECTORY",
         }
     }
@@ -95,6 +98,10 @@ pub(crate) fn variable(key: &str) -> Result<&'static str, SettingsError> {
     if let Some(found) = KEPT.into_iter().find(|it| key_of(it) == key) {
         return Ok(found);
     }
+    // Other texts of this program name the variable.
+    if let Some(found) = KEPT.into_iter().find(|it| *it == key) {
+        return Ok(found);
+    }
     let key = key.to_owned();
     let secret = [env::TOKEN, env::KEY_PASSWORD, env::REGISTRY_PASSWORD];
     if secret.into_iter().any(|it| key_of(it) == key) {
@@ -106,6 +113,30 @@ pub(crate) fn variable(key: &str) -> Result<&'static str, SettingsError> {
         return Err(SettingsError::NotKept { key, why });
     }
     Err(SettingsError::UnknownKey { key })
+}
+
+/// Why a value would be refused when it counts; what only names a file is found out then.
+fn wrong(variable: &str, value: &str) -> Option<&'static str> {
+    let url = || {
+        let parsed = reqwest::Url::parse(value).ok();
+        parsed.is_some_and(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
+    };
+    match variable {
+        _ if value.trim().is_empty() => Some("an empty value counts as not set; use config unset"),
+        env::STRICT_MODE if !["0", "1"].contains(&value) => Some("1 or 0"),
+        env::TRUST_TIME if !["true", "false"].contains(&value) => Some("true or false"),
+        env::ORCHESTRATOR_URL | env::RUNTIME_URL if !url() => Some("an http or https URL"),
+        _ => None,
+    }
+}
+
+/// What a parser says, without its picture of the place: in one line that says nothing.
+fn said(error: &toml_edit::TomlError) -> String {
+    let text = error.to_string();
+    let is_picture =
+        |it: &&str| it.trim_start().starts_with(|it: char| it == '|' || it.is_ascii_digit());
+    let lines: Vec<&str> = text.lines().filter(|it| !is_picture(it)).map(str::trim).collect();
+    lines.join(": ")
 }
 
 /// Where the file is, whether or not it is there.
@@ -142,9 +173,8 @@ impl Settings {
 
     fn parse(text: &str) -> Result<Self, SettingsError> {
         let bad = |why: String| SettingsError::Bad { path: PathBuf::new(), why };
-        let document: DocumentMut = text
-            .parse()
-            .map_err(|it: toml_edit::TomlError| bad(it.to_string().trim().replace('\n', "; ")))?;
+        let document: DocumentMut =
+            text.parse().map_err(|it: toml_edit::TomlError| bad(said(&it)))?;
         let mut values = BTreeMap::new();
         for (key, item) in document.as_table() {
             let text = item.as_str().ok_or_else(|| bad(format!("`{key}` is no string")))?;
@@ -161,7 +191,11 @@ impl Settings {
     /// Sets a key (K3).
     pub(crate) fn set(&mut self, key: &str, text: &str) -> Result<(), SettingsError> {
         let variable = variable(key)?;
-        self.document.insert(key, value(text));
+        if let Some(why) = wrong(variable, text) {
+            let (key, value) = (key_of(variable), text.to_owned());
+            return Err(SettingsError::BadValue { key, value, why });
+        }
+        self.document.insert(&key_of(variable), value(text));
         self.values.insert(variable, text.to_owned());
         Ok(())
     }
@@ -170,7 +204,7 @@ impl Settings {
     pub(crate) fn unset(&mut self, key: &str) -> Result<bool, SettingsError> {
         let variable = variable(key)?;
         self.values.remove(variable);
-        Ok(self.document.remove(key).is_some())
+        Ok(self.document.remove(&key_of(variable)).is_some())
     }
 
     /// Writes the file: whole, durable, for nobody else.
@@ -198,6 +232,7 @@ mod tests {
         assert_eq!(variable("operator").unwrap(), env::OPERATOR);
         assert_eq!(variable("token").unwrap_err().code(), "CONFIG_NOT_KEPT");
         assert_eq!(variable("rbac_break_glass").unwrap_err().code(), "CONFIG_NOT_KEPT");
+        assert_eq!(variable("AUTONOMY_OPERATOR").unwrap(), env::OPERATOR);
         assert_eq!(variable("OPERATOR").unwrap_err().code(), "CONFIG_UNKNOWN_KEY");
     }
 
@@ -231,6 +266,22 @@ mod tests {
         assert_eq!(again.get(env::ORCHESTRATOR_URL), Some("http://c:8888"));
         assert!(it.unset("operator").unwrap() && !it.unset("operator").unwrap());
         assert_eq!(it.get(env::OPERATOR), None);
+    }
+
+    #[test]
+    fn a_value_that_would_be_refused_later_is_refused_now() {
+        let mut it = Settings::default();
+        for (key, value) in [
+            ("strict_mode", "maybe"),
+            ("orchestrator_url", "ftp://x"),
+            ("runtime_url", "http://[::1"),
+            ("operator", " "),
+            ("trust_time", "1"),
+        ] {
+            assert_eq!(it.set(key, value).unwrap_err().code(), "CONFIG_BAD_VALUE", "{key}");
+        }
+        it.set("AUTONOMY_STRICT_MODE", "1").unwrap();
+        assert_eq!(it.document.to_string(), "strict_mode = \"1\"\n");
     }
 
     #[test]

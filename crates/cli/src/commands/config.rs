@@ -19,10 +19,12 @@ impl From<SettingsError> for Failure {
             SettingsError::Io { .. } => (Exit::Failed, "check owner and mode of the file"),
             SettingsError::Bad { .. } => (
                 Exit::Usage,
-                "mend the file: a line is KEY = \"VALUE\" (autonomy config list names the keys)",
+                "mend the file (autonomy config path says where it is): a line is KEY = \"VALUE\"",
             ),
             SettingsError::UnknownKey { .. } => (Exit::Usage, "autonomy config list names them"),
-            SettingsError::NotKept { .. } => (Exit::Usage, "nothing was written"),
+            SettingsError::BadValue { .. } | SettingsError::NotKept { .. } => {
+                (Exit::Usage, "nothing was written")
+            }
             SettingsError::NoPlace => (Exit::Usage, "set AUTONOMY_CONFIG to a file"),
         };
         Self::of(exit, error.code(), &error).hint(hint)

@@ -80,7 +80,7 @@ fn generate(args: &SupportGenerate, context: Context<'_>) -> Result<Exit, Failur
         std::fs::remove_file(&out).ok();
         return Err(Failure::file("write", &out, &error));
     }
-    let failed = parts.iter().filter(|it| it.problem.is_some()).count();
+    let failed = parts.iter().filter(|it| it.failed).count();
     let value = serde_json::json!({ "archive": out, "failed": failed, "parts": manifest.parts });
     tell(&value, args.output.output, |_, text| {
         for it in &manifest.parts {

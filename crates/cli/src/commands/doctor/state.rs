@@ -18,6 +18,7 @@ use crate::{
     commands::{audit, policy::slots},
     context::Context,
     failure::Failure,
+    settings::Settings,
 };
 
 /// Bits of a mode with which others may read.
@@ -52,12 +53,31 @@ pub(super) fn environment(context: Context<'_>) -> Vec<Finding> {
     if let Err(failure) = context.trusts_time() {
         findings.push(Finding::of(check, &failure));
     }
+    findings.extend(settings(context));
     if findings.is_empty() {
         let settings = match context.settings_path() {
             Ok(path) if path.exists() => format!("settings in {}", path.display()),
             _ => "no file of settings".to_owned(),
         };
         findings.push(Finding::ok(check, settings));
+    }
+    findings
+}
+
+/// A file of settings that stops other commands, and a home that is not known.
+fn settings(context: Context<'_>) -> Vec<Finding> {
+    let check = "environment";
+    let mut findings = Vec::new();
+    if let Ok(path) = context.settings_path()
+        && let Err(error) = Settings::read(&path)
+    {
+        let text = format!("{error} ({}): every other command stops at it", error.code());
+        findings.push(Finding::failed(check, text, "mend the file, or move it away"));
+    }
+    if context.var(env::HOME).is_none() {
+        let text = format!("{} is not set: default directories are not known", env::HOME);
+        let fix = "set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME";
+        findings.push(Finding::warning(check, text, fix));
     }
     findings
 }

@@ -51,7 +51,10 @@ pub(super) struct Part {
     pub(super) file: String,
     pub(super) source: String,
     pub(super) bytes: Vec<u8>,
+    /// Why it is no good answer.
     pub(super) problem: Option<String>,
+    /// Whether nobody answered at all.
+    pub(super) failed: bool,
 }
 
 impl Part {
@@ -101,6 +104,7 @@ fn environment(context: Context<'_>) -> Part {
         source: "environment".to_owned(),
         bytes: Value::Object(set).to_string().into_bytes(),
         problem: None,
+        failed: false,
     }
 }
 
@@ -114,7 +118,8 @@ fn system(file: &str, path: &str) -> Part {
         Ok(bytes) => (bytes, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
-    Part { file: file.to_owned(), source: path.to_owned(), bytes, problem }
+    let failed = problem.is_some();
+    Part { file: file.to_owned(), source: path.to_owned(), bytes, problem, failed }
 }
 
 /// Asks a command of this program. Whatever it says is the part; one that does not end is ended.
@@ -132,7 +137,9 @@ fn asked(file: &str, words: &[&str], limit: Duration) -> Part {
         Ok(child) => answered(child, limit),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
-    Part { file: file.to_owned(), source, bytes, problem }
+    // What a command says with another exit code is an answer, too.
+    let failed = problem.is_some() && bytes.is_empty();
+    Part { file: file.to_owned(), source, bytes, problem, failed }
 }
 
 fn answered(mut child: Child, limit: Duration) -> (Vec<u8>, Option<String>) {
