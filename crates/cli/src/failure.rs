@@ -62,7 +62,12 @@ impl Failure {
         let exit =
             if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
         let mut failure = Self::new(exit, "IO", format!("cannot {action} {}", path.display()));
-        failure.cause = vec![error.to_string()];
+        // A kind without an error of the system has words that say less.
+        let cause = match (error.kind(), error.raw_os_error(), error.get_ref()) {
+            (io::ErrorKind::NotFound, None, None) => "No such file or directory".to_owned(),
+            _ => error.to_string(),
+        };
+        failure.cause = vec![cause];
         failure
     }
 
