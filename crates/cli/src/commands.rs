@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+mod drained;
 pub(crate) mod explain;
 pub(crate) mod fleet;
 pub(crate) mod goal;

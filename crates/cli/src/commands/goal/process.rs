@@ -5,7 +5,7 @@
 //! * **P3** The command begins when its caller has said so: one whose caller is killed before never does.
 
 use std::{
-    io::{Read, Write as _},
+    io::Write as _,
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
@@ -21,7 +21,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::failure::Failure;
+use crate::{commands::drained::drained, failure::Failure};
 
 /// Most bytes that are kept of each output. What comes behind is read and left out.
 const OUTPUT_LEN_MAX: u64 = 1 << 20;
@@ -122,7 +122,10 @@ fn accompany(
 ) -> Ended {
     let group = i32::try_from(child.id()).unwrap_or(0);
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(group);
-    let outputs = [read(child.stdout.take()), read(child.stderr.take())];
+    let outputs = [
+        drained(child.stdout.take(), OUTPUT_LEN_MAX),
+        drained(child.stderr.take(), OUTPUT_LEN_MAX),
+    ];
     let said = begun(child.id());
     let mut word = child.stdin.take();
     if let (Ok(()), Some(word)) = (&said, &mut word) {
@@ -149,21 +152,6 @@ fn accompany(
         (Ok(()), Err(_)) => (EXIT_NONE, format!("timed out after {} s", limit.as_secs())),
     };
     Ended { code, stdout, stderr, note }
-}
-
-/// Reads an output to its end, beside the run.
-fn read(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What cannot be read is not there.
-            (&mut pipe).take(OUTPUT_LEN_MAX).read_to_end(&mut kept).ok();
-            std::io::copy(&mut pipe, &mut std::io::sink()).ok();
-        }
-        sender.send(kept).ok()
-    });
-    receiver
 }
 
 #[cfg(test)]

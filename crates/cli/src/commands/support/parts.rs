@@ -1,10 +1,9 @@
 //! What is collected: mostly what other commands say, each asked in a process of its own.
 
 use std::{
-    io::Read,
+    io::Read as _,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +12,7 @@ use api::env;
 use serde_json::{Value, json};
 
 use super::redact::Redactor;
-use crate::{args::SupportGenerate, context::Context};
+use crate::{args::SupportGenerate, commands::drained::drained, context::Context};
 
 /// Most bytes of one part.
 const PART_LEN_MAX: u64 = 8 << 20;
@@ -143,7 +142,8 @@ fn asked(file: &str, words: &[&str], limit: Duration) -> Part {
 }
 
 fn answered(mut child: Child, limit: Duration) -> (Vec<u8>, Option<String>) {
-    let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
+    let (out, err) =
+        (drained(child.stdout.take(), PART_LEN_MAX), drained(child.stderr.take(), PART_LEN_MAX));
     let until = Instant::now() + limit;
     let status = loop {
         match child.try_wait() {
@@ -170,18 +170,4 @@ fn answered(mut child: Child, limit: Duration) -> (Vec<u8>, Option<String>) {
         }
     };
     (bytes, problem)
-}
-
-fn read(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What cannot be read is not there.
-            (&mut pipe).take(PART_LEN_MAX).read_to_end(&mut kept).ok();
-            std::io::copy(&mut pipe, &mut std::io::sink()).ok();
-        }
-        sender.send(kept).ok()
-    });
-    receiver
 }
