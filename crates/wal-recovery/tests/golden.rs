@@ -13,13 +13,13 @@ use vfs::MemVfs;
 use wal_format::{Origin, Seq, names};
 use wal_recovery::{Overrides, RecoverError, Report, Violation, recover};
 
-const CHAINED: &[u8] = include_bytes!("../../wal-format/tests/golden/chained.wal");
-const FOREIGN: &[u8] = include_bytes!("../../wal-format/tests/golden/foreign.wal");
-const ADOPTED: &[u8] = include_bytes!("../../wal-format/tests/golden/adopted.wal");
-const TORN: &[u8] = include_bytes!("../../wal-format/tests/golden/torn.wal");
-const ZEROS: &[u8] = include_bytes!("../../wal-format/tests/golden/zeros.wal");
-const SAFE_SEQ: &[u8] = include_bytes!("../../wal-format/tests/golden/telemetry.safe_seq");
-const POS: &[u8] = include_bytes!("../../wal-format/tests/golden/telemetry.pos");
+const CHAINED: &[u8] = include_bytes!("golden/chained.wal");
+const FOREIGN: &[u8] = include_bytes!("golden/foreign.wal");
+const ADOPTED: &[u8] = include_bytes!("golden/adopted.wal");
+const TORN: &[u8] = include_bytes!("golden/torn.wal");
+const ZEROS: &[u8] = include_bytes!("golden/zeros.wal");
+const SAFE_SEQ: &[u8] = include_bytes!("golden/telemetry.safe_seq");
+const POS: &[u8] = include_bytes!("golden/telemetry.pos");
 
 const OURS: &str = "07070707-0707-4707-8707-070707070707";
 const FOREIGN_ID: &str = "f301c713-7881-8625-bbb6-524495ab7d97";

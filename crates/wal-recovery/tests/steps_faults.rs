@@ -369,7 +369,7 @@ fn sw_12_a_step_that_needs_a_review_is_never_reset() {
 #[test]
 fn logs_that_were_written_once_are_recovered_and_carried_on() {
     let golden = |name: &str| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wal-format/tests/golden");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         std::fs::read(root.join(name)).unwrap()
     };
     for (name, step) in
