@@ -156,6 +156,9 @@ pub struct Meta {
     /// How much of `handoff.md` was said before it was made idle, in bytes: it is no word about what is tried now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<u64>,
+    /// How often work on it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<u64>,
     /// What only other programs know.
     #[serde(flatten)]
     pub foreign: Map<String, Value>,

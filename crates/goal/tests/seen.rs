@@ -69,3 +69,19 @@ fn an_eval_sees_what_every_tentacle_would_tell_and_reads_only_what_the_iteration
     let error = store.seen(&goal).unwrap_err().to_string();
     assert!(error.contains("failed/meta.json"), "{error}");
 }
+
+/// What two dispatches decided at the same time is begun by one of them, also when work on it had begun before.
+#[test]
+fn work_is_begun_once_by_those_who_saw_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let alive = Arc::new(LinuxLiveness::new().unwrap());
+    let place = Place::in_state_dir(dir.path());
+    let store = Store::new(Arc::new(OsVfs), place, std::process::id(), alive, Arc::new(Still));
+    tentacle(&store, "a", &[], None);
+    for again in [false, true] {
+        let seen = store.tentacle("a").unwrap().unwrap().meta;
+        assert!(store.begin_work(WAIT, "a", &seen).unwrap(), "again: {again}");
+        assert!(!store.begin_work(WAIT, "a", &seen).unwrap(), "again: {again}");
+    }
+    assert_eq!(store.tentacle("a").unwrap().unwrap().meta.begun, Some(2));
+}

@@ -3,22 +3,33 @@
 use jiff::SignedDuration;
 
 use super::OpError;
-use crate::{store::Store, tentacle::TentacleStatus};
+use crate::{
+    store::Store,
+    tentacle::{Meta, TentacleStatus},
+};
 
 impl Store {
     /// Writes down that somebody begins to work on a tentacle; what it said before is said about earlier work. `false`
-    /// when it has ended meanwhile: nothing is to be begun then.
+    /// when it has ended meanwhile, or is not as it was `seen` when the work was decided on: somebody else began, and
+    /// nothing is to be begun then.
     ///
     /// # Errors
     ///
     /// When there is no such tentacle, and what the files say.
-    pub fn begin_work(&self, wait: SignedDuration, name: &str) -> Result<bool, OpError> {
+    pub fn begin_work(
+        &self,
+        wait: SignedDuration,
+        name: &str,
+        seen: &Meta,
+    ) -> Result<bool, OpError> {
         let held = self.lock(wait)?;
         let mut meta = self.meta_of(name)?;
-        if meta.status == TentacleStatus::Completed || meta.terminal_status.is_some() {
+        let ended = meta.status == TentacleStatus::Completed || meta.terminal_status.is_some();
+        if ended || meta != *seen {
             return Ok(false);
         }
         meta.status = TentacleStatus::Active;
+        meta.begun = Some(meta.begun.unwrap_or(0).saturating_add(1));
         meta.heard = Some(self.handoff_len(name)? as u64).filter(|it| *it > 0);
         self.save_meta(&held, name, &meta)?;
         Ok(true)

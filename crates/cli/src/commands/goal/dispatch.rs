@@ -9,7 +9,9 @@
 //! | waits for a quota, and its time has not come          | no       |
 //! | anything else                                         | no       |
 //!
-//! * **D0** A tentacle is taken once: marker and meta are looked at again, each under its lock, when a command begins.
+//! * **D0** A tentacle is taken once: marker and meta are looked at again, each under its lock, when a command begins, and
+//!   the meta must be what it was when the work was decided on. The process of a marker may be gone before its end is
+//!   written down; the meta says even then that somebody began.
 //! * **D1** Marker and meta are on the disk before the command begins; it is killed with its group, or stands in the
 //!   marker as long as it lives.
 //! * **D2** What the tentacle says itself, since it began, counts. Only where it says nothing, its end is its word: 0 is
@@ -80,7 +82,7 @@ pub(super) fn run(args: &GoalDispatch, context: Context<'_>) -> Result<Exit, Fai
         wait: args.wait,
         governor,
     };
-    let ended = out.send(&wave.selected)?;
+    let ended = out.send(&wave)?;
     told(args, &wave, ended)
 }
 

@@ -221,7 +221,7 @@ impl Runner<'_> {
             wait: self.args.wait,
             governor: self.governor.as_ref(),
         };
-        let ended = out.send(&wave.selected)?;
+        let ended = out.send(&wave)?;
         ended.failure.map_or(Ok(ended.sent), Err)
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use goal::{
-    DispatchState, Goal, Judgement, MarkerEntry, Tentacle, TentacleStatus, dispatch_states,
+    DispatchState, Goal, Judgement, MarkerEntry, Meta, Tentacle, TentacleStatus, dispatch_states,
     judge_marker,
 };
 use serde::Serialize;
@@ -30,6 +30,9 @@ pub(in crate::commands::goal) struct Wave {
     pub(super) resolved: Vec<String>,
     /// Tentacles that an eval waits for.
     pub(super) eval_blocking_count: usize,
+    /// What each of the selected was when that was decided: work begins only if it still is (D0).
+    #[serde(skip)]
+    pub(super) seen: BTreeMap<String, Meta>,
 }
 
 /// What is looked at.
@@ -108,6 +111,7 @@ impl Look<'_> {
                 None => wave.selected.push(name.clone()),
             }
         }
+        wave.seen = all.into_iter().map(|(name, it)| (name, it.meta)).collect();
         Ok(wave)
     }
 

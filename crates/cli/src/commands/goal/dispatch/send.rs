@@ -4,13 +4,13 @@ use std::{path::Path, sync::Mutex, thread, time::Duration};
 
 use api::env;
 use goal::{
-    Classifier, Goal, Handoff, HandoffStatus, Identity, Judgement, MarkerEntry, add_marker,
+    Classifier, Goal, Handoff, HandoffStatus, Identity, Judgement, MarkerEntry, Meta, add_marker,
     classify_output, judge_marker, remove_marker,
 };
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::read;
+use super::{Wave, read};
 use crate::{
     args::GoalWait,
     commands::goal::{Desk, failure, governed::Governor, markers, process, wait},
@@ -62,7 +62,8 @@ enum NotBegun {
 impl Out<'_> {
     /// Sends all of them out, some at a time, and waits for them. Where a runtime is named that does not answer, nothing is
     /// begun.
-    pub(in crate::commands::goal) fn send(&self, names: &[String]) -> Result<Ended, Failure> {
+    pub(in crate::commands::goal) fn send(&self, wave: &Wave) -> Result<Ended, Failure> {
+        let names = wave.selected.as_slice();
         if let Some(governor) = self.governor.filter(|_| !names.is_empty()) {
             governor.ready()?;
         }
@@ -72,7 +73,7 @@ impl Out<'_> {
         let works = || {
             let mut ended = Ended::default();
             while let Some(name) = next() {
-                match self.send_one(name) {
+                match self.send_one(name, wave.seen.get(name)) {
                     Ok(sent) => ended.sent.extend(sent),
                     Err(failure) => ended.failure = ended.failure.or(Some(failure)),
                 }
@@ -93,7 +94,8 @@ impl Out<'_> {
     }
 
     /// `None` when somebody else took it.
-    fn send_one(&self, name: &str) -> Result<Option<Sent>, Failure> {
+    fn send_one(&self, name: &str, seen: Option<&Meta>) -> Result<Option<Sent>, Failure> {
+        let Some(seen) = seen else { return Ok(None) };
         let desk = self.desk;
         let dir = desk.store.place().tentacles().join(name);
         let vars = [
@@ -104,16 +106,15 @@ impl Out<'_> {
         ];
         let limit = self.limit;
         let order = process::Order { command: self.command, dir: &desk.root, vars: &vars, limit };
-        let id = read(desk.store.tentacle(name))?.and_then(|it| it.meta.tentacle_id);
         let mut not_begun = None;
         let ended = match self.governor {
-            Some(governor) => match self.begin(name, id.as_deref(), std::process::id()) {
+            Some(governor) => match self.begin(name, seen, std::process::id()) {
                 Ok(()) => governor.run(name, &order)?,
                 Err(NotBegun::Taken) => return Ok(None),
                 Err(NotBegun::Failed(failure)) => return Err(failure),
             },
             None => process::run_order(&order, |pid| {
-                self.begin(name, id.as_deref(), pid).map_err(|it| {
+                self.begin(name, seen, pid).map_err(|it| {
                     not_begun = Some(it);
                     "not begun".to_owned()
                 })
@@ -125,27 +126,28 @@ impl Out<'_> {
             None => {}
         }
         let status = self.finish(name, &ended)?;
-        self.unmark(name, id.as_deref())?;
+        self.unmark(name, seen)?;
         Ok(Some(Sent { name: name.to_owned(), exit_code: ended.code, status }))
     }
 
-    fn unmark(&self, name: &str, id: Option<&str>) -> Result<(), Failure> {
+    fn unmark(&self, name: &str, seen: &Meta) -> Result<(), Failure> {
         let (desk, root) = (self.desk, self.desk.root.to_string_lossy());
         markers::change(self.marker, |file| {
-            let who = Identity { name, git_root: Some(&*root), tentacle_id: id };
+            let who =
+                Identity { name, git_root: Some(&*root), tentacle_id: seen.tentacle_id.as_deref() };
             remove_marker(file, &who, desk.store.now());
         })
     }
 
     /// D0, D1
-    fn begin(&self, name: &str, id: Option<&str>, pid: u32) -> Result<(), NotBegun> {
+    fn begin(&self, name: &str, seen: &Meta, pid: u32) -> Result<(), NotBegun> {
         let desk = self.desk;
         let (now, liveness) = (desk.store.now(), desk.store.liveness());
         let entry = MarkerEntry {
             name: name.to_owned(),
             ts: Some(now.as_second().to_string()),
             git_root: Some(desk.root.to_string_lossy().into_owned()),
-            tentacle_id: id.map(str::to_owned),
+            tentacle_id: seen.tentacle_id.clone(),
             pid: Some(pid),
             host: Some(liveness.host().to_owned()),
             proc_start: liveness.start_time(pid),
@@ -168,16 +170,16 @@ impl Out<'_> {
         if taken.map_err(NotBegun::Failed)? {
             return Err(NotBegun::Taken);
         }
-        let begun = desk.store.begin_work(wait(self.wait), name);
+        let begun = desk.store.begin_work(wait(self.wait), name, seen);
         match begun {
             Ok(true) => Ok(()),
             Ok(false) => {
-                self.unmark(name, id).map_err(NotBegun::Failed)?;
+                self.unmark(name, seen).map_err(NotBegun::Failed)?;
                 Err(NotBegun::Taken)
             }
             Err(error) => {
                 // The first failure is the one to be told.
-                self.unmark(name, id).ok();
+                self.unmark(name, seen).ok();
                 Err(NotBegun::Failed(failure(&error, self.wait)))
             }
         }
