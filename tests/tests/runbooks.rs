@@ -5,110 +5,39 @@
 //! differs each time, times and ids, is compared as one word for all. A block that shows no error ends with success.
 #![expect(clippy::unwrap_used, reason = "a broken page fails the test")]
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, process::Command};
 
-use e2e::harness::{Bin, NO_SKIP, Ports, run_to_end};
+use e2e::harness::{Block, NO_SKIP, Ports, Walk, alike, blocks, page};
 
-/// Printed behind the output of each block, with the exit code of its last command.
-const MARK: &str = "@@ exit code ";
 /// The port of the pages.
 const PORT: &str = "8888";
-
-/// Shell commands, with what is shown as their output.
-#[derive(Debug)]
-struct Block {
-    commands: String,
-    shown: Option<String>,
-}
-
-fn page(name: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    fs::read_to_string(root.join("docs/src").join(name)).unwrap()
-}
-
-fn blocks(text: &str) -> Vec<Block> {
-    let mut found: Vec<Block> = Vec::new();
-    for fenced in text.split("\n```").skip(1).step_by(2) {
-        let (language, body) = fenced.split_once('\n').unwrap();
-        let body = format!("{body}\n");
-        match language {
-            "sh" => found.push(Block { commands: body, shown: None }),
-            "text" => {
-                let last = found.last_mut().unwrap();
-                assert!(last.shown.replace(body).is_none(), "two outputs: {last:?}");
-            }
-            other => assert_eq!(other, "sh", "nobody runs this block"),
-        }
-    }
-    found
-}
 
 /// The blocks in the order in which they are run.
 fn in_order(page: &str) -> Vec<Block> {
     let (before, rehearsal) = page.split_once("\n## Rehearsal\n").unwrap();
-    let mut found = blocks(rehearsal);
+    let mut found = blocks(rehearsal).unwrap();
     assert!(found.iter().all(|it| it.shown.is_none()), "a rehearsal shows nothing");
-    found.extend(blocks(before));
+    found.extend(blocks(before).unwrap());
     found
-}
-
-/// A word without what differs each time.
-fn hidden(word: &str) -> &str {
-    let bare = word.trim_end_matches([';', ',']);
-    let digits = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
-    let hex = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
-    if bare.starts_with("20") && bare.contains('T') && bare.ends_with('Z') {
-        return "<time>";
-    }
-    // Where a restore keeps the old files.
-    if bare.contains(".corrupt-20") {
-        return "<kept>";
-    }
-    if bare.len() == 16 && bare.bytes().all(hex) {
-        return "<id>";
-    }
-    if bare.strip_suffix('s').is_some_and(digits) { "<seconds>" } else { word }
-}
-
-/// Words by lines: columns are as wide as the times in them.
-fn words(text: &str) -> Vec<Vec<&str>> {
-    text.lines().map(|it| it.split_whitespace().map(hidden).collect()).collect()
 }
 
 /// Runs a page; `after_rehearsal` is run behind its rehearsal.
 fn every_command_prints_what_the_page_shows(name: &str, after_rehearsal: &str) {
-    let page = page(name);
-    let blocks = in_order(&page);
-    let rehearsal = self::blocks(page.split("\n## Rehearsal\n").nth(1).unwrap()).len();
-    let port = Ports::free().unwrap().orchestrator.to_string();
-    let mut script =
-        "set -o pipefail\nexec 2>&1\ntrap 'kill $(jobs -p) 2> /dev/null' EXIT\n".to_owned();
-    for (at, block) in blocks.iter().enumerate() {
-        writeln!(script, "{}\necho \"{MARK}$?\"", block.commands).unwrap();
-        if at + 1 == rehearsal {
-            script.push_str(after_rehearsal);
-        }
-    }
+    let page = page(name).unwrap();
+    let mut blocks = in_order(&page);
+    let rehearsal = self::blocks(page.split("\n## Rehearsal\n").nth(1).unwrap()).unwrap().len();
     // A plan of this test is not a quarter of an hour old.
-    let script = script.replacen("--threshold 15m", "--threshold 1s", 1).replace(PORT, &port);
-    let dir = tempfile::tempdir().unwrap();
-    let programs = [Bin::Autonomy, Bin::Orchestrator].map(|it| it.path().unwrap());
-    let programs = programs[0].parent().unwrap().to_str().unwrap().to_owned();
-    let mut command = Command::new("bash");
-    command.arg("-c").arg(&script).current_dir(dir.path()).env_clear();
-    command.env("PATH", format!("{programs}:/usr/bin:/bin")).env("HOME", dir.path());
-    let done = run_to_end(&mut command).unwrap();
-    let output = done.stdout.replace(&port, PORT);
-    let mut rest = &*output;
-    for Block { commands, shown } in &blocks {
-        let (printed, behind) = rest.split_once(MARK).unwrap_or((rest, "none\n"));
-        let (code, behind) = behind.split_once('\n').unwrap();
-        rest = behind;
-        let fails = shown.as_ref().is_some_and(|it| it.contains("error: "));
-        assert_eq!(code != "0", fails, "exit code {code}:\n{commands}{output}{}", done.stderr);
-        if let Some(shown) = shown {
-            assert_eq!(words(printed), words(shown), "{commands}{output}");
-        }
+    if let Some(it) = blocks.iter_mut().find(|it| it.commands.contains("--threshold 15m")) {
+        it.commands = it.commands.replacen("--threshold 15m", "--threshold 1s", 1);
+    }
+    let port = Ports::free().unwrap().orchestrator.to_string();
+    let walk = Walk { between: Some((rehearsal, after_rehearsal)), instead: vec![(PORT, port)] };
+    let printed = walk.run(&blocks).unwrap();
+    for (block, printed) in blocks.iter().zip(&printed) {
+        let fails = block.shown.as_ref().is_some_and(|it| it.contains("error: "));
+        assert_eq!(printed.code != 0, fails, "{block:?}\n{printed:?}");
+        let shown = block.shown.as_ref();
+        assert!(shown.is_none_or(|it| alike(&printed.output, it)), "{block:?}\n{printed:?}");
     }
     let shown = blocks.iter().filter(|it| it.shown.is_some()).count();
     assert!(shown >= 6, "only {shown} outputs: are these all blocks?");
@@ -149,7 +78,7 @@ fn databases_are_backed_up_migrated_restored_and_maintained_as_the_page_shows() 
 
 /// Roles with what they permit, as the table of a page has them.
 fn roles_of_the_page() -> BTreeSet<(String, Vec<String>)> {
-    let page = page("runbooks/09-roles.md");
+    let page = page("runbooks/09-roles.md").unwrap();
     let section = page.split("\n## Roles\n").nth(1).unwrap();
     let section = section.split("| permission |").next().unwrap();
     let rows = section.lines().filter(|it| it.starts_with("| `"));
