@@ -1,6 +1,6 @@
 //! A request body, read within its bounds.
 
-use std::{fmt, pin::pin, time::Duration};
+use std::{error::Error, fmt, pin::pin, time::Duration};
 
 use axum::{
     body::{Bytes, HttpBody},
@@ -89,6 +89,18 @@ pub enum BodyError {
         limit: Duration,
     },
 }
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit } => write!(f, "the body is longer than {limit} bytes"),
+            Self::Incomplete { reason } => write!(f, "the body ended early: {reason}"),
+            Self::Timeout { limit } => write!(f, "the body took longer than {limit:?}"),
+        }
+    }
+}
+
+impl Error for BodyError {}
 
 #[cfg(test)]
 mod tests {
