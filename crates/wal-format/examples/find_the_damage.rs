@@ -24,12 +24,16 @@ enum End {
     Damaged { at: usize, why: String },
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
     let log = write()?;
     println!("written: {} entries, {} bytes", MOVES.len(), log.len());
 
     let (seen, end) = read(&log)?;
-    seen.iter().for_each(|it| println!("  {it}"));
+    for it in &seen {
+        println!("  {it}");
+    }
     println!("as it was written: {end:?}");
     expect(&end, &End::Whole)?;
 
@@ -56,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Each entry carries a hash over itself and everything before it.
-fn write() -> Result<Vec<u8>, Box<dyn Error>> {
+fn write() -> Result<Vec<u8>> {
     let (mut log, mut chain, mut seq) = (Vec::new(), Chain::before(b""), Seq::FIRST);
     for what in MOVES {
         let event = Event::new(Kind::Action).with("arm", what);
@@ -68,7 +72,7 @@ fn write() -> Result<Vec<u8>, Box<dyn Error>> {
 }
 
 /// Reads as far as the log can be believed.
-fn read(log: &[u8]) -> Result<(Vec<String>, End), Box<dyn Error>> {
+fn read(log: &[u8]) -> Result<(Vec<String>, End)> {
     let (mut seen, mut chain, mut rest) = (Vec::new(), Chain::before(b""), log);
     while !rest.is_empty() {
         let at = log.len() - rest.len();
@@ -94,6 +98,6 @@ fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     bytes.windows(text.len()).position(|it| it == text)
 }
 
-fn expect<T: PartialEq + std::fmt::Debug>(found: &T, wanted: &T) -> Result<(), Box<dyn Error>> {
+fn expect<T: PartialEq + std::fmt::Debug>(found: &T, wanted: &T) -> Result<()> {
     if found == wanted { Ok(()) } else { Err(format!("{found:?} is not {wanted:?}").into()) }
 }
