@@ -71,7 +71,7 @@ fn runtime(body: &str) -> Result<String> {
         seq: Some(5),
         reason: (!allowed).then(|| format!("{} is never allowed", request.kind)),
         code: (!allowed).then(|| "policy_denied".to_owned()),
-        output: allowed.then(|| Value::Object(request.params)),
+        output: allowed.then_some(Value::Object(request.params)),
         error: None,
         obligations: Vec::new(),
     };

@@ -70,7 +70,7 @@ fn say(vfs: &Arc<dyn Vfs>, dir: &Path, who: &str, what: &str) -> Result<()> {
 fn found(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<String> {
     match verify(vfs, dir)? {
         Verdict::Damaged(it) => Ok(format!("record {}, line {}, {:?}", it.seq, it.line, it.kind)),
-        other => Err(format!("nobody noticed: {other:?}").into()),
+        Verdict::Whole(whole) => Err(format!("nobody noticed: {whole:?}").into()),
     }
 }
 
