@@ -138,6 +138,18 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_what_the_limit_is() {
+        let limit = Duration::from_secs(20);
+        for (error, want) in [
+            (BodyError::TooLarge { limit: 8 }, "the body is longer than 8 bytes"),
+            (BodyError::Incomplete { reason: "gone".to_owned() }, "the body ended early: gone"),
+            (BodyError::Timeout { limit }, "the body took longer than 20s"),
+        ] {
+            assert_eq!(error.to_string(), want);
+        }
+    }
+
+    #[test]
     fn a_body_that_never_ends_is_given_up() {
         let never = Body::new(Never);
         let read = run(read_body(&HeaderMap::new(), never, 4, Duration::from_millis(1)));
