@@ -39,3 +39,8 @@ pub mod size;
 pub mod token;
 pub mod tool;
 pub mod url;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

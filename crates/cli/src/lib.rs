@@ -35,3 +35,8 @@ mod target;
 pub use args::command;
 pub use commands::explain::explained_codes;
 pub use run::run;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

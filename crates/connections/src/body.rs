@@ -1,6 +1,6 @@
 //! A request body, read within its bounds.
 
-use std::{fmt, pin::pin, time::Duration};
+use std::{error::Error, fmt, pin::pin, time::Duration};
 
 use axum::{
     body::{Bytes, HttpBody},
@@ -90,6 +90,18 @@ pub enum BodyError {
     },
 }
 
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit } => write!(f, "the body is longer than {limit} bytes"),
+            Self::Incomplete { reason } => write!(f, "the body ended early: {reason}"),
+            Self::Timeout { limit } => write!(f, "the body took longer than {limit:?}"),
+        }
+    }
+}
+
+impl Error for BodyError {}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -122,6 +134,18 @@ mod tests {
             // Nothing is sent: a reader that asked the body first would see an empty one.
             let read = run(read_body(&headers, Body::empty(), 4, LONG));
             assert_eq!(read.map(|it| it.len()), want);
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_the_limit_is() {
+        let limit = Duration::from_secs(20);
+        for (error, want) in [
+            (BodyError::TooLarge { limit: 8 }, "the body is longer than 8 bytes"),
+            (BodyError::Incomplete { reason: "gone".to_owned() }, "the body ended early: gone"),
+            (BodyError::Timeout { limit }, "the body took longer than 20s"),
+        ] {
+            assert_eq!(error.to_string(), want);
         }
     }
 

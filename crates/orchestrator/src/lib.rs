@@ -74,3 +74,8 @@ pub use config::{
 pub use rollouts::{LedgerError, RolloutsError};
 pub use server::{ServeError, run, serve};
 pub use store::{Failure, OpenError, names};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

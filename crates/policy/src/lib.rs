@@ -51,6 +51,7 @@ pub use slots::{
     Source,
 };
 
+/// The example of the README is a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-mod readme {}
+struct Readme;

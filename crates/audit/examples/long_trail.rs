@@ -1,6 +1,6 @@
 //! Measures appending, asking and verifying as a trail grows.
 //!
-//! `scale <records> <records per append>`
+//! `long_trail <records> <records per append>`
 
 use std::{
     error::Error,
@@ -18,12 +18,12 @@ use vfs::{OsVfs, Vfs};
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [count, batch] = args.as_slice() else {
-        return Err("usage: scale <records> <records per append>".into());
+        return Err("usage: long_trail <records> <records per append>".into());
     };
     let (count, batch): (u64, u64) = (count.parse()?, batch.parse()?);
     let dir = tempfile::tempdir_in(".")?;
     let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
-    let mut trail = Trail::open(vfs.clone(), dir.path(), Settings::new(Source::Cli, "scale"))?;
+    let mut trail = Trail::open(vfs.clone(), dir.path(), Settings::new(Source::Cli, "long_trail"))?;
     let mut out = stdout();
 
     let begun = Instant::now();
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let event = |id| {
             let now = Timestamp::from_second(1_767_323_045 + i64::try_from(id).unwrap_or(0))?;
             let kind = (Category::Rollout, "create");
-            let it = NewRecord::new("scale.tried", kind, Outcome::Success, Source::Cli, now);
+            let it = NewRecord::new("trail.tried", kind, Outcome::Success, Source::Cli, now);
             Ok::<_, jiff::Error>(it.by("ann").on("plan", "arm-7").with("id", id))
         };
         let all = (first..first + batch).map(event).collect::<Result<Vec<_>, _>>()?;
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(out, "{count} records, {batch} an append: {each:?} an append")?;
 
     let begun = Instant::now();
-    Trail::open(vfs.clone(), dir.path(), Settings::new(Source::Cli, "scale"))?;
+    Trail::open(vfs.clone(), dir.path(), Settings::new(Source::Cli, "long_trail"))?;
     writeln!(out, "open: {:?}", begun.elapsed())?;
     let begun = Instant::now();
     let found = query(&vfs, dir.path(), &Filter::default(), 100)?;

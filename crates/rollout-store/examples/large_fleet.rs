@@ -1,6 +1,6 @@
 //! What lists, scans and creates cost as the store grows, on this machine.
 //!
-//! `cargo run --release -p rollout-store --example scale [-- <largest number of plans>]`
+//! `cargo run --release -p rollout-store --example large_fleet [-- <largest number of plans>]`
 //!
 //! Ten in a hundred plans are live, as in a store that is used: the rest has ended.
 #![expect(clippy::print_stdout, reason = "a program that reports figures")]
@@ -62,7 +62,7 @@ fn create(id: &str) -> Outcome<Request> {
         r#"{{"id":"{id}","artifact_ref":"oci://r/a","target_lock_fingerprint":"blake3:1"}}"#
     );
     let request = Box::new(PlanRequest::parse(body.as_bytes(), Strictness::Warn)?);
-    Ok(Write::Create { request, by: Actor::new("scale")? }.into())
+    Ok(Write::Create { request, by: Actor::new("large_fleet")? }.into())
 }
 
 fn fleet(store: &mut SqliteStore, epoch: Epoch) -> Outcome<()> {
@@ -85,7 +85,7 @@ fn fill(store: &mut SqliteStore, epoch: Epoch, range: std::ops::Range<u64>) -> O
             let order = Order {
                 plan: PlanId::new(&id)?,
                 if_match: None,
-                by: Actor::new("scale")?,
+                by: Actor::new("large_fleet")?,
                 reason: None,
             };
             batch.push(Write::Transition { order, verb: Verb::Cancel }.into());
