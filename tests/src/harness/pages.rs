@@ -96,7 +96,8 @@ impl Walk<'_> {
         command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
         let done = run_to_end(command.env("HOME", dir.path()))?;
         let named = |it: String, (named, here): &(&str, String)| it.replace(here, named);
-        let output = self.instead.iter().fold(done.stdout.clone(), named);
+        let instead = self.instead.iter().filter(|(_, here)| !here.is_empty());
+        let output = instead.fold(done.stdout.clone(), named);
         let (mut rest, mut ended) = (&*output, Vec::new());
         while let Some((printed, behind)) = rest.split_once(MARK) {
             let (code, behind) = behind.split_once('\n').context("no exit code")?;
@@ -111,17 +112,40 @@ impl Walk<'_> {
 /// Whether both say the same but for what differs each time: times, ids, seconds, places of copies. Columns are as wide as
 /// what is in them, so they are compared word by word.
 pub fn alike(printed: &str, shown: &str) -> bool {
-    let words = |text: &str| -> Vec<Vec<String>> {
-        let lines = text.lines().map(|it| it.split_whitespace().map(hidden));
-        lines.map(|it| it.map(str::to_owned).collect()).collect()
-    };
     words(printed) == words(shown)
+}
+
+/// Whether each line that is shown was printed, in that order, with anything between them; a line of `…` alone shows nothing,
+/// and within a line it stands for anything.
+pub fn shows(printed: &str, shown: &str) -> bool {
+    let printed = words(printed);
+    let mut printed = printed.iter().map(|it| it.join(" "));
+    let mut shown = words(shown).into_iter().map(|it| it.join(" ")).filter(|it| it != "…");
+    shown.all(|line| printed.any(|it| fits(&it, &line)))
+}
+
+/// Whether a line is what was shown, where `…` stands for anything.
+fn fits(line: &str, shown: &str) -> bool {
+    let mut parts = shown.split('…');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, behind)) = rest.split_once(part) else { return false };
+        rest = behind;
+    }
+    rest.ends_with(last)
+}
+
+fn words(text: &str) -> Vec<Vec<&str>> {
+    text.lines().map(|it| it.split_whitespace().map(hidden).collect()).collect()
 }
 
 /// A word without what differs each time.
 fn hidden(word: &str) -> &str {
     let bare = word.trim_end_matches([';', ',']);
-    let digits = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+    let digit = |it: u8| it.is_ascii_digit() || it == b'.';
+    let digits = |it: &str| !it.is_empty() && it.bytes().all(digit);
     let hex = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
     if bare.starts_with("20") && bare.contains('T') && bare.ends_with('Z') {
         return "<time>";
@@ -149,6 +173,8 @@ mod tests {
         assert!(alike("id 0123456789abcdef", "id fedcba9876543210"));
         assert!(!alike("3 records", "4 records"));
         assert!(!alike("one\ntwo", "one two"));
+        assert!(shows("a\nb 1\nc\nd", "a\n…\nb …\nd") && shows("x=1 y", "x=… y"));
+        assert!(!shows("b\na", "a\nb") && !shows("x=1 z", "x=… y") && !shows("ab", "a"));
     }
 
     #[test]
