@@ -5,6 +5,7 @@ mod calls;
 mod client;
 mod mount;
 mod process;
+mod snapshot;
 mod stack;
 mod workspace;
 
@@ -13,6 +14,7 @@ pub use calls::{Answers, audit, call_until_refused};
 pub use client::Client;
 pub use mount::{Disk, Mount, mounts_below};
 pub use process::{Finished, Process, run_to_end};
+pub use snapshot::{BLESS, same_as_files};
 pub use stack::{Ports, RuntimeOptions, Stack, autonomy, program};
 pub use workspace::{demo_dir, demo_policies, drill_report, evidence_dir};
 
