@@ -28,6 +28,7 @@ pub fn run(
         Err(error) => return not_parsed(&error, &args),
     };
     let output = cli.command.output();
+    let named = cli.command.log_dir().map(std::path::Path::to_owned);
     let settings = match settings(&cli.command, &lookup) {
         Ok(settings) => settings,
         Err(failure) => return report(&failure, output).code(),
@@ -36,7 +37,14 @@ pub fn run(
     match dispatch(cli.command, context) {
         Ok(code) => code,
         Err(failure) if failure.code == BROKEN_PIPE => Exit::Done.code(),
-        Err(failure) => report(&failure, output).code(),
+        Err(failure) => {
+            let dir = named.map_or_else(|| context.wal_dir().ok(), Some);
+            let failure = match dir {
+                Some(dir) => failure.of_log(&dir),
+                None => failure,
+            };
+            report(&failure, output).code()
+        }
     }
 }
 
