@@ -308,6 +308,9 @@ fn hint_of(problem: &Problem) -> Option<String> {
         "UNAUTHENTICATED" if problem.detail.contains(NO_MANAGER) => {
             "on the machine of the control plane: autonomy rbac role assign, then autonomy rbac token create"
         }
+        "FINGERPRINT_FORM" => {
+            "take it from the lock: autonomy lock show LOCK, or jq -r .behavioral_fingerprint LOCK"
+        }
         "GATE_UNKNOWN" => "see what there is: autonomy rollout gate list PLAN STAGE",
         "PHASE_CONFLICT" | "STAGE_CONFLICT" => {
             "see where it is, and what it takes: autonomy rollout explain PLAN"
@@ -542,6 +545,7 @@ mod tests {
             ),
             (401, "UNAUTHENTICATED", "nobody can manage roles yet", "autonomy rbac token create"),
             (401, "UNAUTHENTICATED", "a bearer token is needed", "set AUTONOMY_TOKEN"),
+            (400, "FINGERPRINT_FORM", "", "autonomy lock show LOCK"),
             (404, "GATE_UNKNOWN", "", "autonomy rollout gate list PLAN STAGE"),
             (409, "PHASE_CONFLICT", "", "autonomy rollout explain PLAN"),
             (409, "STAGE_CONFLICT", "", "autonomy rollout explain PLAN"),
