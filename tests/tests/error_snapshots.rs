@@ -102,7 +102,7 @@ impl World {
             let rest = word.strip_prefix(end).unwrap();
             let bare = end.trim_end_matches([':', '.']);
             let tail = end.strip_prefix(bare).unwrap();
-            let after_pid = out.ends_with("pid ");
+            let after_pid = out.ends_with("pid ") || out.ends_with("process ");
             let name = match bare {
                 _ if after_pid && bare.parse::<u32>().is_ok() => "PID",
                 _ if is_time(bare) => "TIME",
@@ -247,8 +247,8 @@ fn a_file_is_not_there() {
     world.say("missing-wal-status", "wal status --dir none", "--output json");
     world.say("missing-policy-load", "policy load --bundle none.tar.gz", "--output json");
     world.say("missing-lock-show", "lock show none.json", "--output json");
-    world.say("missing-verify", "verify oci:./none:1.0.0 --pub none.pub", "--output json");
-    world.say("missing-goal-status", "goal status --dir none", "--format json");
+    world.say("missing-verify", "verify --image oci:./none:1.0.0 --pub none.pub", "--output json");
+    world.say("missing-goal", "goal budget --state-dir none --max-iterations 5", "--format json");
     world.compare();
 }
 
@@ -267,7 +267,7 @@ fn a_file_is_of_another_kind() {
     world.say("kind-call-is-list", "policy eval --input list.json", "--output json");
     world.say(
         "kind-plan-is-list",
-        &format!("rollout plan create --file list.json --orchestrator-url {DEAD}"),
+        &format!("rollout plan create list.json --orchestrator-url {DEAD}"),
         "--output json",
     );
     world.say("kind-log-is-file", "wal status --dir list.json", "--output json");
@@ -322,13 +322,19 @@ fn somebody_holds_the_lock() {
     );
     runtime.stop().unwrap();
     // A goal: somebody who lives has written its id into the file of the lock.
-    let begun = run_to_end(world.command().args(["goal", "init", "--title", "x"])).unwrap();
+    let begun =
+        run_to_end(world.command().args(["goal", "init", "--title", "x", "--state-dir", "goal"]))
+            .unwrap();
     assert_eq!(begun.code(), Some(0), "{begun:?}");
-    fs::write(world.path(".octogent/goal.json.lock"), std::process::id().to_string()).unwrap();
-    world.say("locked-goal", "goal budget --max-iterations 5 --lock-timeout 1", "--format json");
+    fs::write(world.path("goal/goal.json.lock"), std::process::id().to_string()).unwrap();
+    world.say(
+        "locked-goal",
+        "goal budget --state-dir goal --max-iterations 5 --lock-timeout 1",
+        "--format json",
+    );
     world.say(
         "locked-goal-strict",
-        "goal budget --max-iterations 5 --lock-timeout 1 --strict-exit",
+        "goal budget --state-dir goal --max-iterations 5 --lock-timeout 1 --strict-exit",
         "",
     );
     world.compare();

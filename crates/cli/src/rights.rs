@@ -1,4 +1,4 @@
-//! What the file system refuses, and what mends it: rights and room.
+//! What the file system refuses, and what mends it: rights, room and names.
 
 use std::{
     fs::metadata,
@@ -13,11 +13,21 @@ use nix::unistd::{AccessFlags, Uid, User, access, geteuid};
 /// the way out; see the runbook `disk-full`.
 pub(crate) const FULL_DISK: &str = "make room outside the log directory (df -h), or copy the whole directory to a larger disk (cp -a) and go on there; delete nothing in it";
 
-/// What mends an error of the file system about a path of a log; `None` when nobody knows.
+/// What mends an error of the file system about a path; `None` when nobody knows.
 pub(crate) fn mended(path: &Path, error: &io::Error) -> Option<String> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(denied(path)),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(FULL_DISK.to_owned()),
+        io::ErrorKind::NotFound => {
+            let there = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let there = there.ancestors().find(|it| it.is_dir())?.to_owned();
+            Some(format!(
+                "check the name; the nearest directory that is there: {}",
+                there.display()
+            ))
+        }
+        io::ErrorKind::IsADirectory => Some("name a file, not a directory".to_owned()),
+        io::ErrorKind::NotADirectory => Some("name a directory, not a file".to_owned()),
         _ => None,
     }
 }
@@ -72,6 +82,9 @@ mod tests {
         for full in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
             assert_eq!(hint(full).as_deref(), Some(FULL_DISK));
         }
-        assert_eq!(hint(io::ErrorKind::NotFound), None);
+        let told = hint(io::ErrorKind::NotFound).unwrap();
+        assert!(told.ends_with(dir.path().to_str().unwrap()), "{told}");
+        assert!(hint(io::ErrorKind::IsADirectory).unwrap().contains("not a directory"));
+        assert_eq!(hint(io::ErrorKind::Interrupted), None);
     }
 }

@@ -88,7 +88,9 @@ fn not_parsed(error: &clap::Error, args: &[OsString]) -> u8 {
         let text = error.render().to_string();
         let said = text.strip_prefix("error: ").unwrap_or(&text);
         let (message, rest) = said.split_once("\n\n").unwrap_or((said, ""));
-        let hint = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = |it: &str| it.split_whitespace().collect::<Vec<_>>().join(" ");
+        let hint = rest.split("\n\n").map(line).filter(|it| !it.is_empty());
+        let hint = hint.collect::<Vec<_>>().join("; ");
         let failure = Failure::new(Exit::Usage, "USAGE", message.trim()).hint(hint);
         return report(&failure, Output::Json).code();
     }

@@ -212,7 +212,8 @@ fn json(parts: &[Part]) -> Value {
         let value = match &part.found {
             Ok(found) => found.json.clone(),
             Err(failure) => {
-                json!({ "error": { "code": failure.code, "message": failure.message } })
+                let Failure { code, message, hint, .. } = failure;
+                json!({ "error": { "code": code, "message": message, "hint": hint } })
             }
         };
         members.insert(part.name.to_owned(), value);

@@ -31,6 +31,8 @@ const EXCERPT_LEN_MAX: usize = 200;
 const DETAIL_LEN_MAX: usize = 4096;
 /// How a control plane begins that nobody has a key to yet.
 const NO_MANAGER: &str = "nobody can manage roles yet";
+/// What the layers of a connection say that was not made.
+const LAYERS: [&str; 2] = ["client error (connect)", "tcp connect error"];
 /// What to do about a change whose end nobody here knows.
 const MAY_BE_DONE: &str = "it may have been done: look before you do it again";
 /// Code of a path that one of ours does not have.
@@ -348,7 +350,12 @@ impl From<AskError> for Failure {
                 let mut failure =
                     Self::new(Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE", message);
                 failure.cause = chain;
-                failure.cause.retain(|it| !failure.message.contains(it.as_str()));
+                // What the message says already, and what every layer says about the one below it.
+                let said = failure.message.to_lowercase();
+                failure.cause.retain(|it| {
+                    let words = it.split(" (os error ").next().unwrap_or(it).to_lowercase();
+                    !said.contains(&words) && !LAYERS.contains(&words.as_str())
+                });
                 let check = "check the URL, and that the control plane runs there";
                 failure.hint = Some(match effect {
                     Effect::Nothing => check.to_owned(),

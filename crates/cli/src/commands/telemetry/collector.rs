@@ -142,9 +142,10 @@ pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str
         Stop::Unreachable { .. } | Stop::Busy { .. } => {
             said.hint("nothing is lost: run the same command again when the collector is back")
         }
-        Stop::Refused { .. } => {
-            said.hint(format!("check the endpoint and {}", env::OTLP_HEADERS.all))
-        }
+        Stop::Refused { .. } => said.hint(format!(
+            "is it a collector that answers at {url}? check the endpoint and {}",
+            env::OTLP_HEADERS.all
+        )),
         Stop::Unreadable { .. } => said.hint(format!(
             "what answers at {url} is no collector: check the endpoint and proxies before it"
         )),
