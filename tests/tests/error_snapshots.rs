@@ -17,6 +17,7 @@ use std::{
 use e2e::harness::{
     Bin, Finished, Ports, RuntimeOptions, Stack, program, run_to_end, same_as_files,
 };
+use serde_json::Value;
 
 /// A user of no account, for commands that may not read what is there.
 const NOBODY: u32 = 65_534;
@@ -83,7 +84,7 @@ impl World {
             let words = line.split_whitespace().map(|it| it.replace('~', " "));
             let ended = run_to_end(self.command().args(words)).unwrap();
             assert_ne!(ended.code(), Some(0), "{line}: {ended:?}");
-            text.push_str(&format!("$ autonomy {line}\n{}", shown(&ended)));
+            text = text + "$ autonomy " + line + "\n" + &shown(&ended);
         }
         let text = self.without_what_varies(&text);
         assert!(self.texts.insert(name.to_owned(), text).is_none(), "{name}");
@@ -151,7 +152,7 @@ fn shown(ended: &Finished) -> String {
     for (name, stream) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
         if !stream.is_empty() {
             let newline = if stream.ends_with('\n') { "" } else { "\n" };
-            text.push_str(&format!("--- {name}\n{stream}{newline}"));
+            text = text + "--- " + name + "\n" + stream + newline;
         }
     }
     text + "\n"
@@ -293,7 +294,7 @@ fn nobody_gave_rights() {
         if rustix::process::geteuid().is_root() {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
     }
     fs::set_permissions(world.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     world.say("rights-wal-status", "wal status --dir closed/wal", "--output json");
@@ -304,6 +305,31 @@ fn nobody_gave_rights() {
         "",
     );
     world.say("rights-lock-show", "lock show secret.json", "--output json");
+    // The doctor measures, so that only its advice can be compared.
+    let mut doctor = world.command();
+    doctor.args(["doctor", "--wal-dir", "closed/wal", "--output", "json"]);
+    let ended = run_to_end(doctor.env("XDG_CACHE_HOME", &closed)).unwrap();
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    for check in ["log", "directory", "sync", "policy"] {
+        let all = told["findings"].as_array().unwrap();
+        let finding = all.iter().find(|it| it["check"] == check).unwrap();
+        let fix = finding["fix"].as_str().unwrap();
+        assert!(fix.contains("closed is yours and has mode 000: chmod"), "{check}: {finding}");
+    }
+    // What belongs to somebody else is for somebody else to give.
+    let of_root = if rustix::process::geteuid().is_root() {
+        let path = world.path("of-root");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        path
+    } else {
+        PathBuf::from("/root")
+    };
+    let mut status = world.command();
+    let ended = run_to_end(status.args(["wal", "status", "--dir"]).arg(of_root.join("x"))).unwrap();
+    let hint = format!("permission denied: {} belongs to root (mode", of_root.display());
+    assert!(ended.stderr.contains(&hint), "{ended:?}");
+    assert!(ended.stderr.contains("run as root, or: sudo chown -R "), "{ended:?}");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     world.compare();
 }

@@ -175,7 +175,10 @@ fn completions_and_manual_pages_name_every_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let ended = autonomy(&["completions", shell]).unwrap();
         assert_eq!(ended.code(), Some(0));
-        for word in ["resilience-status", "verify-loop", "deadletter"] {
+        // Commands, a key of a setting, and a code that has a page.
+        for word in
+            ["resilience-status", "verify-loop", "deadletter", "orchestrator_url", "SEQ_GAP"]
+        {
             assert!(ended.stdout.contains(word), "{shell}: {word}");
         }
     }

@@ -5,6 +5,7 @@
 //! | `place`    | base URL and routes                                                  |
 //! | `exchange` | one question and its answer over HTTP                                |
 //! | `answer`   | what an answer that is not the wanted one means                      |
+//! | `asked`    | who was asked, for messages about somebody else                       |
 //! | `sse`      | events out of a stream of bytes                                      |
 //! | `stream`   | a stream that is followed                                            |
 //! | `pages`    | lists that come in pages                                             |
@@ -21,6 +22,7 @@
 //! * **Q4** No message shows the token.
 
 mod answer;
+mod asked;
 mod exchange;
 mod pages;
 mod place;
@@ -53,7 +55,8 @@ use uuid::Uuid;
 use vfs::{OsVfs, read_whole};
 
 use self::{
-    answer::{Asked, Effect, Service},
+    answer::Effect,
+    asked::{Asked, Service},
     exchange::{Answer, CONNECT_TIMEOUT, TIMEOUT, exchange, parsed, request_name},
     place::{Base, BaseError, RouteError},
 };
@@ -110,6 +113,17 @@ impl ControlPlane {
         Ok(Self { service: Service::Runtime, ..plane })
     }
 
+    /// A failure with the name of what was asked: a runtime that is not there is no control plane.
+    fn told(&self, mut failure: Failure) -> Failure {
+        if self.service == Service::Runtime && failure.exit == Exit::Unreachable {
+            "RUNTIME_UNREACHABLE".clone_into(&mut failure.code);
+            let hint =
+                "start it (autonomy runtime start), or name another place: --runtime-url URL";
+            failure.hint = Some(hint.to_owned());
+        }
+        failure
+    }
+
     fn asked(&self) -> Asked {
         Asked { what: self.service, at: self.shown().to_owned(), root: self.base.root() }
     }
@@ -151,8 +165,8 @@ impl ControlPlane {
         let name = request_name(&Method::GET, &url);
         let request = self.client.get(url).build();
         let request = request.map_err(|it| Failure::of(Exit::Usage, "HTTP_CLIENT", &it))?;
-        let answer =
-            self.executor.block_on(exchange(&self.client, request, &name, self.timeout))?;
+        let asked = self.executor.block_on(exchange(&self.client, request, &name, self.timeout));
+        let answer = asked.map_err(|it| self.told(it.into()))?;
         match answer.status {
             200..300 => Ok(answer.body),
             _ => Err(AskError::Refused(Box::new(answer.refused(name, &self.asked()))).into()),
@@ -161,7 +175,7 @@ impl ControlPlane {
 
     /// Asks for something.
     pub(crate) fn get<T: DeserializeOwned>(&self, route: &Route) -> Result<T, Failure> {
-        Ok(self.ask(&Method::GET, route, |it| it)?.0)
+        Ok(self.ask(&Method::GET, route, |it| it).map_err(|it| self.told(it))?.0)
     }
 
     /// The same; an answer with this status is one, too.

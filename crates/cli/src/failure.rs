@@ -214,10 +214,8 @@ const DIR_OPEN: &str = "--dir DIR";
 pub(crate) fn with_dir(hint: &str, dir: &std::path::Path) -> String {
     let dir = dir.display().to_string();
     let plain = |it: char| it.is_alphanumeric() || "/._-+=:@%,".contains(it);
-    let dir = match dir.chars().all(plain) {
-        true => dir,
-        false => format!("'{}'", dir.replace('\'', "'\\''")),
-    };
+    let dir =
+        if dir.chars().all(plain) { dir } else { format!("'{}'", dir.replace('\'', "'\\''")) };
     hint.replace(DIR_OPEN, &format!("--dir {dir}"))
 }
 

@@ -83,7 +83,7 @@ fn lines(known: &str, text: &str) -> String {
     let tail = old_back.iter().zip(&new_back).take(longest).take_while(|(a, b)| a == b).count();
     let middle = |all: &[&str], sign: &str| {
         let part = all.iter().take(all.len() - tail).skip(same);
-        part.map(|it| format!("{sign} {it}\n")).collect::<String>()
+        part.flat_map(|it| [sign, " ", it, "\n"]).collect::<String>()
     };
     format!("  from line {}\n{}{}", same + 1, middle(&old, "-"), middle(&new, "+"))
 }

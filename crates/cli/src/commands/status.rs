@@ -171,16 +171,7 @@ fn runtime(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
             let text = format!("none runs at {url}");
             return Ok(Found::new(text, json!({ "url": url, "running": false })));
         }
-        Err(mut failure) => {
-            if failure.exit == Exit::Unreachable {
-                "RUNTIME_UNREACHABLE".clone_into(&mut failure.code);
-                failure.hint = Some(
-                    "start it (autonomy runtime start), or name another place: --runtime-url URL"
-                        .to_owned(),
-                );
-            }
-            return Err(failure);
-        }
+        Err(failure) => return Err(failure),
     };
     let word = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("?").to_owned();
     let (node, mode) = (word(status.get("node")), word(status.get("mode")));

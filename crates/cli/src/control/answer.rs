@@ -20,6 +20,7 @@
 use api::{env, exit::Exit, problem::Problem};
 use reqwest::Method;
 
+use super::asked::{Asked, Service};
 use crate::{
     failure::{BROKEN_PIPE, Failure},
     printable::printable,
@@ -113,55 +114,6 @@ impl TlsFault {
             ),
             Self::NoTls => "no TLS is spoken there: pass the URL with http://".to_owned(),
             Self::OnlyTls => "no plain HTTP is spoken there: pass the URL with https://".to_owned(),
-        }
-    }
-}
-
-/// Who was asked, as far as a message about somebody else names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// What should have answered.
-    pub(super) what: Service,
-    /// Its URL, fit for a message.
-    pub(super) at: String,
-    /// The same without the path that it has; `None` when it has none.
-    pub(super) root: Option<String>,
-}
-
-/// A service that answers below `/v1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
-    /// The control plane.
-    ControlPlane,
-    /// The runtime of a node.
-    Runtime,
-}
-
-impl Service {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::ControlPlane => "an autonomy control plane",
-            Self::Runtime => "an autonomy runtime",
-        }
-    }
-
-    const fn option(self) -> &'static str {
-        match self {
-            Self::ControlPlane => "--orchestrator-url",
-            Self::Runtime => "--runtime-url",
-        }
-    }
-}
-
-impl Asked {
-    /// What to do about somebody else who answers there.
-    fn hint(&self) -> String {
-        let option = self.what.option();
-        match &self.root {
-            Some(root) => format!("the URL is the root, without a path: {option} {root}"),
-            None => format!(
-                "find out who has that port (autonomy doctor, ss -ltnp), or name another place: {option} URL"
-            ),
         }
     }
 }
@@ -342,28 +294,31 @@ pub(crate) const fn exit_of(status: u16) -> Exit {
     }
 }
 
+/// There is no answer.
+fn unanswered(message: String, chain: Vec<String>, effect: Effect) -> Failure {
+    let mut failure = Failure::new(Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE", message);
+    failure.cause = chain;
+    // What the message says already, and what every layer says about the one below it.
+    let said = failure.message.to_lowercase();
+    failure.cause.retain(|it| {
+        let words = it.split(" (os error ").next().unwrap_or(it).to_lowercase();
+        !said.contains(&words) && !LAYERS.contains(&words.as_str())
+    });
+    let check = "check the URL, and that the control plane runs there";
+    failure.hint = Some(match effect {
+        Effect::Nothing => check.to_owned(),
+        Effect::NotSent => format!("nothing was done; {check}"),
+        Effect::Unknown => MAY_BE_DONE.to_owned(),
+    });
+    failure.may_be_done = effect == Effect::Unknown;
+    failure
+}
+
 impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Unreachable { request, text, chain, effect } => {
-                let message = format!("{request}: {text}");
-                let mut failure =
-                    Self::new(Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE", message);
-                failure.cause = chain;
-                // What the message says already, and what every layer says about the one below it.
-                let said = failure.message.to_lowercase();
-                failure.cause.retain(|it| {
-                    let words = it.split(" (os error ").next().unwrap_or(it).to_lowercase();
-                    !said.contains(&words) && !LAYERS.contains(&words.as_str())
-                });
-                let check = "check the URL, and that the control plane runs there";
-                failure.hint = Some(match effect {
-                    Effect::Nothing => check.to_owned(),
-                    Effect::NotSent => format!("nothing was done; {check}"),
-                    Effect::Unknown => MAY_BE_DONE.to_owned(),
-                });
-                failure.may_be_done = effect == Effect::Unknown;
-                failure
+                unanswered(format!("{request}: {text}"), chain, effect)
             }
             AskError::Tls { request, text, fault, effect } => {
                 let (exit, code) = fault.code();

@@ -8,7 +8,8 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::answer::{AskError, Asked, Effect, Refused, TlsFault};
+use super::answer::{AskError, Effect, Refused, TlsFault};
+use super::asked::Asked;
 use crate::failure::causes;
 
 /// Most bytes of an answer: a page of a thousand plans.

@@ -138,7 +138,8 @@ impl Refusal {
             | Self::BodyIncomplete { .. }
             | Self::BodyTooLarge { .. }
             | Self::UnsupportedMediaType(_)
-            | Self::UnsupportedEncoding(_) => self.of_body(),
+            | Self::UnsupportedEncoding(_)
+            | Self::Fingerprint { .. } => self.of_body(),
             Self::Overloaded { .. } => overloaded(),
             Self::RequestTimeout { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "REQUEST_TIMEOUT", "The request took too long")
@@ -171,9 +172,6 @@ impl Refusal {
             Self::Trail(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, error.code(), "The audit trail cannot be read")
             }
-            Self::Fingerprint { .. } => {
-                (StatusCode::BAD_REQUEST, "FINGERPRINT_FORM", "No node can read the fingerprint")
-            }
             Self::OtherNode { .. } => (StatusCode::FORBIDDEN, "NOT_THIS_NODE", "Not allowed"),
             Self::Browser => (StatusCode::FORBIDDEN, "BROWSER_REFUSED", "Not allowed"),
             Self::NoToken => (StatusCode::NOT_FOUND, "TOKEN_NOT_FOUND", "Not found"),
@@ -194,6 +192,9 @@ impl Refusal {
             }
             Self::BodyTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "The body is too large")
+            }
+            Self::Fingerprint { .. } => {
+                (StatusCode::BAD_REQUEST, "FINGERPRINT_FORM", "No node can read the fingerprint")
             }
             _ => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -173,7 +173,7 @@ impl ControlPlane {
         let desired: Desired =
             serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
         match desired.release.as_ref().and_then(flaw) {
-            Some(text) => Err(unreadable(text.to_owned())),
+            Some(text) => Err(unreadable(text)),
             None => Ok(desired.release),
         }
     }

@@ -76,7 +76,7 @@ fn host() -> Value {
 /// Room under every directory that this program writes to.
 fn spaces(log: &Result<PathBuf, Failure>, context: Context<'_>) -> Value {
     let own = [
-        ("log", log.as_ref().map(Clone::clone).map_err(said)),
+        ("log", log.as_ref().map(PathBuf::to_owned).map_err(said)),
         ("policy", context.policy_dir().map_err(|it| said(&it))),
         ("audit", context.audit_dir().map_err(|it| said(&it))),
         ("control plane", context.data_dir().map_err(|it| said(&it))),

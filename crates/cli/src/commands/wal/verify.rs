@@ -204,7 +204,7 @@ impl Report {
             pairs.push(("offset", it.offset.to_string()));
             pairs.push(("code", it.code.to_owned()));
             pairs.push(("problem", it.message.clone()));
-            pairs.push(("hint", it.hint.to_owned()));
+            pairs.push(("hint", it.hint.clone()));
         }
         pairs.push(("seal", self.seal.to_owned()));
         pairs
