@@ -358,7 +358,7 @@ mod tests {
             with(&|it| it.plan_id = Some(String::new())),
             with(&|it| it.plan_id = Some("a\nb".to_owned())),
             with(&|it| it.id = "\u{1b}[31m".to_owned()),
-            with(&|it| it.artifact_ref = "x".repeat(TEXT_LEN_MAX + 1)),
+            with(&|it| it.artifact_ref = "x".repeat(api::release::TEXT_LEN_MAX + 1)),
             with(&|it| it.lock_fingerprint = "sha256:".to_owned() + &"0a".repeat(32)),
             with(&|it| it.lock_fingerprint = "blake3:".to_owned() + &"0A".repeat(32)),
             with(&|it| it.lock_fingerprint = "blake3:".to_owned() + &"0a".repeat(31)),
