@@ -6,6 +6,7 @@ mod client;
 mod mount;
 mod pages;
 mod process;
+mod snapshot;
 mod stack;
 mod workspace;
 
@@ -15,6 +16,7 @@ pub use client::Client;
 pub use mount::{Disk, Mount, mounts_below};
 pub use pages::{Block, Printed, Walk, alike, blocks, page, shows};
 pub use process::{Finished, Process, run_to_end};
+pub use snapshot::{BLESS, same_as_files};
 pub use stack::{Ports, RuntimeOptions, Stack, autonomy, program};
 pub use workspace::{demo_dir, demo_policies, drill_report, evidence_dir};
 

@@ -163,10 +163,9 @@ fn a_runtime_that_is_told_to_end_finishes_the_call_in_work() {
         let args = ["tool", "open-intents", "--output", "json", "--wal-dir", wal.to_str().unwrap()];
         let listed = autonomy(&args).unwrap();
         assert_eq!(listed.code(), Some(0), "{listed:?}");
-        listed.stdout
+        serde_json::from_str::<Value>(&listed.stdout).unwrap()
     };
-    let line = eventually("the call is open", || Some(open()).filter(|it| !it.is_empty())).unwrap();
-    let line: Value = serde_json::from_str(&line).unwrap();
+    let line = eventually("the call is open", || open()["open_intents"].get(0).cloned()).unwrap();
     assert_eq!(line["kind"], "tool.shell");
     let status = client.get_json(&format!("{}/v1/status", stack.runtime_url())).unwrap();
     assert_eq!(status["calls"]["open_intents"], 1, "{status}");
@@ -176,7 +175,7 @@ fn a_runtime_that_is_told_to_end_finishes_the_call_in_work() {
     let (status, answer) = client.block_on(call).unwrap();
     assert_eq!(status, 200, "{answer}");
     assert_eq!(runtime.wait().unwrap().code(), Some(0));
-    assert_eq!(open(), "");
+    assert_eq!(open(), json!({ "count": 0, "open_intents": [] }));
     let events = events(&stack);
     let of_call: Vec<_> =
         events.iter().filter(|it| it["attrs"]["audit_id"] == line["audit_id"]).collect();

@@ -128,7 +128,7 @@ fn every_command_ends_with_a_listed_code_and_one_json_document_where_nothing_is_
 }
 
 /// Commands whose JSON is a line for each entry.
-const STREAMS: [&str; 3] = ["logs", "telemetry deadletter list", "tool open-intents"];
+const STREAMS: [&str; 1] = ["logs"];
 
 #[test]
 fn a_wrong_command_line_is_one_json_document_where_json_is_asked_for() {
@@ -177,6 +177,11 @@ fn completions_and_manual_pages_name_every_command() {
         assert_eq!(ended.code(), Some(0));
         for word in ["resilience-status", "verify-loop", "deadletter"] {
             assert!(ended.stdout.contains(word), "{shell}: {word}");
+        }
+        // A key of a setting, and a code that has a page.
+        for word in ["orchestrator_url", "SEQ_GAP"] {
+            let offered = ["bash", "zsh", "fish"].contains(&shell);
+            assert_eq!(ended.stdout.contains(word), offered, "{shell}: {word}");
         }
     }
     let dir = tempfile::tempdir().unwrap();

@@ -3,8 +3,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
-use e2e::harness::{Bin, Finished, program, run_to_end};
-use serde_json::Value;
+use e2e::harness::{Bin, Finished, Ports, RuntimeOptions, Stack, program, run_to_end};
+use serde_json::{Value, json};
 
 const SECRET: &str = "s3cr3t-of-the-node";
 
@@ -15,7 +15,7 @@ fn generate(home: &Path, words: &[&str]) -> Finished {
     for name in ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
         command.env_remove(name);
     }
-    command.env("AUTONOMY_TOKEN", SECRET);
+    command.env("AUTONOMY_TOKEN", SECRET).env("AUTONOMY_RUNTIME_URL", "http://127.0.0.1:1");
     command.env("AUTONOMY_ORCHESTRATOR_URL", format!("http://ann:{SECRET}@127.0.0.1:1"));
     run_to_end(&mut command).unwrap()
 }
@@ -58,6 +58,46 @@ fn the_archive_has_every_part_and_no_secret_and_says_what_could_not_be_collected
     assert_eq!(seen, parts.len() + 1, "and the manifest");
     let environment = fs::read_to_string(home.join("autonomy-support/environment.json")).unwrap();
     assert!(environment.contains("AUTONOMY_TOKEN") && environment.contains("[redacted]"));
+    let read = |file: &str| -> Value {
+        let path = home.join("autonomy-support").join(file);
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let host = read("host.json");
+    assert!(host["host"].is_string() && host["kernel"].is_string(), "{host}");
+    let files = read("log-files.json");
+    assert_eq!(files["files"][0]["name"], "telemetry.wal", "{files}");
+    assert!(files["files"][0]["bytes"].as_u64().unwrap() > 0, "{files}");
+    let space = read("space.json");
+    let log = space.as_array().unwrap().iter().find(|it| it["of"] == "log").unwrap();
+    assert!(log["bytes_free"].is_u64() && log["files_total"].is_u64(), "{space}");
+    for file in ["runtime-status.json", "runtime-metrics.txt"] {
+        let why = problem(file);
+        assert!(why.as_str().unwrap().contains("RUNTIME_UNREACHABLE"), "none runs: {why}");
+    }
     let again = generate(home, &["--out", "a.tar.gz"]);
     assert_eq!(again.code(), Some(6), "nothing is written over: {again:?}");
+}
+
+#[test]
+fn what_a_runtime_says_about_itself_is_in_the_archive_and_lists_that_are_empty_are_documents() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = Stack::new(dir.path(), Ports::free().unwrap());
+    let runtime = stack.runtime(&RuntimeOptions::default()).unwrap();
+    let mut command = program(Bin::Autonomy).unwrap();
+    command.args(["support-bundle", "generate", "--output", "json", "--out", "a.tar.gz"]);
+    command.arg("--wal-dir").arg(stack.wal_dir()).env("HOME", dir.path());
+    command.env("AUTONOMY_RUNTIME_URL", stack.runtime_url()).current_dir(dir.path());
+    let ended = run_to_end(&mut command).unwrap();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    runtime.stop().unwrap();
+    let mut tar = Command::new("tar");
+    run_to_end(tar.args(["-xzf", "a.tar.gz"]).current_dir(dir.path())).unwrap();
+    let read =
+        |file: &str| fs::read_to_string(dir.path().join("autonomy-support").join(file)).unwrap();
+    let json = |file: &str| -> Value { serde_json::from_str(&read(file)).unwrap() };
+    assert_eq!(json("runtime-status.json")["node"], "demo-node");
+    assert!(read("runtime-metrics.txt").contains("# TYPE "), "{}", read("runtime-metrics.txt"));
+    assert_eq!(json("open-intents.json"), json!({ "count": 0, "open_intents": [] }));
+    assert_eq!(json("deadletters.json"), json!({ "count": 0, "dead_letters": [] }));
+    assert_eq!(json("status.json")["control_plane"], json!({ "configured": false }));
 }

@@ -15,7 +15,8 @@ use logging::Format;
 use orchestrator::{Config, ServeError, shutdown};
 
 fn main() -> ExitCode {
-    let plain = env::var_os(names::NO_COLOR).is_some_and(|it| !it.is_empty());
+    let plain = env::var_os(names::NO_COLOR).is_some_and(|it| !it.is_empty())
+        || env::var_os(names::TERM).is_some_and(|it| it == names::TERM_DUMB);
     let detected = Format::detect(io::stderr().is_terminal(), plain);
     let (format, outcome) = match Args::parse().command {
         Command::Version => (Format::Text { ansi: false }, version()),

@@ -33,7 +33,9 @@ type Failure = (Exit, String, &'static str);
 
 fn run(args: &Args) -> Result<(), Failure> {
     let var = |name: &str| env::var(name).ok().filter(|it| !it.is_empty());
-    let detected = Format::detect(io::stderr().is_terminal(), var(names::NO_COLOR).is_some());
+    let plain =
+        var(names::NO_COLOR).is_some() || var(names::TERM).is_some_and(|it| it == names::TERM_DUMB);
+    let detected = Format::detect(io::stderr().is_terminal(), plain);
     let filter = var(names::RUST_LOG).unwrap_or_else(|| logging::FILTER_DEFAULT.to_owned());
     logging::init(args.log_format.unwrap_or(detected), &filter)
         .map_err(|error| (Exit::Usage, error.to_string(), error.hint()))?;

@@ -117,6 +117,10 @@ pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub const HOME: &str = "HOME";
 /// Turns colour off.
 pub const NO_COLOR: &str = "NO_COLOR";
+/// What the terminal can do.
+pub const TERM: &str = "TERM";
+/// What [`TERM`] says of a terminal that only takes lines.
+pub const TERM_DUMB: &str = "dumb";
 /// Filter of the log output.
 pub const RUST_LOG: &str = "RUST_LOG";
 
@@ -269,6 +273,7 @@ pub const ALL: &[Var] = &[
     },
     Var { name: HOME, doc: "Home directory, used when the two above are not set." },
     Var { name: NO_COLOR, doc: "Any value turns colour off." },
+    Var { name: TERM, doc: "`dumb` turns colour and progress bars off." },
     Var { name: RUST_LOG, doc: "Filter of the log output, for example `info` or `runtime=debug`." },
 ];
 

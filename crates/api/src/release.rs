@@ -8,6 +8,59 @@ use serde::{Deserialize, Serialize};
 /// Longest text in a release or an acknowledgement, in bytes.
 pub const TEXT_LEN_MAX: usize = 1024;
 
+/// What a lock fingerprint begins with: the algorithm.
+pub const FINGERPRINT_ALGORITHM: &str = "blake3:";
+/// Hex digits behind it.
+const FINGERPRINT_DIGITS: usize = 64;
+
+/// Why no node could read a text of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It is empty, or longer than [`TEXT_LEN_MAX`].
+    Length,
+    /// It has control characters.
+    Control,
+    /// It is a lock fingerprint in another form than `blake3:` and 64 hex digits in lower case.
+    Fingerprint,
+}
+
+impl std::fmt::Display for Flaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Length => write!(f, "empty, or longer than {TEXT_LEN_MAX} bytes"),
+            Self::Control => f.write_str("with control characters"),
+            Self::Fingerprint => {
+                write!(f, "not `{FINGERPRINT_ALGORITHM}` and {FINGERPRINT_DIGITS} hex digits")
+            }
+        }
+    }
+}
+
+/// Looks at a text of a release as a node does: what the control plane takes in, nodes can read.
+pub fn text_flaw(text: &str) -> Option<Flaw> {
+    if text.is_empty() || text.len() > TEXT_LEN_MAX {
+        return Some(Flaw::Length);
+    }
+    text.contains(char::is_control).then_some(Flaw::Control)
+}
+
+/// The same for a lock fingerprint.
+///
+/// # Examples
+///
+/// ```
+/// use api::release::{Flaw, fingerprint_flaw};
+///
+/// assert_eq!(fingerprint_flaw(&format!("blake3:{}", "0a".repeat(32))), None);
+/// assert_eq!(fingerprint_flaw("null"), Some(Flaw::Fingerprint));
+/// ```
+pub fn fingerprint_flaw(text: &str) -> Option<Flaw> {
+    let digits = text.strip_prefix(FINGERPRINT_ALGORITHM).unwrap_or_default();
+    let is_digit = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
+    let fits = digits.len() == FINGERPRINT_DIGITS && digits.bytes().all(is_digit);
+    text_flaw(text).or_else(|| (!fits).then_some(Flaw::Fingerprint))
+}
+
 /// What nodes of a channel should run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -21,6 +21,7 @@ mod goal;
 mod goal_words;
 mod goal_work;
 mod keys;
+mod known;
 mod lock;
 mod oci;
 mod policy;
@@ -283,6 +284,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
     /// The code, in upper or lower case; without one, every code is listed.
+    #[arg(value_parser = known::CODES, hide_possible_values = true)]
     pub(crate) code: Option<String>,
     /// Lists every code with one line each.
     #[arg(long, conflicts_with = "code")]
@@ -340,6 +342,22 @@ impl Command {
             Self::Db(command) => command.output(),
             Self::Rbac(command) => command.output(),
         }
+    }
+}
+
+impl Command {
+    /// The directory of the log that the command line names.
+    pub(crate) fn log_dir(&self) -> Option<&std::path::Path> {
+        let dir = match self {
+            Self::Runtime(command) => command.log_dir(),
+            Self::Telemetry(command) => command.log_dir(),
+            Self::Wal(command) => command.log_dir(),
+            Self::Tool(Tool::OpenIntents(it)) => it.wal_dir.as_ref(),
+            Self::Policy(Policy::Replay(it)) => it.dir.as_ref(),
+            Self::Policy(Policy::Load(it)) => it.wal_dir.as_ref(),
+            _ => None,
+        };
+        dir.map(std::path::PathBuf::as_path)
     }
 }
 

@@ -134,7 +134,17 @@ impl<'a> Context<'a> {
 
     /// How log lines look when the command line does not say.
     pub(crate) fn log_format(&self) -> logging::Format {
-        logging::Format::detect(self.terminal, self.var(env::NO_COLOR).is_some())
+        let plain = self.var(env::NO_COLOR).is_some() || self.is_dumb();
+        logging::Format::detect(self.terminal, plain)
+    }
+
+    /// Whether something may be drawn on stderr that is drawn over later.
+    pub(crate) fn draws(&self) -> bool {
+        self.terminal && !self.is_dumb()
+    }
+
+    fn is_dumb(&self) -> bool {
+        self.var(env::TERM).as_deref() == Some(env::TERM_DUMB)
     }
 
     /// Which log lines are wanted.

@@ -5,6 +5,7 @@
 //! | `place`    | base URL and routes                                                  |
 //! | `exchange` | one question and its answer over HTTP                                |
 //! | `answer`   | what an answer that is not the wanted one means                      |
+//! | `asked`    | who was asked, for messages about somebody else                       |
 //! | `sse`      | events out of a stream of bytes                                      |
 //! | `stream`   | a stream that is followed                                            |
 //! | `pages`    | lists that come in pages                                             |
@@ -21,6 +22,7 @@
 //! * **Q4** No message shows the token.
 
 mod answer;
+mod asked;
 mod exchange;
 mod pages;
 mod place;
@@ -54,11 +56,14 @@ use vfs::{OsVfs, read_whole};
 
 use self::{
     answer::Effect,
+    asked::{Asked, Service},
     exchange::{Answer, CONNECT_TIMEOUT, TIMEOUT, exchange, parsed, request_name},
     place::{Base, BaseError, RouteError},
 };
 use crate::{args::ControlArgs, context::Context, failure::Failure};
 
+/// Code of a control plane that nobody names.
+pub(crate) const NO_CONTROL_PLANE: &str = "NO_CONTROL_PLANE";
 /// Header that names whoever asks, where names count.
 const OPERATOR: &str = "x-autonomy-operator";
 /// Header that makes a change one that is done once (Q2).
@@ -69,6 +74,8 @@ pub(crate) struct ControlPlane {
     executor: tokio::runtime::Runtime,
     client: Client,
     base: Base,
+    /// What answers there.
+    service: Service,
     /// Time for a whole question.
     timeout: Duration,
 }
@@ -97,6 +104,30 @@ impl ControlPlane {
         Self::with(base, HeaderMap::new(), Context::new(&nothing, false))
     }
 
+    /// The same for the runtime of a node, whose routes begin alike.
+    pub(crate) fn of_runtime(url: &str) -> Result<Self, Failure> {
+        let plane = Self::without_identity(url).map_err(|mut failure| {
+            failure.message = failure.message.replace("control plane", "runtime");
+            failure
+        })?;
+        Ok(Self { service: Service::Runtime, ..plane })
+    }
+
+    /// A failure with the name of what was asked: a runtime that is not there is no control plane.
+    fn told(&self, mut failure: Failure) -> Failure {
+        if self.service == Service::Runtime && failure.exit == Exit::Unreachable {
+            "RUNTIME_UNREACHABLE".clone_into(&mut failure.code);
+            let hint =
+                "start it (autonomy runtime start), or name another place: --runtime-url URL";
+            failure.hint = Some(hint.to_owned());
+        }
+        failure
+    }
+
+    fn asked(&self) -> Asked {
+        Asked { what: self.service, at: self.shown().to_owned(), root: self.base.root() }
+    }
+
     fn with(base: Base, headers: HeaderMap, context: Context<'_>) -> Result<Self, Failure> {
         let material = if base.is_tls() { material(context)? } else { None };
         let tls = match material {
@@ -114,7 +145,7 @@ impl ControlPlane {
             .map_err(|error| Failure::of(Exit::Usage, "HTTP_CLIENT", &error))?;
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let executor = executor.map_err(|it| Failure::process(&it))?;
-        Ok(Self { executor, client, base, timeout: TIMEOUT })
+        Ok(Self { executor, client, base, service: Service::ControlPlane, timeout: TIMEOUT })
     }
 
     /// Its URL, fit for a message.
@@ -122,9 +153,29 @@ impl ControlPlane {
         self.base.shown()
     }
 
+    /// The same, with another time for a whole question.
+    #[must_use]
+    pub(crate) fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Asks for a path that is no route, and returns what is answered with a status 2xx.
+    pub(crate) fn plain(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let url = self.base.path(path);
+        let name = request_name(&Method::GET, &url);
+        let request = self.client.get(url).build();
+        let request = request.map_err(|it| Failure::of(Exit::Usage, "HTTP_CLIENT", &it))?;
+        let asked = self.executor.block_on(exchange(&self.client, request, &name, self.timeout));
+        let answer = asked.map_err(|it| self.told(it.into()))?;
+        match answer.status {
+            200..300 => Ok(answer.body),
+            _ => Err(AskError::Refused(Box::new(answer.refused(name, &self.asked()))).into()),
+        }
+    }
+
     /// Asks for something.
     pub(crate) fn get<T: DeserializeOwned>(&self, route: &Route) -> Result<T, Failure> {
-        Ok(self.ask(&Method::GET, route, |it| it)?.0)
+        Ok(self.ask(&Method::GET, route, |it| it).map_err(|it| self.told(it))?.0)
     }
 
     /// The same; an answer with this status is one, too.
@@ -139,7 +190,7 @@ impl ControlPlane {
         {
             return Ok(value);
         }
-        Ok(parsed(name, &answer)?)
+        Ok(parsed(name, &answer, &self.asked())?)
     }
 
     /// Changes something (Q2). `if_match` is the generation that the caller knows.
@@ -171,7 +222,7 @@ impl ControlPlane {
                 let text = format!("it is {status} and not 204");
                 Err(AskError::Unreadable { request, text, effect: Effect::Unknown }.into())
             }
-            _ => Err(AskError::Refused(Box::new(answer.refused(request))).into()),
+            _ => Err(AskError::Refused(Box::new(answer.refused(request, &self.asked()))).into()),
         }
     }
 
@@ -193,7 +244,7 @@ impl ControlPlane {
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<(T, u16), Failure> {
         let (name, answer) = self.answer(method, route, fill)?;
-        Ok((parsed(name, &answer)?, answer.status))
+        Ok((parsed(name, &answer, &self.asked())?, answer.status))
     }
 
     fn answer(
@@ -224,8 +275,8 @@ fn base(args: &ControlArgs, context: Context<'_>) -> Result<Base, Failure> {
     let text = args.orchestrator_url.clone().or_else(|| context.var(env::ORCHESTRATOR_URL));
     let text = text.ok_or_else(|| {
         let message = "nobody says where the control plane is";
-        Failure::new(Exit::Usage, "NO_CONTROL_PLANE", message).hint(format!(
-            "pass --orchestrator-url http://HOST:8888, or set {}",
+        Failure::new(Exit::Usage, NO_CONTROL_PLANE, message).hint(format!(
+            "autonomy config set orchestrator_url http://HOST:8888, or pass --orchestrator-url, or set {}",
             env::ORCHESTRATOR_URL
         ))
     })?;
@@ -233,8 +284,10 @@ fn base(args: &ControlArgs, context: Context<'_>) -> Result<Base, Failure> {
 }
 
 fn bad_base(error: &BaseError) -> Failure {
-    Failure::new(Exit::Usage, BaseError::CODE, error.to_string())
-        .hint("pass http://HOST:PORT or https://HOST:PORT and nothing more")
+    Failure::new(Exit::Usage, BaseError::CODE, error.to_string()).hint(match error {
+        BaseError::Versioned { root, .. } => format!("the URL is the root, without a path: {root}"),
+        _ => "pass http://HOST:PORT or https://HOST:PORT and nothing more".to_owned(),
+    })
 }
 
 /// Who asks: token and name.

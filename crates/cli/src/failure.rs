@@ -11,7 +11,7 @@ use api::{
 };
 use wal_recovery::{ReadError, RecoverError, SurveyError};
 
-use crate::{args::Output, commands::explain::knows, printable::printable_lines};
+use crate::{args::Output, commands::explain::knows, printable::printable_lines, rights::mended};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -50,6 +50,13 @@ impl Failure {
         self
     }
 
+    /// Names the directory of a log in a hint that leaves it open.
+    #[must_use]
+    pub(crate) fn of_log(mut self, dir: &std::path::Path) -> Self {
+        self.hint = self.hint.map(|it| with_dir(&it, dir));
+        self
+    }
+
     /// Something that every process needs and the operating system refused.
     pub(crate) fn process(error: &io::Error) -> Self {
         let mut failure = Self::new(Exit::Failed, "PROCESS", "cannot start the process");
@@ -68,6 +75,7 @@ impl Failure {
             _ => error.to_string(),
         };
         failure.cause = vec![cause];
+        failure.hint = mended(path, error);
         failure
     }
 
@@ -135,6 +143,9 @@ impl From<ReadError> for Failure {
             ReadError::Io { .. } => Exit::Failed,
         };
         let mut failure = Self::of(exit, error.code(), &error).hint(error.hint());
+        if let ReadError::Io { path, source } = &error {
+            failure.hint = mended(path, source).or(failure.hint);
+        }
         if let ReadError::Violation(violation) = &error {
             failure.cause.extend(place(violation));
         }
@@ -150,8 +161,12 @@ impl From<RecoverError> for Failure {
             RecoverError::Io { .. } | RecoverError::FirstEntry(_) => Exit::Failed,
         };
         let mut failure = Self::of(exit, error.code(), &error).hint(error.hint());
-        if let RecoverError::Violation { violation, .. } = &error {
+        if let RecoverError::Io { path, source, .. } = &error {
+            failure.hint = mended(path, source).or(failure.hint);
+        }
+        if let RecoverError::Violation { violation, dir } = &error {
             failure.cause.extend(place(violation));
+            return failure.of_log(dir);
         }
         failure
     }
@@ -165,7 +180,11 @@ impl From<SurveyError> for Failure {
                 failure.cause.extend(place(violation));
                 failure.hint(violation.hint())
             }
-            SurveyError::Io { .. } => Self::of(Exit::Failed, error.code(), &error),
+            SurveyError::Io { path, source } => {
+                let mut failure = Self::of(Exit::Failed, error.code(), &error);
+                failure.hint = mended(path, source);
+                failure
+            }
         }
     }
 }
@@ -188,6 +207,18 @@ const NAMED: [&str; 5] =
 /// Code of a failure that is none.
 pub(crate) const BROKEN_PIPE: &str = "BROKEN_PIPE";
 
+/// What stands in hints for the directory of a log.
+const DIR_OPEN: &str = "--dir DIR";
+
+/// Puts the directory of a log into a hint that leaves it open, fit to be pasted into a shell.
+pub(crate) fn with_dir(hint: &str, dir: &std::path::Path) -> String {
+    let dir = dir.display().to_string();
+    let plain = |it: char| it.is_alphanumeric() || "/._-+=:@%,".contains(it);
+    let dir =
+        if dir.chars().all(plain) { dir } else { format!("'{}'", dir.replace('\'', "'\\''")) };
+    hint.replace(DIR_OPEN, &format!("--dir {dir}"))
+}
+
 /// Where in a log a violation is, as one line.
 pub(crate) fn place(violation: &wal_recovery::Violation) -> Option<String> {
     violation.place().map(|(seq, offset)| format!("at seq {seq}, byte {offset} of telemetry.wal"))
@@ -196,6 +227,13 @@ pub(crate) fn place(violation: &wal_recovery::Violation) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_in_a_hint_can_be_pasted() {
+        let at = |dir: &str| with_dir("`autonomy wal repair --dir DIR --dry-run`", dir.as_ref());
+        assert_eq!(at("/var/lib/a-1"), "`autonomy wal repair --dir /var/lib/a-1 --dry-run`");
+        assert_eq!(at("my log's"), "`autonomy wal repair --dir 'my log'\\''s' --dry-run`");
+    }
 
     #[test]
     fn a_hint_for_people_names_the_page_of_the_code_and_no_page_that_is_not_there() {

@@ -11,6 +11,7 @@
 //! | `filter`   | which entries of a log are meant                                    |
 //! | `inherited` | what a careless parent has left to this process                  |
 //! | `printable` | text of others for a terminal                                     |
+//! | `rights`   | what the file system refuses, and what mends it                   |
 //! | `settings` | what a variable says when it is not set                             |
 //! | `span`     | lengths of time on a command line                                   |
 //! | `table`    | tables for people                                                   |
@@ -26,6 +27,7 @@ mod failure;
 mod filter;
 mod inherited;
 mod printable;
+mod rights;
 mod run;
 mod settings;
 mod span;

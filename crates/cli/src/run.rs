@@ -28,6 +28,7 @@ pub fn run(
         Err(error) => return not_parsed(&error, &args),
     };
     let output = cli.command.output();
+    let named = cli.command.log_dir().map(std::path::Path::to_owned);
     let settings = match settings(&cli.command, &lookup) {
         Ok(settings) => settings,
         Err(failure) => return report(&failure, output).code(),
@@ -36,7 +37,14 @@ pub fn run(
     match dispatch(cli.command, context) {
         Ok(code) => code,
         Err(failure) if failure.code == BROKEN_PIPE => Exit::Done.code(),
-        Err(failure) => report(&failure, output).code(),
+        Err(failure) => {
+            let dir = named.map_or_else(|| context.wal_dir().ok(), Some);
+            let failure = match dir {
+                Some(dir) => failure.of_log(&dir),
+                None => failure,
+            };
+            report(&failure, output).code()
+        }
     }
 }
 
@@ -80,7 +88,9 @@ fn not_parsed(error: &clap::Error, args: &[OsString]) -> u8 {
         let text = error.render().to_string();
         let said = text.strip_prefix("error: ").unwrap_or(&text);
         let (message, rest) = said.split_once("\n\n").unwrap_or((said, ""));
-        let hint = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = |it: &str| it.split_whitespace().collect::<Vec<_>>().join(" ");
+        let hint = rest.split("\n\n").map(line).filter(|it| !it.is_empty());
+        let hint = hint.collect::<Vec<_>>().join("; ");
         let failure = Failure::new(Exit::Usage, "USAGE", message.trim()).hint(hint);
         return report(&failure, Output::Json).code();
     }

@@ -15,6 +15,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use api::env;
@@ -85,8 +86,9 @@ impl SettingsError {
 }
 
 /// Every key, in order.
-pub(crate) fn keys() -> impl Iterator<Item = String> {
-    KEPT.into_iter().map(key_of)
+pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| KEPT.into_iter().map(key_of).collect());
+    KEYS.iter().map(String::as_str)
 }
 
 fn key_of(variable: &str) -> String {

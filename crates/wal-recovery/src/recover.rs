@@ -393,7 +393,7 @@ impl RecoverError {
             Self::Locked { .. } => "stop the other process, or give this one its own --wal-dir",
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "make room on the disk of the log and start again"
+                    "make room on the disk of the log, outside its directory, and start again"
                 }
                 _ => "check that the directory exists, is a directory, and is writable",
             },

@@ -360,7 +360,7 @@ impl RepairError {
     /// Returns what an operator does next.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotDamaged => "see `autonomy wal status`",
+            Self::NotDamaged => "see `autonomy wal status --dir DIR`",
             Self::NoReason => "say why with --reason; it is recorded in the new log",
             Self::DrainLocked { .. } => "wait for the drain, then try again",
             Self::Recover(error) => error.hint(),

@@ -271,7 +271,7 @@ impl SealError {
     /// Returns what an operator does next.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => "make one with `autonomy wal seal --key FILE`",
+            Self::NotFound { .. } => "make one with `autonomy wal seal --dir DIR --key FILE`",
             Self::Invalid { .. } => {
                 "keep the file as evidence, move it away, and compare the log with a copy from \
                  another place before you seal it again"

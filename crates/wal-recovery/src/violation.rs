@@ -144,18 +144,18 @@ impl Violation {
         match self {
             Self::SafeSeqNotFound { .. } => {
                 "restore telemetry.safe_seq from a backup; for a log older than safe points start \
-                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1; `autonomy wal repair` puts everything \
-                 aside and goes on with a new log; when telemetry.wal is gone too, \
+                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1; `autonomy wal repair --dir DIR` puts \
+                 everything aside and goes on with a new log; when telemetry.wal is gone too, \
                  AUTONOMYOPS_WAL_OPERATOR_RESET=1 accepts the loss"
             }
             Self::SafeSeqCorrupt { .. } => {
                 "restore telemetry.safe_seq from a backup, or move it away and start once with \
                  AUTONOMYOPS_WAL_LEGACY_UPGRADE=1 to adopt every whole frame, or put everything \
-                 aside with `autonomy wal repair --reason` and go on with a new log"
+                 aside with `autonomy wal repair --dir DIR --reason TEXT` and go on with a new log"
             }
             Self::SwitchBroken { .. } => {
-                "copy the directory away, then look at `autonomy wal repair --dry-run` and put \
-                 everything aside with `autonomy wal repair --reason`"
+                "copy the directory away, then look at `autonomy wal repair --dir DIR --dry-run` and put \
+                 everything aside with `autonomy wal repair --dir DIR --reason TEXT`"
             }
             Self::FirstSeqNotOne { .. }
             | Self::SeqGap { .. }
@@ -164,8 +164,8 @@ impl Violation {
             | Self::CorruptFrame { .. }
             | Self::CorruptChain { .. } => {
                 "check the disk and copy the directory away, then restore it from a backup, or look \
-                 at `autonomy wal repair --dry-run` and put the log aside, whole, with \
-                 `autonomy wal repair --reason`"
+                 at `autonomy wal repair --dir DIR --dry-run` and put the log aside, whole, with \
+                 `autonomy wal repair --dir DIR --reason TEXT`"
             }
         }
     }
@@ -190,7 +190,7 @@ mod tests {
             Violation::SwitchBroken { detail: String::new() },
         ] {
             let hint = violation.hint();
-            assert!(hint.contains("`autonomy wal repair"), "{violation}: {hint}");
+            assert!(hint.contains("`autonomy wal repair --dir DIR"), "{violation}: {hint}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Output, OutputArg};
+use super::{Output, OutputArg, known::SETTINGS};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
@@ -36,6 +36,7 @@ pub(crate) enum Config {
 #[derive(Args, Debug)]
 pub(crate) struct ConfigSet {
     /// The setting: the name of a variable without AUTONOMY_, in lower case.
+    #[arg(value_parser = SETTINGS)]
     pub(crate) key: String,
     /// Its value.
     pub(crate) value: String,
@@ -46,6 +47,7 @@ pub(crate) struct ConfigSet {
 #[derive(Args, Debug)]
 pub(crate) struct ConfigKey {
     /// The setting: the name of a variable without AUTONOMY_, in lower case.
+    #[arg(value_parser = SETTINGS)]
     pub(crate) key: String,
     #[command(flatten)]
     pub(crate) output: OutputArg,

@@ -21,6 +21,14 @@ pub(crate) enum Runtime {
     Start(RuntimeStart),
 }
 
+impl Runtime {
+    /// The directory of the log that is named.
+    pub(super) fn log_dir(&self) -> Option<&PathBuf> {
+        let Self::Start(args) = self;
+        args.wal_dir.as_ref()
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct RuntimeStart {
     /// Address to listen on; port 0 takes a free one.

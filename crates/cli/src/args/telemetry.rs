@@ -63,6 +63,20 @@ pub(crate) enum DeadLetter {
     Purge(DeadLetterPurge),
 }
 
+impl Telemetry {
+    /// The directory of the log that is named.
+    pub(super) fn log_dir(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Export(it) => it.dir.as_ref(),
+            Self::Drain(it) => it.dir.as_ref(),
+            Self::Bridge(_) => None,
+            Self::DeadLetter(DeadLetter::List(it)) => it.dir.as_ref(),
+            Self::DeadLetter(DeadLetter::Retry(it)) => it.dir.as_ref(),
+            Self::DeadLetter(DeadLetter::Purge(it)) => it.dir.as_ref(),
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// Directory of the log: the --wal-dir of the runtime

@@ -49,6 +49,21 @@ pub(crate) enum Wal {
     Steps(WalSteps),
 }
 
+impl Wal {
+    /// The directory that is named; step logs have another.
+    pub(super) fn log_dir(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Status(it) => it.dir.as_ref(),
+            Self::Inspect(it) => it.dir.as_ref(),
+            Self::Archive(it) => it.dir.as_ref(),
+            Self::Repair(it) => it.dir.as_ref(),
+            Self::Seal(it) => it.dir.as_ref(),
+            Self::Verify(it) => it.dir.as_ref(),
+            Self::Steps(_) => None,
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct WalVerify {
     /// Directory of the log [default: $XDG_STATE_HOME/autonomyops/telemetry].

@@ -111,7 +111,7 @@ fn get(args: &ConfigKey, context: Context<'_>) -> Result<Exit, Failure> {
 
 fn list(args: &ConfigLook, context: Context<'_>) -> Result<Exit, Failure> {
     let (path, settings) = read(context)?;
-    let all: Result<Vec<Told>, Failure> = keys().map(|it| told(&it, &settings, context)).collect();
+    let all: Result<Vec<Told>, Failure> = keys().map(|it| told(it, &settings, context)).collect();
     let all = all?;
     let value = serde_json::json!({ "path": path, "settings": all });
     tell(&value, args.output.output, |_, out| {

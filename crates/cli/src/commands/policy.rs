@@ -305,5 +305,13 @@ pub(super) fn refused(error: &BundleError, path: &Path) -> Failure {
     if let BundleError::NotGzip { .. } = error {
         return failure.hint("a bundle is what autonomy policy build, or opa build, writes");
     }
+    if let BundleError::Module(_) = error {
+        return failure.hint(if path.is_dir() {
+            format!("autonomy policy check {} shows every mistake with its line", path.display())
+        } else {
+            "whoever built it sees every mistake with its line: autonomy policy check DIR"
+                .to_owned()
+        });
+    }
     failure
 }

@@ -230,7 +230,7 @@ pub(super) fn refused(config: &Config, error: StartError) -> Failure {
             writeln!(io::stderr().lock(), "{}", violation.fatal_line()).ok();
             let mut failure = Failure::of(Exit::Integrity, violation.code(), &error);
             failure.cause.extend(place(violation));
-            failure.hint(violation.hint())
+            failure.hint(violation.hint()).of_log(dir)
         }
         StartError::Recover(error) => error.into(),
         StartError::Read(error) => error.into(),

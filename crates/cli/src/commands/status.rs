@@ -1,8 +1,8 @@
 //! `autonomy status`: everything on one screen.
 //!
-//! * **U1** A part that fails says so and hides no other; then the exit code is 9.
+//! * **U1** A part that fails says so and hides no other; then the exit code is 9. What nobody configured does not fail.
 //! * **U2** A control plane that does not answer is asked once, not once a part.
-//! * **U3** A runtime that nobody named need not run, and a trail that nobody wrote need not exist.
+//! * **U3** A runtime or a control plane that nobody named need not be there, and a trail that nobody wrote need not exist.
 
 use std::io::{self, Write};
 
@@ -25,7 +25,7 @@ use crate::{
         tell, write_pairs,
     },
     context::Context,
-    control::{ControlPlane, Route},
+    control::{ControlPlane, NO_CONTROL_PLANE, Route},
     counted::counted,
     failure::Failure,
 };
@@ -74,6 +74,11 @@ fn control_plane(args: &Status, context: Context<'_>) -> Vec<Part> {
     let name = "control_plane";
     let plane = match ControlPlane::new(&args.control, context) {
         Ok(plane) => plane,
+        Err(failure) if failure.code == NO_CONTROL_PLANE => {
+            let text = "none is configured: autonomy config set orchestrator_url URL".to_owned();
+            let found = Found::new(text, json!({ "configured": false }));
+            return vec![Part { name, found: Ok(found) }];
+        }
         Err(failure) => return vec![Part { name, found: Err(failure) }],
     };
     let health = health(&plane);
@@ -159,17 +164,14 @@ fn fleet(plane: &ControlPlane) -> Result<Found, Failure> {
 fn runtime(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
     let named = args.runtime_url.clone().or_else(|| context.var(env::RUNTIME_URL));
     let url = named.as_deref().unwrap_or(RUNTIME_URL_DEFAULT);
-    let plane = ControlPlane::without_identity(url)?;
+    let plane = ControlPlane::of_runtime(url)?;
     let status: Map<String, Value> = match plane.get(&Route::new("status")) {
         Ok(status) => status,
         Err(failure) if failure.exit == Exit::Unreachable && named.is_none() => {
             let text = format!("none runs at {url}");
             return Ok(Found::new(text, json!({ "url": url, "running": false })));
         }
-        Err(mut failure) => {
-            "RUNTIME_UNREACHABLE".clone_into(&mut failure.code);
-            return Err(failure);
-        }
+        Err(failure) => return Err(failure),
     };
     let word = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("?").to_owned();
     let (node, mode) = (word(status.get("node")), word(status.get("mode")));
@@ -201,7 +203,8 @@ fn json(parts: &[Part]) -> Value {
         let value = match &part.found {
             Ok(found) => found.json.clone(),
             Err(failure) => {
-                json!({ "error": { "code": failure.code, "message": failure.message } })
+                let Failure { code, message, hint, .. } = failure;
+                json!({ "error": { "code": code, "message": message, "hint": hint } })
             }
         };
         members.insert(part.name.to_owned(), value);

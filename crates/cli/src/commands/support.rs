@@ -4,6 +4,7 @@
 //! * **S2** No secret leaves: values of secret variables, and what looks like one, are taken out of every part (`redact`).
 //! * **S3** Nothing is sent, and nothing is written over.
 
+mod machine;
 mod parts;
 mod redact;
 

@@ -1,7 +1,5 @@
 //! `autonomy tool`: calls of tools, as the log knows them.
 
-use std::io::{self, Write as _};
-
 use api::exit::Exit;
 use jiff::Timestamp;
 use runtime::{OpenIntent, open_intents};
@@ -9,8 +7,8 @@ use serde::Serialize;
 use vfs::OsVfs;
 
 use crate::{
-    args::{OpenIntents, Output, Tool},
-    commands::print_json,
+    args::{OpenIntents, Tool},
+    commands::tell,
     context::Context,
     failure::Failure,
     printable::printable,
@@ -22,7 +20,14 @@ pub(crate) fn run(command: Tool, context: Context<'_>) -> Result<Exit, Failure> 
     }
 }
 
-/// One line of the JSON list.
+/// What the command says.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    count: usize,
+    open_intents: Vec<Open<'a>>,
+}
+
+/// One of the list.
 #[derive(Debug, Serialize)]
 struct Open<'a> {
     audit_id: &'a str,
@@ -36,21 +41,25 @@ fn list(args: &OpenIntents, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = args.wal_dir.clone().map_or_else(|| context.wal_dir(), Ok)?;
     let open = open_intents(&OsVfs, &dir)?;
     let now = Timestamp::now();
-    for OpenIntent { audit_id, kind, seq, at } in &open {
-        // A clock that went back makes nobody younger than nothing.
-        let age_seconds = at.map(|at| now.duration_since(at).as_secs().max(0));
-        match args.output.output {
-            Output::Json => print_json(&Open { audit_id, kind, seq: *seq, age_seconds })?,
-            Output::Text => {
-                let age = age_seconds.map_or("?".to_owned(), |it| it.to_string());
-                let (audit_id, kind) = (printable(audit_id), printable(kind));
-                writeln!(io::stdout(), "{audit_id}  seq {seq}  {kind}  {age} s")?;
-            }
+    // A clock that went back makes nobody younger than nothing.
+    let age = |at: Timestamp| now.duration_since(at).as_secs().max(0);
+    let open_intents: Vec<_> = open
+        .iter()
+        .map(|OpenIntent { audit_id, kind, seq, at }| Open {
+            audit_id,
+            kind,
+            seq: *seq,
+            age_seconds: at.map(age),
+        })
+        .collect();
+    let told = Told { count: open.len(), open_intents };
+    tell(&told, args.output.output, |told, out| {
+        for Open { audit_id, kind, seq, age_seconds } in &told.open_intents {
+            let age = age_seconds.map_or("?".to_owned(), |it| it.to_string());
+            let (audit_id, kind) = (printable(audit_id), printable(kind));
+            writeln!(out, "{audit_id}  seq {seq}  {kind}  {age} s")?;
         }
-    }
-    if args.output.output == Output::Text {
-        let count = open.len();
-        writeln!(io::stdout(), "open intents: {count}")?;
-    }
+        writeln!(out, "open intents: {}", told.count)
+    })?;
     Ok(Exit::Done)
 }

@@ -19,7 +19,7 @@ use crate::{
     commands::{print_json, print_pairs, telemetry::progress_failure},
     context::Context,
     counted::counted,
-    failure::{Failure, place},
+    failure::{Failure, place, with_dir},
 };
 
 mod life;
@@ -91,7 +91,7 @@ fn status(args: &WalStatus, context: Context<'_>) -> Result<Exit, Failure> {
             let problem = Problem {
                 message: format!("telemetry/wal: {violation}"),
                 place: place(&violation),
-                hint: violation.hint().to_owned(),
+                hint: with_dir(violation.hint(), &dir),
             };
             (refused(&dir, violation.code(), problem)?, Exit::Integrity)
         }
@@ -241,6 +241,9 @@ fn not_found(dir: &Path) -> Failure {
     let message = match std::fs::metadata(dir) {
         Ok(it) if it.is_dir() => format!("there is no log in {}", dir.display()),
         Ok(_) => format!("{} is not a directory", dir.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Failure::file("open", dir, &error);
+        }
         Err(error) => format!("cannot open {}: {error}", dir.display()),
     };
     Failure::new(Exit::NotFound, codes::WAL_NOT_FOUND, message)

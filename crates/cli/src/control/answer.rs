@@ -9,7 +9,8 @@
 //! | 409, 412                            | that of the problem                 |    6 |
 //! | 429, 503                            | that of the problem                 |   75 |
 //! | any other refusal                   | that of the problem                 |    1 |
-//! | a refusal that is no problem JSON   | `CONTROL_PLANE_REFUSED`             | as above |
+//! | 404, 405, 501 that is no problem    | `FOREIGN_ANSWER`                    |    2 |
+//! | another refusal that is no problem  | `CONTROL_PLANE_REFUSED`             | as above |
 //! | success that cannot be read         | `CONTROL_PLANE_UNREADABLE`          |    1 |
 //! | none                                | `CONTROL_PLANE_UNREACHABLE`         |    7 |
 //! | none: its certificate does not hold | `TLS_UNTRUSTED`                     |    2 |
@@ -19,6 +20,7 @@
 use api::{env, exit::Exit, problem::Problem};
 use reqwest::Method;
 
+use super::asked::{Asked, Service};
 use crate::{
     failure::{BROKEN_PIPE, Failure},
     printable::printable,
@@ -30,8 +32,12 @@ const EXCERPT_LEN_MAX: usize = 200;
 const DETAIL_LEN_MAX: usize = 4096;
 /// How a control plane begins that nobody has a key to yet.
 const NO_MANAGER: &str = "nobody can manage roles yet";
+/// What the layers of a connection say that was not made.
+const LAYERS: [&str; 2] = ["client error (connect)", "tcp connect error"];
 /// What to do about a change whose end nobody here knows.
 const MAY_BE_DONE: &str = "it may have been done: look before you do it again";
+/// Code of a path that one of ours does not have.
+const NO_ROUTE: &str = "NOT_FOUND";
 /// Longest code that is taken for one.
 const CODE_LEN_MAX: usize = 64;
 
@@ -141,6 +147,10 @@ pub(crate) struct Refused {
     pub(crate) problem: Option<Problem>,
     /// The beginning of an answer that is no problem.
     pub(crate) excerpt: String,
+    /// What it says it is.
+    pub(crate) content_type: Option<String>,
+    /// Who was asked; `None` where nobody says.
+    pub(crate) asked: Option<Asked>,
     /// When to try again, in seconds.
     pub(crate) retry_after: Option<u64>,
     /// Where else it would be answered.
@@ -166,6 +176,8 @@ impl Refused {
             status,
             problem,
             excerpt,
+            content_type: None,
+            asked: None,
             retry_after: None,
             location: None,
             may_be_done: false,
@@ -177,6 +189,31 @@ impl Refused {
         let Self { request, status, excerpt, .. } = self;
         let said = if excerpt.is_empty() { "" } else { ": " };
         format!("{request}: answered {status}{said}{excerpt}")
+    }
+
+    /// Whether somebody else answered: one of ours says about every path that it does not know that it is a problem. What stands
+    /// before one of ours refuses with other words.
+    fn is_foreign(&self) -> bool {
+        self.problem.is_none() && matches!(self.status, 404 | 405 | 501)
+    }
+
+    /// What somebody else said, and who should have answered.
+    fn foreign(&self) -> Failure {
+        let Self { request, status, content_type, asked, .. } = self;
+        let kind = content_type
+            .as_deref()
+            .map_or_else(|| "nothing that says what it is".into(), printable);
+        let what = asked.as_ref().map_or(Service::ControlPlane, |it| it.what);
+        let at = asked.as_ref().map_or_else(String::new, |it| format!(" at {}", it.at));
+        let message = format!(
+            "what answers{at} is not {}: {request}: answered {status} with {kind}",
+            what.name()
+        );
+        let failure = Failure::new(Exit::Usage, "FOREIGN_ANSWER", message);
+        match asked {
+            Some(asked) => failure.hint(asked.hint()),
+            None => failure.hint("check the URL"),
+        }
     }
 
     /// Whether a server that speaks TLS only says so in plain text, as most do.
@@ -191,6 +228,12 @@ impl Refused {
     fn hint(&self) -> Option<String> {
         if let Some(hint) = self.problem.as_ref().and_then(hint_of) {
             return Some(hint);
+        }
+        // A path that one of ours does not know is one too many in the URL.
+        if let Some(asked) = self.asked.as_ref().filter(|it| it.root.is_some())
+            && self.problem.as_ref().is_some_and(|it| it.code == NO_ROUTE)
+        {
+            return Some(asked.hint());
         }
         let again = self.retry_after.map(|it| format!("try again in {it} s"));
         match (self.status, &self.location) {
@@ -218,6 +261,9 @@ fn hint_of(problem: &Problem) -> Option<String> {
         }
         "UNAUTHENTICATED" if problem.detail.contains(NO_MANAGER) => {
             "on the machine of the control plane: autonomy rbac role assign, then autonomy rbac token create"
+        }
+        "FINGERPRINT_FORM" => {
+            "take it from the lock: autonomy lock show LOCK, or jq -r .behavioral_fingerprint LOCK"
         }
         "GATE_UNKNOWN" => "see what there is: autonomy rollout gate list PLAN STAGE",
         "PHASE_CONFLICT" | "STAGE_CONFLICT" => {
@@ -248,23 +294,31 @@ pub(crate) const fn exit_of(status: u16) -> Exit {
     }
 }
 
+/// There is no answer.
+fn unanswered(message: String, chain: Vec<String>, effect: Effect) -> Failure {
+    let mut failure = Failure::new(Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE", message);
+    failure.cause = chain;
+    // What the message says already, and what every layer says about the one below it.
+    let said = failure.message.to_lowercase();
+    failure.cause.retain(|it| {
+        let words = it.split(" (os error ").next().unwrap_or(it).to_lowercase();
+        !said.contains(&words) && !LAYERS.contains(&words.as_str())
+    });
+    let check = "check the URL, and that the control plane runs there";
+    failure.hint = Some(match effect {
+        Effect::Nothing => check.to_owned(),
+        Effect::NotSent => format!("nothing was done; {check}"),
+        Effect::Unknown => MAY_BE_DONE.to_owned(),
+    });
+    failure.may_be_done = effect == Effect::Unknown;
+    failure
+}
+
 impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Unreachable { request, text, chain, effect } => {
-                let message = format!("{request}: {text}");
-                let mut failure =
-                    Self::new(Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE", message);
-                failure.cause = chain;
-                failure.cause.retain(|it| !failure.message.contains(it.as_str()));
-                let check = "check the URL, and that the control plane runs there";
-                failure.hint = Some(match effect {
-                    Effect::Nothing => check.to_owned(),
-                    Effect::NotSent => format!("nothing was done; {check}"),
-                    Effect::Unknown => MAY_BE_DONE.to_owned(),
-                });
-                failure.may_be_done = effect == Effect::Unknown;
-                failure
+                unanswered(format!("{request}: {text}"), chain, effect)
             }
             AskError::Tls { request, text, fault, effect } => {
                 let (exit, code) = fault.code();
@@ -290,6 +344,11 @@ impl From<AskError> for Failure {
                 let fault = TlsFault::OnlyTls;
                 let (exit, code) = fault.code();
                 Self::new(exit, code, refused.bare()).hint(fault.hint())
+            }
+            AskError::Refused(refused) if refused.is_foreign() => {
+                let mut failure = refused.foreign();
+                failure.may_be_done = refused.may_be_done;
+                failure
             }
             AskError::Refused(refused) => {
                 let exit = exit_of(refused.status);
@@ -341,6 +400,9 @@ mod tests {
             let failure = refused(status, &serde_json::to_string(&problem).unwrap());
             assert_eq!((failure.exit, failure.code.as_str()), (exit, "SOME_CODE"), "{status}");
             assert_eq!(failure.message, "what is wrong");
+            if status == 404 {
+                continue;
+            }
             let failure = refused(status, "<html>");
             assert_eq!((failure.exit, failure.code.as_str()), (exit, "CONTROL_PLANE_REFUSED"));
             assert_eq!(
@@ -348,6 +410,40 @@ mod tests {
                 format!("Get \"http://h/v1/x\": answered {status}: <html>")
             );
         }
+    }
+
+    #[test]
+    fn a_stranger_is_named_as_one_and_a_path_too_many_is_said() {
+        let root = |it: Option<&str>| it.map(str::to_owned);
+        let asked = |what, path| Asked { what, at: "http://h:1".to_owned(), root: root(path) };
+        for (status, what, path, name, next) in [
+            (404, Service::Runtime, None, "an autonomy runtime", "--runtime-url URL"),
+            (405, Service::ControlPlane, None, "an autonomy control plane", "autonomy doctor"),
+            (
+                501,
+                Service::ControlPlane,
+                Some("http://h:1"),
+                "control plane",
+                "without a path: --orchestrator-url http://h:1",
+            ),
+        ] {
+            let plain = Refused::new("Get \"http://h:1/v1/x\"".to_owned(), status, b"<html>");
+            let content_type = root(Some("text/html"));
+            let refused = Refused { asked: Some(asked(what, path)), content_type, ..plain };
+            let failure = Failure::from(AskError::Refused(Box::new(refused)));
+            assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "FOREIGN_ANSWER"));
+            let message = &failure.message;
+            assert!(message.starts_with("what answers at http://h:1 is not "), "{message}");
+            assert!(message.contains(name) && message.ends_with("with text/html"), "{message}");
+            assert!(!message.contains("<html>") && failure.hint.unwrap().contains(next));
+        }
+        let unknown = Problem::new(404, "NOT_FOUND", "Not found", "there is no such path");
+        let body = serde_json::to_vec(&unknown).unwrap();
+        let refused = Refused::new("Get".to_owned(), 404, &body);
+        let asked = Some(asked(Service::ControlPlane, Some("http://h:1")));
+        let failure = Failure::from(AskError::Refused(Box::new(Refused { asked, ..refused })));
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::NotFound, "NOT_FOUND"));
+        assert!(failure.hint.unwrap().contains("without a path"));
     }
 
     #[test]
@@ -391,7 +487,7 @@ mod tests {
             "<html><title>400 The plain HTTP request was sent to HTTPS port</title>",
         ] {
             assert_eq!(refused(400, said).code, "TLS_EXPECTED");
-            assert_eq!(refused(404, said).code, "CONTROL_PLANE_REFUSED");
+            assert_eq!(refused(502, said).code, "CONTROL_PLANE_REFUSED");
         }
     }
 
@@ -411,6 +507,7 @@ mod tests {
             ),
             (401, "UNAUTHENTICATED", "nobody can manage roles yet", "autonomy rbac token create"),
             (401, "UNAUTHENTICATED", "a bearer token is needed", "set AUTONOMY_TOKEN"),
+            (400, "FINGERPRINT_FORM", "", "autonomy lock show LOCK"),
             (404, "GATE_UNKNOWN", "", "autonomy rollout gate list PLAN STAGE"),
             (409, "PHASE_CONFLICT", "", "autonomy rollout explain PLAN"),
             (409, "STAGE_CONFLICT", "", "autonomy rollout explain PLAN"),

@@ -4,11 +4,12 @@ use std::{error::Error as _, io, time::Duration};
 
 use reqwest::{
     Client, Method, Request, Response, StatusCode, Url,
-    header::{HeaderMap, LOCATION, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
 
 use super::answer::{AskError, Effect, Refused, TlsFault};
+use super::asked::Asked;
 use crate::failure::causes;
 
 /// Most bytes of an answer: a page of a thousand plans.
@@ -36,8 +37,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// What it says it is.
+    fn content_type(&self) -> Option<String> {
+        Some(self.headers.get(CONTENT_TYPE)?.to_str().ok()?.to_owned())
+    }
+
     /// The answer as a refusal.
-    pub(super) fn refused(&self, request: String) -> Refused {
+    pub(super) fn refused(&self, request: String, asked: &Asked) -> Refused {
         let text = |name| Some(self.headers.get(name)?.to_str().ok()?.to_owned());
         let refused = Refused::new(request, self.status, &self.body);
         let is_open = match &refused.problem {
@@ -49,6 +55,8 @@ impl Answer {
         Refused {
             retry_after: text(RETRY_AFTER).and_then(|it| it.parse().ok()),
             location: text(LOCATION),
+            content_type: self.content_type(),
+            asked: Some(asked.clone()),
             may_be_done: is_open && self.effect == Effect::Unknown,
             ..refused
         }
@@ -165,14 +173,21 @@ pub(super) async fn bounded(mut response: Response) -> Result<Vec<u8>, Broken> {
 }
 
 /// Makes a value of an answer (Q1).
-pub(super) fn parsed<T: DeserializeOwned>(name: String, answer: &Answer) -> Result<T, AskError> {
+pub(super) fn parsed<T: DeserializeOwned>(
+    name: String,
+    answer: &Answer,
+    asked: &Asked,
+) -> Result<T, AskError> {
     let status = StatusCode::from_u16(answer.status).unwrap_or_default();
     if !status.is_success() {
-        return Err(AskError::Refused(Box::new(answer.refused(name))));
+        return Err(AskError::Refused(Box::new(answer.refused(name, asked))));
     }
     serde_json::from_slice(&answer.body).map_err(|error| AskError::Unreadable {
         request: name,
-        text: error.to_string(),
+        text: match answer.content_type() {
+            Some(kind) if !kind.contains("json") => format!("it is {kind} and no JSON"),
+            _ => error.to_string(),
+        },
         effect: answer.effect,
     })
 }

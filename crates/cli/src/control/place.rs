@@ -14,6 +14,9 @@ use api::{
 };
 use reqwest::Url;
 
+/// What every path of a route begins with.
+const VERSION: &str = "v1";
+
 /// Base URL of a control plane.
 #[derive(Clone, Debug)]
 pub(crate) struct Base(Url);
@@ -23,6 +26,8 @@ pub(crate) struct Base(Url);
 pub(crate) enum BaseError {
     /// It is no http or https URL.
     Url { shown: String },
+    /// Its path ends with the version, which every route brings along.
+    Versioned { shown: String, root: String },
     /// It has a password, a query or a fragment.
     Surplus { shown: String },
 }
@@ -37,6 +42,12 @@ impl std::fmt::Display for BaseError {
         match self {
             Self::Url { shown } => {
                 write!(f, "the control plane `{shown}` is no http or https URL")
+            }
+            Self::Versioned { shown, .. } => {
+                write!(
+                    f,
+                    "the control plane `{shown}` has `/{VERSION}` in it, which is added to every request"
+                )
             }
             Self::Surplus { shown } => {
                 write!(f, "the control plane `{shown}` has a user, a query or a fragment")
@@ -57,7 +68,24 @@ impl Base {
         if named || url.query().is_some() || url.fragment().is_some() {
             return Err(BaseError::Surplus { shown });
         }
+        let last = url.path_segments().and_then(|mut it| it.rfind(|it| !it.is_empty()));
+        if last == Some(VERSION) {
+            let root = without_path(&url);
+            return Err(BaseError::Versioned { shown, root });
+        }
         Ok(Self(url))
+    }
+
+    /// The URL of a path that is no route.
+    pub(crate) fn path(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(path);
+        url
+    }
+
+    /// Its URL without a path; `None` when it has none.
+    pub(crate) fn root(&self) -> Option<String> {
+        (self.0.path() != "/").then(|| without_path(&self.0))
     }
 
     /// What says there who asks (P2).
@@ -84,13 +112,19 @@ impl Base {
         let mut url = self.0.clone();
         // A URL with a host has segments.
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("v1").extend(&route.segments);
+            segments.pop_if_empty().push(VERSION).extend(&route.segments);
         }
         if !route.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&route.query);
         }
         Ok(url)
     }
+}
+
+fn without_path(url: &Url) -> String {
+    let mut root = url.clone();
+    root.set_path("");
+    root.as_str().trim_end_matches('/').to_owned()
 }
 
 /// A name that no path can hold.
@@ -168,6 +202,19 @@ mod tests {
         }
         let route = Route::new("events").with("since", "a&b=c d").maybe("limit", None::<u32>);
         assert_eq!(base.url(&route).unwrap().query(), Some("since=a%26b%3Dc+d"));
+    }
+
+    #[test]
+    fn a_base_with_the_version_in_it_is_refused_with_the_one_that_is_meant() {
+        for bad in ["http://h:1/v1", "http://h:1/v1/", "http://h:1/base/v1"] {
+            let root = match Base::parse(bad).unwrap_err() {
+                BaseError::Versioned { root, .. } => root,
+                other => unreachable!("{other}"),
+            };
+            assert_eq!(root, "http://h:1");
+        }
+        assert_eq!(Base::parse("http://h:1/v1x").unwrap().root().as_deref(), Some("http://h:1"));
+        assert_eq!(Base::parse("http://h:1/").unwrap().root(), None);
     }
 
     #[test]

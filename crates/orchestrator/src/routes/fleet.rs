@@ -6,6 +6,7 @@ use api::{
     fleet::{
         Fleet, FleetSummary, NewRelease as WireNewRelease, PublishedRelease, STALE_SECONDS_DEFAULT,
     },
+    release::{fingerprint_flaw, text_flaw},
     rollout::{LIMIT_DEFAULT, LIMIT_MAX},
 };
 use audit::Category;
@@ -110,6 +111,11 @@ pub(crate) async fn summary(State(app): State<App>, uri: Uri) -> Result<Response
 pub(crate) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let change = Change::read(&app, request, BODY_LEN_MAX).await?;
     let release = asked(change.json()?)?;
+    // What is published goes to nodes as it is.
+    if let Some(flaw) = fingerprint_flaw(&release.lock_fingerprint) {
+        let (field, found) = ("lock_fingerprint", release.lock_fingerprint);
+        return Err(Refusal::Fingerprint { field, found, flaw });
+    }
     let draft = Draft::new(
         "release.published",
         (Category::Rollout, "publish"),
@@ -136,12 +142,8 @@ fn asked(wire: WireNewRelease) -> Result<NewRelease, AskedWrong> {
     let wrong = |field: &str, why: &dyn std::fmt::Display| AskedWrong::Body {
         reason: format!("{field}: {why}"),
     };
-    let texts =
-        [("artifact_ref", &wire.artifact_ref), ("lock_fingerprint", &wire.lock_fingerprint)];
-    for (field, text) in texts {
-        if text.is_empty() || text.contains(char::is_control) {
-            return Err(wrong(field, &"empty, or with control characters"));
-        }
+    if let Some(flaw) = text_flaw(&wire.artifact_ref) {
+        return Err(wrong("artifact_ref", &flaw));
     }
     if wire.policy.as_ref().is_some_and(|it| it.contains(char::is_control)) {
         return Err(wrong("policy", &"with control characters"));

@@ -1,9 +1,12 @@
 //! Plans: create, list, look at, and what operators do about them.
 
-use api::rollout::{
-    Because, Explanation, Halt, LIMIT_DEFAULT, LIMIT_MAX, Recover, RecoverStrategy,
-    Rollout as WireRollout, RolloutList, STUCK_THRESHOLD_SECONDS_DEFAULT, StuckList,
-    UnreadableRollout,
+use api::{
+    release::{FINGERPRINT_ALGORITHM, Flaw},
+    rollout::{
+        Because, Explanation, Halt, LIMIT_DEFAULT, LIMIT_MAX, Recover, RecoverStrategy,
+        Rollout as WireRollout, RolloutList, STUCK_THRESHOLD_SECONDS_DEFAULT, StuckList,
+        UnreadableRollout,
+    },
 };
 use audit::Category;
 use axum::{
@@ -89,6 +92,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     let strictness = if strict { Strictness::Artifacts } else { Strictness::Warn };
     let change = Change::read(&app, request, PLAN_LEN_MAX).await?;
     let plan = PlanRequest::parse(&change.body, strictness)?;
+    names_algorithm(&plan.plan.target_lock_fingerprint)?;
     let id = plan.plan.id().clone();
     let draft = Draft::new(
         "rollout.plan.created",
@@ -107,6 +111,16 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     }
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     answer(&rollout, status, replayed)
+}
+
+/// A fingerprint without its algorithm is a variable that was empty, or that of something else. One that has it, and wrong digits,
+/// is stored with a warning: an operator can look at the plan, and roll it back.
+fn names_algorithm(fingerprint: &str) -> Result<(), Refusal> {
+    if fingerprint.starts_with(FINGERPRINT_ALGORITHM) {
+        return Ok(());
+    }
+    let (field, found) = ("target_lock_fingerprint", fingerprint.to_owned());
+    Err(Refusal::Fingerprint { field, found, flaw: Flaw::Fingerprint })
 }
 
 /// List plans, newest first.

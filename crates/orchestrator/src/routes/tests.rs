@@ -412,3 +412,29 @@ async fn a_page_of_somebody_else_changes_nothing() {
     let (status, _) = world.ask(("POST", "/v1/nodes/n1/heartbeat"), None, None).await;
     assert_eq!(status, StatusCode::OK);
 }
+
+/// What a node refuses to read is refused before a node sees it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fingerprint_that_no_node_can_read_is_refused_with_its_place() {
+    let world = world(|it| it.enforcement = false);
+    let good = format!("blake3:{}", "0a".repeat(32));
+    for (bad, of_plan) in
+        [("null", 400), ("", 400), (&*"0a".repeat(32), 400), ("blake3:0000corruption", 201)]
+    {
+        let release = json!({ "id": "r", "artifact_ref": "r/a:1", "lock_fingerprint": bad });
+        let (status, told) = world.ask(("POST", "/v1/releases"), None, Some(release)).await;
+        assert_eq!((status.as_u16(), &told["code"]), (400, &json!("FINGERPRINT_FORM")), "{told}");
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.starts_with("lock_fingerprint: "), "{detail}");
+        let id = format!("p{}", bad.len());
+        let plan = json!({ "id": id, "artifact_ref": "r/a:1", "target_lock_fingerprint": bad });
+        let (status, told) = world.ask(("POST", "/v1/rollouts"), None, Some(plan)).await;
+        assert_eq!(status.as_u16(), of_plan, "{told}");
+        let warned = told["warnings"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|it| it["code"] == "FINGERPRINT_FORM"));
+        assert_eq!(warned, of_plan == 201, "a plan that is odd can be looked at: {told}");
+    }
+    let release = json!({ "id": "r", "artifact_ref": "r/a:1", "lock_fingerprint": good });
+    assert_eq!(world.ask(("POST", "/v1/releases"), None, Some(release)).await.0.as_u16(), 201);
+}

@@ -28,6 +28,8 @@ use crate::{
 
 /// What `Retry-After` says: the writer commits many times a second.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// Longest part of a text that is shown as it was sent, in characters.
+const FOUND_LEN_MAX: usize = 100;
 /// How to come back with a credential.
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
@@ -82,6 +84,8 @@ pub(crate) enum Refusal {
     AccessFile(#[from] FileError),
     #[error("{0}")]
     Trail(audit::QueryError),
+    #[error("{field}: `{}` is {flaw}, which no node can read; the lock has it as `behavioral_fingerprint`", shown(.found))]
+    Fingerprint { field: &'static str, found: String, flaw: api::release::Flaw },
     #[error("a node sends events of its own; `{node}` is another one")]
     OtherNode { node: String },
     #[error("a page of somebody else may not change anything here")]
@@ -134,7 +138,8 @@ impl Refusal {
             | Self::BodyIncomplete { .. }
             | Self::BodyTooLarge { .. }
             | Self::UnsupportedMediaType(_)
-            | Self::UnsupportedEncoding(_) => self.of_body(),
+            | Self::UnsupportedEncoding(_)
+            | Self::Fingerprint { .. } => self.of_body(),
             Self::Overloaded { .. } => overloaded(),
             Self::RequestTimeout { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "REQUEST_TIMEOUT", "The request took too long")
@@ -188,6 +193,9 @@ impl Refusal {
             Self::BodyTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "The body is too large")
             }
+            Self::Fingerprint { .. } => {
+                (StatusCode::BAD_REQUEST, "FINGERPRINT_FORM", "No node can read the fingerprint")
+            }
             _ => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_MEDIA_TYPE",
@@ -204,6 +212,11 @@ impl Refusal {
             _ => None,
         }
     }
+}
+
+/// The beginning of a text that may be long.
+fn shown(text: &str) -> String {
+    text.chars().take(FOUND_LEN_MAX).collect()
 }
 
 type Row = (StatusCode, &'static str, &'static str);

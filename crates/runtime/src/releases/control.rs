@@ -9,7 +9,7 @@ use std::{error::Error as _, time::Duration};
 
 use api::{
     problem::{Problem, STALE_EPOCH},
-    release::{Ack, Desired, Release, TEXT_LEN_MAX},
+    release::{Ack, Desired, Release, fingerprint_flaw, text_flaw},
     token::TokenError,
     url::without_secrets,
 };
@@ -173,7 +173,7 @@ impl ControlPlane {
         let desired: Desired =
             serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
         match desired.release.as_ref().and_then(flaw) {
-            Some(text) => Err(unreadable(text.to_owned())),
+            Some(text) => Err(unreadable(text)),
             None => Ok(desired.release),
         }
     }
@@ -230,22 +230,16 @@ fn not_taken(status: StatusCode, code: Option<String>) -> NotTaken {
 }
 
 /// What is wrong with a release that is JSON all the same.
-fn flaw(release: &Release) -> Option<&'static str> {
+fn flaw(release: &Release) -> Option<String> {
     let Release { id, artifact_ref, lock_fingerprint, plan_id, .. } = release;
-    let texts = [Some(id), Some(artifact_ref), Some(lock_fingerprint), plan_id.as_ref()];
-    let texts: Vec<_> = texts.into_iter().flatten().collect();
-    if texts.iter().any(|it| it.is_empty() || it.len() > TEXT_LEN_MAX) {
-        return Some("a text of the release is empty or too long");
-    }
-    if texts.iter().any(|it| it.contains(char::is_control)) {
-        return Some("a text of the release has control characters");
-    }
-    let digits = lock_fingerprint.strip_prefix("blake3:").unwrap_or_default();
-    let is_digit = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
-    if digits.len() != 64 || !digits.bytes().all(is_digit) {
-        return Some("the lock fingerprint is not `blake3:` and 64 hex digits");
-    }
-    None
+    let plan = plan_id.as_deref().map(|it| ("plan_id", text_flaw(it)));
+    let looked_at = [
+        ("id", text_flaw(id)),
+        ("artifact_ref", text_flaw(artifact_ref)),
+        ("lock_fingerprint", fingerprint_flaw(lock_fingerprint)),
+    ];
+    let mut looked_at = looked_at.into_iter().chain(plan);
+    looked_at.find_map(|(field, flaw)| Some(format!("{field} of the release is {}", flaw?)))
 }
 
 async fn bounded(mut response: Response) -> Result<Vec<u8>, PollError> {
@@ -364,7 +358,7 @@ mod tests {
             with(&|it| it.plan_id = Some(String::new())),
             with(&|it| it.plan_id = Some("a\nb".to_owned())),
             with(&|it| it.id = "\u{1b}[31m".to_owned()),
-            with(&|it| it.artifact_ref = "x".repeat(TEXT_LEN_MAX + 1)),
+            with(&|it| it.artifact_ref = "x".repeat(api::release::TEXT_LEN_MAX + 1)),
             with(&|it| it.lock_fingerprint = "sha256:".to_owned() + &"0a".repeat(32)),
             with(&|it| it.lock_fingerprint = "blake3:".to_owned() + &"0A".repeat(32)),
             with(&|it| it.lock_fingerprint = "blake3:".to_owned() + &"0a".repeat(31)),

@@ -362,11 +362,14 @@ impl PackError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "look into archive/: a log has a .wal.zst and a .json",
-            Self::Locked { .. } => "wait for it, then run `autonomy wal archive` again",
+            Self::Locked { .. } => "wait for it, then run `autonomy wal archive --dir DIR` again",
             Self::Damaged { .. } => {
                 "check the disk and restore the file from a backup; nothing deletes it"
             }
-            Self::Io { .. } => "see to the disk, then run `autonomy wal archive` again",
+            Self::Io { .. } => {
+                "see to the disk (a full one needs room outside this directory), then run \
+                 `autonomy wal archive --dir DIR` again"
+            }
         }
     }
 }

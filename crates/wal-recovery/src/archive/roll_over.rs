@@ -245,7 +245,11 @@ impl RollOverError {
     /// Returns what an operator does next.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotDrained { .. } => "run `autonomy telemetry drain` first",
+            Self::NotDrained { .. } => {
+                "run `autonomy telemetry drain --dir DIR` first; on a full disk, which has no room for its \
+                 progress, make room outside the directory, or copy the whole directory to a larger \
+                 disk (`cp -a`) and do both there"
+            }
             Self::NoPosition { .. } => {
                 "restore telemetry.pos from a backup, or remove it and drain again: every entry is \
                  then sent again under the same event id"

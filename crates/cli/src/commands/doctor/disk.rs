@@ -17,6 +17,10 @@ use nix::{
 };
 
 use super::Finding;
+use crate::{
+    failure::with_dir,
+    rights::{denied, mended},
+};
 
 /// Room below which a log stops being written soon, in bytes.
 const ROOM_LEAST: u64 = 16 << 20;
@@ -33,7 +37,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 pub(super) fn all(dir: &Path) -> Vec<Finding> {
     let there = nearest(dir);
-    let mut findings = vec![rights(dir, &there), room(&there), kind(&there)];
+    let mut findings = vec![rights(dir, &there), room(dir, &there), kind(&there)];
     findings.push(sync(&there));
     findings
 }
@@ -49,7 +53,7 @@ fn rights(dir: &Path, there: &Path) -> Finding {
     let shown = there.display();
     if access(there, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
         let text = format!("{shown} cannot be written by this user");
-        return Finding::failed(check, text, "change its owner, or run as the user that owns it");
+        return Finding::failed(check, text, &denied(dir));
     }
     let mode = std::fs::metadata(there).map_or(0, |it| it.mode());
     // Whoever may write the directory of a log may rewrite the log. A directory above it says nothing.
@@ -64,7 +68,7 @@ fn rights(dir: &Path, there: &Path) -> Finding {
     Finding::ok(check, format!("{shown} can be written"))
 }
 
-fn room(there: &Path) -> Finding {
+fn room(dir: &Path, there: &Path) -> Finding {
     let check = "room";
     match statvfs(there) {
         Err(error) => {
@@ -74,7 +78,8 @@ fn room(there: &Path) -> Finding {
         Ok(it) => {
             let free = it.blocks_available().saturating_mul(it.fragment_size());
             let text = format!("{} MiB are free", free >> 20);
-            let fix = "make room, or archive what was delivered: autonomy wal archive";
+            let fix = "make room outside the log directory (df -h); what was delivered can be archived: autonomy wal archive --dir DIR";
+            let fix = &with_dir(fix, dir);
             match free {
                 0..ROOM_LEAST => Finding::failed(check, text, fix),
                 ROOM_LEAST..ROOM_LOW => Finding::warning(check, text, fix),
@@ -121,7 +126,12 @@ fn sync(there: &Path) -> Finding {
         Ok(took) => judged(took),
         Err(error) => {
             let text = format!("a file in {} was not written and synced: {error}", there.display());
-            Finding::failed(check, text, "look at the disk and its mount (dmesg)")
+            let fix = mended(there, &error);
+            Finding::failed(
+                check,
+                text,
+                fix.as_deref().unwrap_or("look at the disk and its mount (dmesg)"),
+            )
         }
     }
 }

@@ -47,7 +47,7 @@ fn runtime(args: &Doctor, context: Context<'_>) -> Finding {
     let check = "runtime";
     let named = args.runtime_url.clone().or_else(|| context.var(env::RUNTIME_URL));
     let url = named.as_deref().unwrap_or(RUNTIME_URL_DEFAULT);
-    let asked = ControlPlane::without_identity(url)
+    let asked = ControlPlane::of_runtime(url)
         .and_then(|it| it.get::<Map<String, Value>>(&Route::new("status")));
     match asked {
         Ok(said) => answered(check, url, &said),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use api::env;
-use policy::Source;
+use policy::{SlotFault, Source};
 use rollout_store::database::{self, Check, Pages};
 use vfs::OsVfs;
 use wal_format::names;
@@ -18,6 +18,7 @@ use crate::{
     commands::{audit, policy::slots},
     context::Context,
     failure::Failure,
+    rights::mended,
     settings::Settings,
 };
 
@@ -97,13 +98,19 @@ pub(super) fn log(dir: &Path) -> Finding {
                 SurveyError::Violation(violation) => crate::failure::place(violation),
                 SurveyError::Io { .. } => None,
             };
-            let mut finding = Finding::of(check, &Failure::from(error));
+            let mut finding = Finding::of(check, &Failure::from(error).of_log(dir));
             if let Some(place) = place {
                 finding.text = format!("{}; {place}", finding.text);
             }
             finding
         }
     }
+}
+
+/// A time as every other one here: UTC, in seconds.
+fn shown(at: SystemTime) -> String {
+    jiff::Timestamp::try_from(at)
+        .map_or_else(|_| "a time beyond all".to_owned(), |it| format!("{it:.0}"))
 }
 
 /// Whether the clock was later once.
@@ -117,8 +124,11 @@ pub(super) fn clock(dir: &Path) -> Finding {
     let path = dir.join(names::WAL);
     match std::fs::metadata(&path).and_then(|it| it.modified()) {
         Ok(at) if at > now + CLOCK_SLACK => {
-            let ahead = at.duration_since(now).unwrap_or_default().as_secs();
-            let text = format!("the log was written {ahead} s in the future: the clock went back");
+            let text = format!(
+                "the log was written at {}, and now it is {}: the clock went back, or a file came from elsewhere",
+                shown(at),
+                shown(now)
+            );
             Finding::warning(check, text, fix)
         }
         _ => Finding::ok(check, format!("{:.0}", jiff::Timestamp::now())),
@@ -127,10 +137,19 @@ pub(super) fn clock(dir: &Path) -> Finding {
 
 pub(super) fn policy(context: Context<'_>) -> Finding {
     let check = "policy";
-    let loaded = match slots(None, context) {
-        Ok(slots) => slots.load(),
-        Err(failure) => return Finding::of(check, &failure),
+    let (dir, loaded) = match (context.policy_dir(), slots(None, context)) {
+        (Ok(dir), Ok(slots)) => (dir, slots.load()),
+        (Err(failure), _) | (_, Err(failure)) => return Finding::of(check, &failure),
     };
+    // A bundle that nobody may read is not a bad one.
+    let fix = loaded.warnings.iter().find_map(|it| match &it.fault {
+        SlotFault::Unreadable { file, error } => {
+            mended(&dir.join(it.slot.as_str()).join(file), error)
+        }
+        _ => None,
+    });
+    let fix =
+        fix.unwrap_or_else(|| "load a good one: autonomy policy load --bundle FILE".to_owned());
     let warning = loaded.warnings.first().map(ToString::to_string);
     match (loaded.source, warning) {
         (Source::Current, None) => Finding::ok(check, "the current bundle is good"),
@@ -138,14 +157,14 @@ pub(super) fn policy(context: Context<'_>) -> Finding {
         (Source::LastKnownGood, why) => {
             let text =
                 format!("the bundle before the current one decides: {}", why.unwrap_or_default());
-            Finding::failed(check, text, "load a good one: autonomy policy load --bundle FILE")
+            Finding::failed(check, text, &fix)
         }
         (Source::None, None) => {
             Finding::skipped(check, "none was ever loaded: every call is denied")
         }
         (Source::None, Some(why)) => {
             let text = format!("none is good, every call is denied: {why}");
-            Finding::failed(check, text, "load a good one: autonomy policy load --bundle FILE")
+            Finding::failed(check, text, &fix)
         }
     }
 }

@@ -88,6 +88,7 @@ pub(super) fn collect(args: &SupportGenerate, context: Context<'_>) -> Vec<Part>
         })
         .collect();
     parts.push(environment(context));
+    parts.extend(super::machine::collect(args, context));
     parts.extend(SYSTEM.iter().map(|(file, path)| system(file, path)));
     parts
 }

@@ -1,6 +1,6 @@
 //! The collector that a command sends to, and what its failures mean for an operator.
 
-use std::num::NonZeroUsize;
+use std::{io::ErrorKind, num::NonZeroUsize};
 
 use api::{env, exit::Exit};
 use drain::Failure as Stop;
@@ -11,7 +11,9 @@ use runtime::{
 };
 use wal_recovery::codes;
 
-use crate::{args::CollectorArgs, context::Context, counted::counted, failure::Failure};
+use crate::{
+    args::CollectorArgs, context::Context, counted::counted, failure::Failure, rights::FULL_DISK,
+};
 
 /// Finds out how the collector is reached; `None` when nobody says where it is.
 pub(crate) fn settings(
@@ -104,7 +106,8 @@ pub(super) fn locked(error: &dyn std::error::Error, lock: &DrainLockError) -> Fa
         DrainLockError::Io { source, .. } => {
             let mut failure = Failure::of(Exit::Failed, "DRAIN_LOCK", error);
             failure.cause = vec![source.to_string()];
-            failure.hint("check owner and mode of the log directory")
+            let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            failure.hint(if full { FULL_DISK } else { "check owner and mode of the log directory" })
         }
     }
 }
@@ -115,7 +118,8 @@ pub(crate) fn progress(error: &ProgressReadError) -> Failure {
         ProgressReadError::Progress(inner) => {
             Failure::of(Exit::Integrity, inner.code(), error).hint(inner.hint())
         }
-        ProgressReadError::Io { .. } => Failure::of(Exit::Failed, "IO", error),
+        ProgressReadError::Io { .. } => Failure::of(Exit::Failed, "IO", error)
+            .hint("check owner and mode of the log directory, and its disk"),
     }
 }
 
@@ -138,9 +142,10 @@ pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str
         Stop::Unreachable { .. } | Stop::Busy { .. } => {
             said.hint("nothing is lost: run the same command again when the collector is back")
         }
-        Stop::Refused { .. } => {
-            said.hint(format!("check the endpoint and {}", env::OTLP_HEADERS.all))
-        }
+        Stop::Refused { .. } => said.hint(format!(
+            "is it a collector that answers at {url}? check the endpoint and {}",
+            env::OTLP_HEADERS.all
+        )),
         Stop::Unreadable { .. } => said.hint(format!(
             "what answers at {url} is no collector: check the endpoint and proxies before it"
         )),
@@ -150,6 +155,9 @@ pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str
         Stop::LogChanged { .. } | Stop::LettersChanged { .. } => {
             said.hint("run the same command again")
         }
-        Stop::Local { .. } | Stop::Misuse { .. } => said,
+        Stop::Local { .. } => {
+            said.hint(format!("check the disk of the log. If it is full: {FULL_DISK}"))
+        }
+        Stop::Misuse { .. } => said,
     }
 }

@@ -36,10 +36,12 @@ fn list(args: &DeadLetterList, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = directory(args.dir.as_deref(), context)?;
     let letters = DeadLetters::open(&OsVfs, &dir, |flaw| tell_flaw(&flaw))?;
     let mut out = BufWriter::new(io::stdout().lock());
+    // One document, also when a letter in the middle cannot be read.
+    let mut told = Vec::new();
     for listed in letters.open_letters() {
         let listed = listed?;
         match args.output.output {
-            Output::Json => writeln!(out, "{}", to_json(&listed))?,
+            Output::Json => told.push(to_json(&listed)),
             Output::Text => {
                 let Listed { letter, attempts } = &listed;
                 let (event_id, class) = (letter.event_id(), letter.class);
@@ -49,9 +51,10 @@ fn list(args: &DeadLetterList, context: Context<'_>) -> Result<Exit, Failure> {
             }
         }
     }
-    if args.output.output == Output::Text {
-        let open = letters.counts().open;
-        writeln!(out, "{}", counted(open, "dead letter"))?;
+    let open = letters.counts().open;
+    match args.output.output {
+        Output::Json => writeln!(out, "{}", json!({ "count": open, "dead_letters": told }))?,
+        Output::Text => writeln!(out, "{}", counted(open, "dead letter"))?,
     }
     out.flush()?;
     Ok(Exit::Done)

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Drain, context: Context<'_>) -> Result<Exit, Failure> {
     let executor = executor.map_err(|it| Failure::process(&it))?;
     let mut course = Course {
         consumer: Consumer::new(options),
-        teller: Teller::new(output, context.terminal),
+        teller: Teller::new(output, context.draws()),
         collector,
     };
     let drained = executor.block_on(async {

@@ -15,7 +15,8 @@ use crate::{
     args::{Output, WalVerify},
     commands::{print_json, print_pairs, wal::directory},
     context::Context,
-    failure::Failure,
+    failure::{Failure, with_dir},
+    rights::mended,
 };
 
 pub(super) fn verify(args: &WalVerify, context: Context<'_>) -> Result<Exit, Failure> {
@@ -85,7 +86,11 @@ fn failure(error: &VerifyError) -> Failure {
         VerifyError::NoSafePoint(_) | VerifyError::Damaged(_) => Exit::Integrity,
         VerifyError::Io { .. } => Exit::Failed,
     };
-    Failure::of(exit, error.code(), error).hint(error.hint())
+    let mut failure = Failure::of(exit, error.code(), error).hint(error.hint());
+    if let VerifyError::Io { path, source } = error {
+        failure.hint = mended(path, source).or(failure.hint);
+    }
+    failure
 }
 
 /// What `wal verify` says.
@@ -131,7 +136,7 @@ struct Found {
     offset: u64,
     code: &'static str,
     message: String,
-    hint: &'static str,
+    hint: String,
 }
 
 impl Report {
@@ -168,7 +173,7 @@ impl Report {
             offset: damage.offset,
             code: damage.cause.code(),
             message: format!("telemetry/wal: {}", damage.cause),
-            hint: damage.cause.hint(),
+            hint: with_dir(damage.cause.hint(), dir),
         };
         let dir = dir.display().to_string();
         Self { dir, result: "damaged", seal: seal.text, whole: None, damage: Some(found) }
@@ -199,7 +204,7 @@ impl Report {
             pairs.push(("offset", it.offset.to_string()));
             pairs.push(("code", it.code.to_owned()));
             pairs.push(("problem", it.message.clone()));
-            pairs.push(("hint", it.hint.to_owned()));
+            pairs.push(("hint", it.hint.clone()));
         }
         pairs.push(("seal", self.seal.to_owned()));
         pairs
