@@ -8,6 +8,9 @@
 //! | the server refuses the certificate, or misses one       | [`Fault::ClientCertificate`]   |
 //! | what the server says is no TLS                          | [`Fault::NoTls`]               |
 //! | anything else                                           | none                           |
+//!
+//! A server that cannot verify the signature of a certificate, of another authority under the same name for example, answers
+//! with `decrypt_error` (RFC 8446, 6.2): that is about the certificate, too.
 
 use std::{error::Error, io};
 
@@ -54,7 +57,8 @@ impl Fault {
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
-                | AlertDescription::AccessDenied,
+                | AlertDescription::AccessDenied
+                | AlertDescription::DecryptError,
             ) => Some(Self::ClientCertificate),
             _ => None,
         }
@@ -85,6 +89,10 @@ mod tests {
             ),
             (
                 rustls::Error::AlertReceived(AlertDescription::UnknownCA),
+                Some(Fault::ClientCertificate),
+            ),
+            (
+                rustls::Error::AlertReceived(AlertDescription::DecryptError),
                 Some(Fault::ClientCertificate),
             ),
             (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), None),
