@@ -51,6 +51,10 @@ fn markdown(dir: &Path) -> BTreeSet<PathBuf> {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // What a crate has of the book is looked at in the book.
+        if path.is_symlink() {
+            continue;
+        }
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             found.extend(markdown(&path));
         } else if path.extension().is_some_and(|it| it == "md") {
