@@ -1,16 +1,14 @@
 //! What the pages of the causes tell an operator to do, and what of the answered calls is there afterwards.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use wal_format::names;
+use wal_recovery::codes;
 
 use crate::harness::{Ports, RuntimeOptions, Stack, audit};
 
-use super::{
-    log,
-    site::{Site, text},
-};
+use super::{log, site::Site};
 
 /// Calls that were answered with a number, as `Answers` has them.
 type Recorded = BTreeMap<String, (u64, bool)>;
@@ -67,7 +65,7 @@ pub(super) const ADOPT: Remedy = Remedy {
         Ok(())
     },
     env: LEGACY_ENV,
-    warns: Some(wal_recovery::codes::WAL_LEGACY_ADOPTED),
+    warns: Some(codes::WAL_LEGACY_ADOPTED),
     kept: everything,
 };
 
@@ -86,7 +84,7 @@ pub(super) const REPAIR: Remedy = Remedy {
     warns: None,
     kept: |site, since| {
         aside(site)?;
-        readable(site, &site.evidence())?;
+        readable(site)?;
         audit(&site.stack.export()?, since)
     },
 };
@@ -101,9 +99,9 @@ pub(super) const ACCEPT: Remedy = Remedy {
         Ok(())
     },
     env: RESET_ENV,
-    warns: Some(wal_recovery::codes::WAL_RESET_BY_OPERATOR),
+    warns: Some(codes::WAL_RESET_BY_OPERATOR),
     kept: |site, since| {
-        readable(site, &site.evidence())?;
+        readable(site)?;
         delivered(site, since)
     },
 };
@@ -194,25 +192,39 @@ fn aside(site: &Site) -> Result<()> {
     Ok(())
 }
 
-fn files_below(site: &Site, name: &str) -> Result<BTreeMap<std::path::PathBuf, Vec<u8>>> {
+fn files_below(site: &Site, name: &str) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     log::files(&site.dir().join(name))
 }
 
-/// What `wal status` promises of a damaged log can be exported: each of its entries, in its place.
-fn readable(site: &Site, dir: &Path) -> Result<()> {
-    let (_, status) = site.wal(&["status"], dir)?;
-    let promised = status["log"]["entries"].as_u64().or(status["entries"].as_u64());
-    let promised = promised.with_context(|| format!("no number of entries: {status}"))?;
-    let lines = site.readable(dir)?;
-    ensure!(
-        lines.len() as u64 == promised,
-        "{} lines, not {promised} ({})",
-        lines.len(),
-        text(dir)?
-    );
+/// What `wal status` says of a damaged log can be saved: each of its entries, in its place.
+fn readable(site: &Site) -> Result<()> {
+    let evidence = site.evidence();
+    let (_, status) = site.wal(&["status"], &evidence)?;
+    let holds = status["log"]["entries"].as_u64().with_context(|| format!("{status}"))?;
+    let unread = [codes::SAFESEQ_NOT_FOUND, codes::SAFESEQ_CORRUPT, codes::WAL_SWITCH_BROKEN];
+    let lines = if unread.iter().any(|it| status["health"] == *it) {
+        let lines = site.readable(&evidence)?;
+        ensure!(lines.is_empty(), "the runbook says that nothing is read: {lines:?}");
+        site.readable(&read_copy(site, holds)?)?
+    } else {
+        site.readable(&evidence)?
+    };
+    ensure!(lines.len() as u64 == holds, "{} lines, not {holds}", lines.len());
     for (id, (seq, _)) in &site.before.recorded {
         let Some(line) = lines.get(usize::try_from(*seq)?.saturating_sub(1)) else { continue };
         ensure!(line.contains(id.as_str()), "entry {seq} is not {id}: {line}");
     }
     Ok(())
+}
+
+/// A copy that can be read, for a log that has no safe point or a switch in its way, as the runbook makes it.
+fn read_copy(site: &Site, holds: u64) -> Result<PathBuf> {
+    let copy = site.stack.dir.join("read");
+    log::copy(&site.evidence(), &copy)?;
+    let switch = copy.join(names::SWITCH);
+    if switch.exists() {
+        fs::remove_file(switch)?;
+    }
+    fs::write(copy.join(names::SAFE_SEQ), holds.to_le_bytes())?;
+    Ok(copy)
 }
