@@ -47,7 +47,7 @@ struct DrillArgs {
     #[arg(long)]
     without_fault: bool,
     /// Signs the report of the drills with this private key, as a statement beside it; its password comes from
-    /// AUTONOMY_KEY_PASSWORD.
+    /// `AUTONOMY_KEY_PASSWORD`.
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
     /// How val11 ends the control plane; both ways, one after the other, when not given.

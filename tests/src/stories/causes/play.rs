@@ -1,6 +1,6 @@
 //! How each cause is told.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -9,7 +9,7 @@ use crate::stories::{Narrator, drill::Fault};
 use super::{
     Cause, Judge, log,
     remedies::Remedy,
-    site::{Site, text},
+    site::{Site, text, wal},
 };
 
 /// Tells one cause: calls, the fault, what is said about it, and each way out of it from the same damage.
@@ -50,20 +50,22 @@ fn said(cause: &Cause, site: &Site, narrator: &mut Narrator) {
                     for _ in 0..2 {
                         let (exit, output) = site.start_in_vain()?;
                         ensure!(exit == Some(8) && output.contains(&fatal), "{exit:?}: {output}");
+                        let cause = format!(r#""cause":"{refused}""#);
+                        ensure!(output.contains(&cause), "no log line with {cause}: {output}");
                         unchanged(site)?;
                     }
                     Ok(())
                 },
             );
             narrator.check("`autonomy wal status` says the same code", || {
-                let (exit, status) = site.wal(&["status"], &site.dir())?;
+                let (exit, status) = wal(&["status"], &site.dir())?;
                 ensure!(exit == Some(8) && status["health"] == refused, "{exit:?}: {status}");
                 unchanged(site)
             });
         }
         Judge::Seal => {
             narrator.check("`autonomy wal status`, which knows no seal, says nothing", || {
-                let (exit, status) = site.wal(&["status"], &site.dir())?;
+                let (exit, status) = wal(&["status"], &site.dir())?;
                 ensure!(exit == Some(0) && status["health"] == "ok", "{exit:?}: {status}");
                 Ok(())
             });
@@ -85,14 +87,14 @@ fn said(cause: &Cause, site: &Site, narrator: &mut Narrator) {
                 },
             );
             narrator.check("a reader needs no lock", || {
-                let (exit, status) = site.wal(&["status"], &site.dir())?;
+                let (exit, status) = wal(&["status"], &site.dir())?;
                 ensure!(exit == Some(0) && status["health"] == "ok", "{exit:?}: {status}");
                 Ok(())
             });
         }
         Judge::Phantom => {
             narrator.check("`autonomy wal status` says what the next start will cut", || {
-                let (exit, status) = site.wal(&["status"], &site.dir())?;
+                let (exit, status) = wal(&["status"], &site.dir())?;
                 ensure!(exit == Some(0) && status["log"]["phantoms"] == 1, "{exit:?}: {status}");
                 unchanged(site)
             });
@@ -122,7 +124,7 @@ fn healed(remedy: &Remedy, site: &mut Site, narrator: &mut Narrator) {
         site.runtime = Some(runtime);
         Ok(())
     });
-    let mut since = Default::default();
+    let mut since = BTreeMap::new();
     narrator.check("new calls are decided, also after one more start without variables", || {
         let first = site.calls()?.recorded;
         site.runtime()?.stop()?;
@@ -133,7 +135,7 @@ fn healed(remedy: &Remedy, site: &mut Site, narrator: &mut Narrator) {
     });
     narrator.check("what it promises to keep is there", || {
         kept(site, &since)?;
-        let (exit, status) = site.wal(&["status"], &site.dir())?;
+        let (exit, status) = wal(&["status"], &site.dir())?;
         ensure!(exit == Some(0) && status["health"] == "ok", "{}: {status}", text(&site.dir())?);
         Ok(())
     });

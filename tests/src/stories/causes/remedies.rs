@@ -8,7 +8,10 @@ use wal_recovery::codes;
 
 use crate::harness::{Ports, RuntimeOptions, Stack, audit};
 
-use super::{log, site::Site};
+use super::{
+    log,
+    site::{Site, exported, wal},
+};
 
 /// Calls that were answered with a number, as `Answers` has them.
 type Recorded = BTreeMap<String, (u64, bool)>;
@@ -199,15 +202,15 @@ fn files_below(site: &Site, name: &str) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
 /// What `wal status` says of a damaged log can be saved: each of its entries, in its place.
 fn readable(site: &Site) -> Result<()> {
     let evidence = site.evidence();
-    let (_, status) = site.wal(&["status"], &evidence)?;
+    let (_, status) = wal(&["status"], &evidence)?;
     let holds = status["log"]["entries"].as_u64().with_context(|| format!("{status}"))?;
     let unread = [codes::SAFESEQ_NOT_FOUND, codes::SAFESEQ_CORRUPT, codes::WAL_SWITCH_BROKEN];
     let lines = if unread.iter().any(|it| status["health"] == *it) {
-        let lines = site.readable(&evidence)?;
+        let lines = exported(&evidence)?;
         ensure!(lines.is_empty(), "the runbook says that nothing is read: {lines:?}");
-        site.readable(&read_copy(site, holds)?)?
+        exported(&read_copy(site, holds)?)?
     } else {
-        site.readable(&evidence)?
+        exported(&evidence)?
     };
     ensure!(lines.len() as u64 == holds, "{} lines, not {holds}", lines.len());
     for (id, (seq, _)) in &site.before.recorded {

@@ -91,25 +91,11 @@ impl Site {
         Ok((process.wait()?.code(), process.output()))
     }
 
-    /// Runs `autonomy wal <words> --output json` over a directory and returns its exit code and its document.
-    pub(super) fn wal(&self, words: &[&str], dir: &Path) -> Result<(Option<i32>, Value)> {
-        let more = ["--dir", text(dir)?, "--output", "json"];
-        let ended = autonomy(&[&["wal"], words, &more].concat())?;
-        let told = serde_json::from_str(&ended.stdout).with_context(|| format!("{ended:?}"))?;
-        Ok((ended.code(), told))
-    }
-
     /// The same, where it must succeed.
     pub(super) fn done(&self, words: &[&str]) -> Result<Value> {
-        let (code, told) = self.wal(words, &self.dir())?;
+        let (code, told) = wal(words, &self.dir())?;
         ensure!(code == Some(0), "{words:?}: {code:?} {told}");
         Ok(told)
-    }
-
-    /// What can still be read of a log: the lines, however the export ends.
-    pub(super) fn readable(&self, dir: &Path) -> Result<Vec<String>> {
-        let exported = autonomy(&["telemetry", "export", "--dir", text(dir)?, "--out", "-"])?;
-        Ok(exported.stdout.lines().map(str::to_owned).collect())
     }
 
     /// Makes a key pair and seals the log.
@@ -122,7 +108,7 @@ impl Site {
 
     /// `autonomy wal verify` against the seal.
     pub(super) fn verify(&self) -> Result<(Option<i32>, Value)> {
-        self.wal(&["verify", "--pub", text(&self.keys().join("autonomy.pub"))?], &self.dir())
+        wal(&["verify", "--pub", text(&self.keys().join("autonomy.pub"))?], &self.dir())
     }
 
     /// Delivers everything in the log to a collector, which goes away again.
@@ -152,6 +138,20 @@ impl Site {
         fs::copy(self.backup().join(name), self.dir().join(name))?;
         Ok(())
     }
+}
+
+/// Runs `autonomy wal <words> --output json` over a directory and returns its exit code and its document.
+pub(super) fn wal(words: &[&str], dir: &Path) -> Result<(Option<i32>, Value)> {
+    let more = ["--dir", text(dir)?, "--output", "json"];
+    let ended = autonomy(&[&["wal"], words, &more].concat())?;
+    let told = serde_json::from_str(&ended.stdout).with_context(|| format!("{ended:?}"))?;
+    Ok((ended.code(), told))
+}
+
+/// What can still be read of a log: the lines, however the export ends.
+pub(super) fn exported(dir: &Path) -> Result<Vec<String>> {
+    let exported = autonomy(&["telemetry", "export", "--dir", text(dir)?, "--out", "-"])?;
+    Ok(exported.stdout.lines().map(str::to_owned).collect())
 }
 
 pub(super) fn text(path: &Path) -> Result<&str> {
