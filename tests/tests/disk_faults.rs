@@ -1,5 +1,4 @@
 //! The drills about disks are tests: the same functions, and each must notice a missing fault.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use e2e::stories::{
     drill,

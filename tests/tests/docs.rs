@@ -51,6 +51,10 @@ fn markdown(dir: &Path) -> BTreeSet<PathBuf> {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_symlink() {
+            // A second name of a page, for a package; its links are those of its first name.
+            continue;
+        }
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             found.extend(markdown(&path));
         } else if path.extension().is_some_and(|it| it == "md") {

@@ -1,6 +1,5 @@
 //! The codes of a log are tests: each is brought about, said, and healed as its page says, and each drill must notice a
 //! missing fault.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
