@@ -119,6 +119,9 @@ fn a_run_without_faults_is_signed_as_failed() {
     assert_eq!(said["result"], "FAILED");
     assert_eq!((&said["passedTests"], &said["failedTests"]), (&json!([]), &json!([DRILL])));
     assert_eq!(said["configuration"][0]["annotations"]["fault"], "left_out");
+    // The next report is not the one that was signed.
+    drill::run(&[], Fault::Injected, true, &run.path("report.json")).unwrap();
+    assert!(!run.path("report.intoto.json").exists());
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -62,6 +63,14 @@ impl Signer {
         let path = report.with_extension(EXTENSION);
         fs::write(&path, statement.sign(&self.key)?.to_bytes())?;
         Ok(path)
+    }
+}
+
+/// Removes the envelope of an earlier report, which says nothing about this one.
+pub(super) fn discard(report: &Path) -> Result<()> {
+    match fs::remove_file(report.with_extension(EXTENSION)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
