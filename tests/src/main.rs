@@ -11,6 +11,8 @@ use clap::{
 use e2e::{
     harness::{NO_SKIP, demo_dir, drill_report, evidence_dir},
     stories::{
+        Narrator,
+        attest::Signer,
         demo,
         drill::{self, Drill, Fault},
         packs,
@@ -44,6 +46,10 @@ struct DrillArgs {
     /// Leaves the faults out, to see that every drill notices.
     #[arg(long)]
     without_fault: bool,
+    /// Signs the report of the drills with this private key, as a statement beside it; its password comes from
+    /// `AUTONOMY_KEY_PASSWORD`.
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
     /// How val11 ends the control plane; both ways, one after the other, when not given.
     #[arg(long, value_enum)]
     signal: Option<SignalArg>,
@@ -108,6 +114,12 @@ fn play(args: &DrillArgs) -> Result<ExitCode> {
             "--signal is for val11: nothing else ends the control plane by a signal of choice";
         Cli::command().error(ErrorKind::ArgumentConflict, why).exit();
     }
+    if args.sign.is_some() && drills.is_empty() {
+        let why = "--sign is for drills: a validation plan leaves evidence of its own";
+        Cli::command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
+    // A key that cannot be used is said before anything is run.
+    let signer = args.sign.as_deref().map(Signer::new).transpose()?;
     // A plan that ends nothing is run once.
     let runs: Vec<_> = plans
         .iter()
@@ -118,6 +130,10 @@ fn play(args: &DrillArgs) -> Result<ExitCode> {
     let mut passed = true;
     if !drills.is_empty() {
         passed &= drill::run(&drills, fault, no_skip, &drill_report())?;
+    }
+    if let Some(signer) = signer {
+        let path = signer.sign(&drill_report())?;
+        Narrator::loud().say(&format!("signed: {}", path.display()));
     }
     if !runs.is_empty() {
         let evidence = args.evidence.clone().unwrap_or_else(evidence_dir);

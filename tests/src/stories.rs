@@ -1,5 +1,7 @@
 //! What is told: each story is a function that starts real processes and checks what it sees.
 
+pub mod attest;
+mod causes;
 mod collector;
 mod control_plane;
 mod databases;

@@ -15,58 +15,44 @@ use std::{
 
 use e2e::{
     harness::{Bin, Ports, Stack, autonomy, program, run_to_end},
-    stories::{
-        Narrator,
-        drill::{Ended, Fault},
-        packs,
-    },
+    stories::packs::{all_are_held, holds, named},
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-/// Tells a drill with its fault, which must pass, and without, which must fail at the proof.
-#[track_caller]
-fn holds(name: &str) {
-    let drill = packs::named(name).next().unwrap();
-    let told = |fault| match drill.run(fault, Narrator::quiet()).unwrap() {
-        Ended::Told(verdicts) => verdicts,
-        Ended::Skipped(why) => unreachable!("every machine can do it: {why}"),
-    };
-    let verdicts = told(Fault::Injected);
-    assert!(verdicts.passed() >= 5 || verdicts.failed(), "{}", verdicts.table());
-    verdicts.into_result().unwrap();
-    let failure = told(Fault::LeftOut).first_failure().unwrap_or_default();
-    assert!(failure.starts_with("proof: "), "{name} without its fault: `{failure}`");
-}
-
 #[test]
 fn a_backup_under_a_writer_is_sound_and_a_prefix() {
-    holds("DB-1");
+    holds("DB-1").unwrap();
 }
 
 #[test]
 fn a_restore_moves_stale_sidecars_and_is_the_backup() {
-    holds("DB-2");
+    holds("DB-2").unwrap();
 }
 
 #[test]
 fn a_second_migration_says_that_the_schema_is_up_to_date() {
-    holds("DB-3");
+    holds("DB-3").unwrap();
 }
 
 #[test]
 fn a_failed_migration_leaves_the_version_before_it() {
-    holds("DB-4");
+    holds("DB-4").unwrap();
 }
 
 #[test]
 fn maintenance_of_a_locked_database_is_busy_and_stays_due() {
-    holds("DB-5");
+    holds("DB-5").unwrap();
 }
 
 #[test]
 fn a_killed_vacuum_costs_nothing() {
-    holds("DB-6");
+    holds("DB-6").unwrap();
+}
+
+#[test]
+fn every_drill_of_the_pack_is_a_test_here() {
+    all_are_held(named("db"), include_str!("databases.rs")).unwrap();
 }
 
 /// A directory with one database in WAL mode and a backup of it.

@@ -6,80 +6,70 @@ use std::{fs, process::Stdio, thread, time::Instant};
 use e2e::{
     harness::{Bin, eventually, run_to_end},
     stories::{
-        Narrator,
-        drill::{Ended, Fault},
         goals::Lab,
-        packs,
+        packs::{all_are_held, holds, named},
     },
 };
 use serde_json::Value;
 
-/// Tells a drill with its fault, which must pass, and without, which must fail at the proof.
-#[track_caller]
-fn holds(name: &str) {
-    let drill = packs::named(name).next().unwrap();
-    let told = |fault| match drill.run(fault, Narrator::quiet()).unwrap() {
-        Ended::Told(verdicts) => verdicts,
-        Ended::Skipped(why) => unreachable!("every machine can do it: {why}"),
-    };
-    told(Fault::Injected).into_result().unwrap();
-    let failure = told(Fault::LeftOut).first_failure().unwrap_or_default();
-    assert!(failure.starts_with("proof: "), "{name} without its fault: `{failure}`");
-}
-
 #[test]
 fn the_end_of_a_session_pauses_and_the_next_is_told() {
-    holds("FM-1");
+    holds("FM-1").unwrap();
 }
 
 #[test]
 fn what_a_killed_process_left_is_cleared() {
-    holds("FM-2");
+    holds("FM-2").unwrap();
 }
 
 #[test]
 fn an_interrupted_loop_keeps_what_its_attempts_said() {
-    holds("FM-3");
+    holds("FM-3").unwrap();
 }
 
 #[test]
 fn a_tentacle_that_never_began_is_named() {
-    holds("FM-4");
+    holds("FM-4").unwrap();
 }
 
 #[test]
 fn a_quota_makes_a_tentacle_wait() {
-    holds("FM-5");
+    holds("FM-5").unwrap();
 }
 
 #[test]
 fn the_same_failure_three_times_ends_the_loop() {
-    holds("FM-6");
+    holds("FM-6").unwrap();
 }
 
 #[test]
 fn a_spent_budget_asks_for_a_human() {
-    holds("FM-7");
+    holds("FM-7").unwrap();
 }
 
 #[test]
 fn a_loop_goes_on_while_one_failure_changes() {
-    holds("FM-8");
+    holds("FM-8").unwrap();
 }
 
 #[test]
 fn a_stalled_loop_does_not_reopen_a_completed_goal() {
-    holds("FM-9");
+    holds("FM-9").unwrap();
 }
 
 #[test]
 fn a_pending_gate_stops_an_eval() {
-    holds("G-gate");
+    holds("G-gate").unwrap();
 }
 
 #[test]
 fn going_back_makes_work_idle() {
-    holds("G-rewind");
+    holds("G-rewind").unwrap();
+}
+
+#[test]
+fn every_drill_of_the_pack_is_a_test_here() {
+    all_are_held(named("fm"), include_str!("goals.rs")).unwrap();
 }
 
 /// Runs a command once to its end and then as often as asked, each time killed at another moment of its life.

@@ -129,8 +129,11 @@ fn schema(page: &mut String, name: &str, schema: &Value) {
     }
 }
 
+/// Method, path and what is said about them.
+type Route<'a> = (&'a str, &'a str, &'a Value);
+
 /// Routes by what they are about.
-fn by_tag(paths: &Map<String, Value>) -> BTreeMap<&str, Vec<(&str, &str, &Value)>> {
+fn by_tag(paths: &Map<String, Value>) -> BTreeMap<&str, Vec<Route<'_>>> {
     let mut tags = BTreeMap::<_, Vec<_>>::new();
     for (path, item) in paths {
         for (method, operation) in item.as_object().unwrap() {

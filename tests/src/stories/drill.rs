@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Disk, Mount, mounts_below},
-    stories::{Narrator, Verdicts, collector, control_plane, disk, last_good, release, replaced},
+    stories::{
+        Narrator, Verdicts, attest, collector, control_plane, disk, last_good, release, replaced,
+    },
 };
 
 /// A fault and what is believed about it.
@@ -160,6 +162,7 @@ pub fn run(drills: &[Drill], fault: Fault, no_skip: bool, report: &Path) -> Resu
         "drills": told,
     });
     fs::create_dir_all(report.parent().unwrap_or(report))?;
+    attest::discard(report)?;
     fs::write(report, format!("{whole:#}\n"))?;
     let lines = lines.join("\n");
     Narrator::loud().say(&format!("\n{lines}\nreport: {}", report.display()));
