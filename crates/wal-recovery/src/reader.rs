@@ -4,6 +4,7 @@
 //!   acknowledged: it reads the safe point first and stops there.
 //! * **B2** Every entry is checked by the rules of the scan before it is given out.
 //! * **B3** Memory is bounded by one frame.
+//! * **B4** [`Reader::salvage`] alone is not bound by the safe point: it stops where entries stop to hold.
 //!
 //! # Following a log
 //!
@@ -29,7 +30,7 @@ use std::{
 };
 
 use thiserror::Error;
-use vfs::{File, Vfs};
+use vfs::{File, OpenMode, Vfs};
 use wal_format::{Chain, SafePoint, Seq, names};
 
 use crate::{
@@ -38,6 +39,7 @@ use crate::{
     mutants::{Mutant, removed},
     payloads::Payloads,
     plan::FoundSafePoint,
+    remains::remains,
     scan::{End, Scanner, Stop, Trust, Verdict, end_of_log},
     state::read_safe_point,
     switch::{self, view},
@@ -105,6 +107,29 @@ impl Reader {
         let frames = file.clone().map(|file| FrameReader::new(file, 0));
         let scanner = Scanner::new(Trust::UpTo(safe));
         let (dir, checked) = (dir.to_owned(), Vec::new());
+        Ok(Self { dir, path, file, frames, scanner, safe, checked, replaced: false })
+    }
+
+    /// Opens what holds of a log, whatever is wrong with its safe point or its switch: up to the first entry that does
+    /// not hold. For saving entries out of a log that is refused; nothing is delivered from here.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NotFound`] when there is no log, [`ReadError::Io`] when the file system fails.
+    pub fn salvage(vfs: &dyn Vfs, dir: &Path) -> Result<Self, ReadError> {
+        let path = dir.join(names::WAL);
+        let at = |source| ReadError::Io { path: path.clone(), source };
+        let file = match vfs.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ReadError::NotFound { dir: dir.to_owned() });
+            }
+            Err(error) => return Err(at(error)),
+        };
+        let safe = SafePoint::at(remains(vfs, dir).map_err(at)?.last);
+        let frames = Some(FrameReader::new(Arc::clone(&file), 0));
+        let scanner = Scanner::new(Trust::UpTo(safe));
+        let (dir, checked, file) = (dir.to_owned(), Vec::new(), Some(file));
         Ok(Self { dir, path, file, frames, scanner, safe, checked, replaced: false })
     }
 

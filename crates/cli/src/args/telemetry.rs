@@ -86,6 +86,10 @@ pub(crate) struct Export {
     /// File to write, or `-` for stdout. A file appears only when it is complete.
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// Of a log that is refused: everything that holds, up to the first entry that does not, whatever
+    /// its safe point says. Ends with 0 there.
+    #[arg(long)]
+    pub(crate) salvage: bool,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
     #[command(flatten)]

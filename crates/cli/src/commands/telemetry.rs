@@ -38,7 +38,8 @@ pub(crate) fn run(command: Telemetry, context: Context<'_>) -> Result<Exit, Fail
 fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
     let dir = directory(args.dir.as_deref(), context)?;
     let filter = filter(&args.filter);
-    let mut reader = Reader::open(&OsVfs, &dir)?;
+    let mut reader =
+        if args.salvage { Reader::salvage(&OsVfs, &dir) } else { Reader::open(&OsVfs, &dir) }?;
     if args.out.as_os_str() == "-" {
         return write_entries(&mut reader, &filter, io::stdout().lock()).map(|_| Exit::Done);
     }

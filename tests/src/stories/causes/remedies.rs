@@ -10,7 +10,7 @@ use crate::harness::{Ports, RuntimeOptions, Stack, audit};
 
 use super::{
     log,
-    site::{Site, exported, wal},
+    site::{Site, exported, salvaged, wal},
 };
 
 /// Calls that were answered with a number, as `Answers` has them.
@@ -199,35 +199,22 @@ fn files_below(site: &Site, name: &str) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     log::files(&site.dir().join(name))
 }
 
-/// What `wal status` says of a damaged log can be saved: each of its entries, in its place.
+/// What `wal status` says of a damaged log can be saved: each of its entries, in its place. An export that is told nothing
+/// stops at the safe point, and prints nothing without one.
 fn readable(site: &Site) -> Result<()> {
     let evidence = site.evidence();
     let (_, status) = wal(&["status"], &evidence)?;
     let holds = status["log"]["entries"].as_u64().with_context(|| format!("{status}"))?;
     let unread = [codes::SAFESEQ_NOT_FOUND, codes::SAFESEQ_CORRUPT, codes::WAL_SWITCH_BROKEN];
-    let lines = if unread.iter().any(|it| status["health"] == *it) {
+    if unread.iter().any(|it| status["health"] == *it) {
         let lines = exported(&evidence)?;
         ensure!(lines.is_empty(), "the runbook says that nothing is read: {lines:?}");
-        exported(&read_copy(site, holds)?)?
-    } else {
-        exported(&evidence)?
-    };
+    }
+    let lines = salvaged(&evidence)?;
     ensure!(lines.len() as u64 == holds, "{} lines, not {holds}", lines.len());
     for (id, (seq, _)) in &site.before.recorded {
         let Some(line) = lines.get(usize::try_from(*seq)?.saturating_sub(1)) else { continue };
         ensure!(line.contains(id.as_str()), "entry {seq} is not {id}: {line}");
     }
     Ok(())
-}
-
-/// A copy that can be read, for a log that has no safe point or a switch in its way, as the runbook makes it.
-fn read_copy(site: &Site, holds: u64) -> Result<PathBuf> {
-    let copy = site.stack.dir.join("read");
-    log::copy(&site.evidence(), &copy)?;
-    let switch = copy.join(names::SWITCH);
-    if switch.exists() {
-        fs::remove_file(switch)?;
-    }
-    fs::write(copy.join(names::SAFE_SEQ), holds.to_le_bytes())?;
-    Ok(copy)
 }

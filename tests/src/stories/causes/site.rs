@@ -149,6 +149,14 @@ pub(super) fn wal(words: &[&str], dir: &Path) -> Result<(Option<i32>, Value)> {
 }
 
 /// What can still be read of a log: the lines, however the export ends.
+/// What an operator saves of a log that is refused.
+pub(super) fn salvaged(dir: &Path) -> Result<Vec<String>> {
+    let words = ["telemetry", "export", "--salvage", "--dir", text(dir)?, "--out", "-"];
+    let exported = autonomy(&words)?;
+    ensure!(exported.code() == Some(0), "{exported:?}");
+    Ok(exported.stdout.lines().map(str::to_owned).collect())
+}
+
 pub(super) fn exported(dir: &Path) -> Result<Vec<String>> {
     let exported = autonomy(&["telemetry", "export", "--dir", text(dir)?, "--out", "-"])?;
     Ok(exported.stdout.lines().map(str::to_owned).collect())
