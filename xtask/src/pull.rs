@@ -3,7 +3,7 @@
 //!
 //! | block    | page                             | what it says                                              |
 //! |----------|----------------------------------|-----------------------------------------------------------|
-//! | `levels` | `docs/src/architecture/index.md` | members by level, highest first                            |
+//! | `levels` | `docs/src/architecture/index.md` and `ARCHITECTURE.md` | members by level, highest first       |
 //! | `crates` | `docs/src/architecture/crates.md`| what each crate uses, how many packages, seconds of a build |
 //!
 //! * **U1** A block is between `<!-- NAME: cargo xtask crates -->` and `<!-- /NAME -->`; a test compares both with what would be
@@ -24,7 +24,8 @@ use crate::{command, packages, root, run};
 
 type Failed = Box<dyn std::error::Error>;
 
-const LEVELS: (&str, &str) = ("levels", "docs/src/architecture/index.md");
+const LEVELS: [(&str, &str); 2] =
+    [("levels", "docs/src/architecture/index.md"), ("levels", "ARCHITECTURE.md")];
 const CRATES: (&str, &str) = ("crates", "docs/src/architecture/crates.md");
 /// Where no seconds are known yet.
 const UNKNOWN: &str = "–";
@@ -33,7 +34,7 @@ const UNKNOWN: &str = "–";
 pub(crate) fn write(cold: bool) -> bool {
     let written = metadata().map_err(Failed::from).and_then(|metadata| {
         let seconds = if cold { measured(&metadata)? } else { known()? };
-        put(LEVELS, &levels(&metadata))?;
+        LEVELS.iter().try_for_each(|page| put(*page, &levels(&metadata)))?;
         put(CRATES, &table(&metadata, &seconds)?)
     });
     written.inspect_err(|error| eprintln!("crates: {error}")).is_ok()
@@ -172,7 +173,8 @@ mod tests {
 
     #[test]
     fn the_levels_of_the_book_are_those_of_the_members() {
-        assert!(is_current(LEVELS, &levels(&metadata().unwrap())), "cargo xtask crates");
+        let block = levels(&metadata().unwrap());
+        assert!(LEVELS.iter().all(|page| is_current(*page, &block)), "cargo xtask crates");
     }
 
     #[test]
