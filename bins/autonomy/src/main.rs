@@ -10,6 +10,8 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let code = cli::run(std::env::args_os(), |name| std::env::var(name).ok());
+    // What is no UTF-8 is there all the same: `run` sees it, and refuses it.
+    let variable = |name: &str| std::env::var_os(name).map(|it| it.to_string_lossy().into_owned());
+    let code = cli::run(std::env::args_os(), variable);
     ExitCode::from(code)
 }

@@ -5,7 +5,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
 };
 
-use api::exit::Exit;
+use api::{env, exit::Exit};
 use clap::{Parser as _, error::ErrorKind};
 
 use crate::{
@@ -29,7 +29,7 @@ pub fn run(
     };
     let output = cli.command.output();
     let named = cli.command.log_dir().map(std::path::Path::to_owned);
-    let settings = match settings(&cli.command, &lookup) {
+    let settings = match readable(&lookup).and_then(|()| settings(&cli.command, &lookup)) {
         Ok(settings) => settings,
         Err(failure) => return report(&failure, output).code(),
     };
@@ -48,6 +48,15 @@ pub fn run(
     }
 }
 
+/// A variable that is no UTF-8 says something that nobody can read: it must not count as not set.
+fn readable(lookup: &dyn Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    let unread = |name: &&str| lookup(name).is_some_and(|it| it.contains('\u{fffd}'));
+    let names: Vec<&str> = env::ALL.iter().map(|it| it.name).collect();
+    let Some(name) = names.iter().find(|it| unread(it)) else { return Ok(()) };
+    let message = format!("{name} is no UTF-8");
+    Err(Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message).hint("set it anew, or unset it"))
+}
+
 /// The settings of the file. Commands about the file read it themselves, and a session is never stopped by it.
 fn settings(
     command: &Command,
@@ -64,7 +73,9 @@ fn settings(
     if reads_no_setting {
         return Ok(Settings::default());
     }
+    let named = lookup(env::CONFIG).is_some_and(|it| !it.is_empty());
     let read = match settings::path(lookup) {
+        Ok(path) if named => Settings::read_named(&path),
         Ok(path) => Settings::read(&path),
         Err(_) => Ok(Settings::default()),
     };

@@ -11,19 +11,30 @@
 //!   meant to be on is never taken for off.
 //! * **K2** No secret is kept here, and no switch that is for one moment: those keys are refused.
 //! * **K3** Comments and the order of a file stay as they are when a key is set.
+//! * **K4** Whoever changes a file has the lock beside it from the reading to the writing: two changes at once are both there.
+//! * **K5** A file that others than its owner may write, or that belongs to somebody else, is not taken for ours; nor is a name for
+//!   a file that is not there, when a variable names it or a link has it.
 
 use std::{
     collections::BTreeMap,
+    io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
 };
 
 use api::env;
 use toml_edit::{DocumentMut, value};
-use vfs::{OsVfs, read_whole, replace_private};
+use vfs::{LockError, OsVfs, Vfs as _, read_whole, replace_private};
 
 /// Longest file of settings, in bytes.
 const SETTINGS_LEN_MAX: u64 = 1 << 20;
+/// Longest wait for the lock of a file of settings.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How often it is looked at.
+const LOCK_POLL: Duration = Duration::from_millis(10);
 /// What a variable begins with that has a key.
 const PREFIX: &str = "AUTONOMY_";
 /// Variables that have a key (K2).
@@ -162,6 +173,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads a file (K1); an absent one has no settings.
     pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
+        own(path)?;
         let bytes = read_whole(&OsVfs, path, SETTINGS_LEN_MAX).map_err(|source| {
             SettingsError::Io { action: "read", path: path.to_owned(), source }
         })?;
@@ -171,6 +183,17 @@ impl Settings {
             SettingsError::Bad { why, .. } => bad(why),
             other => bad(other.to_string()),
         })
+    }
+
+    /// Reads the file that a variable names: it has to be there (K5).
+    pub(crate) fn read_named(path: &Path) -> Result<Self, SettingsError> {
+        let found = std::fs::metadata(path);
+        found.map_err(|source| SettingsError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::read(path)
     }
 
     fn parse(text: &str) -> Result<Self, SettingsError> {
@@ -209,14 +232,67 @@ impl Settings {
         Ok(self.document.remove(&key_of(variable)).is_some())
     }
 
-    /// Writes the file: whole, durable, for nobody else.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), SettingsError> {
+    /// Changes the file under its lock (K4): whole, durable, for nobody else. What `change` returns goes to the caller;
+    /// `false` beside it leaves the file as it is.
+    pub(crate) fn change<T>(
+        path: &Path,
+        change: impl FnOnce(&mut Self) -> Result<(T, bool), SettingsError>,
+    ) -> Result<(T, Self), SettingsError> {
         let failed =
             |action| move |source| SettingsError::Io { action, path: path.to_owned(), source };
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(failed("make the directory of"))?;
         }
+        let held = lock(path).map_err(failed("lock"))?;
+        let mut settings = Self::read(path)?;
+        let (said, changed) = change(&mut settings)?;
+        if changed {
+            settings.write(path)?;
+        }
+        drop(held);
+        Ok((said, settings))
+    }
+
+    fn write(&self, path: &Path) -> Result<(), SettingsError> {
+        let failed =
+            |action| move |source| SettingsError::Io { action, path: path.to_owned(), source };
+        // A link stays one: what it leads to is replaced.
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         replace_private(&OsVfs, path, self.document.to_string().as_bytes()).map_err(failed("write"))
+    }
+}
+
+/// K5
+fn own(path: &Path) -> Result<(), SettingsError> {
+    let failed = |source| SettingsError::Io { action: "read", path: path.to_owned(), source };
+    if std::fs::symlink_metadata(path).is_err_and(|it| it.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    let found = std::fs::metadata(path).map_err(failed)?;
+    let (owner, me) = (found.uid(), rustix::process::geteuid().as_raw());
+    let why = if owner != me && owner != 0 {
+        format!("it belongs to user {owner}, and this is user {me}")
+    } else if found.mode() & 0o002 != 0 {
+        format!("everybody may write it (mode {:o}); chmod o-w", found.mode() & 0o777)
+    } else {
+        return Ok(());
+    };
+    Err(SettingsError::Bad { path: path.to_owned(), why })
+}
+
+/// Waits for the lock beside a file of settings.
+fn lock(path: &Path) -> io::Result<vfs::Lock> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match OsVfs.lock(&name, &format!("process {}", std::process::id())) {
+            Ok(held) => return Ok(held),
+            Err(LockError::Held { .. }) if Instant::now() < until => thread::sleep(LOCK_POLL),
+            Err(LockError::Io(error)) => return Err(error),
+            Err(error) => return Err(io::Error::other(error.to_string())),
+        }
     }
 }
 
@@ -252,6 +328,48 @@ mod tests {
             assert!(error.contains(part), "{text}: {error}");
         }
         assert!(Settings::parse("").unwrap().values.is_empty());
+    }
+
+    /// K4
+    #[test]
+    fn changes_at_once_are_all_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        let values = ["operator", "state_dir", "dispatch_cmd", "ca_file"];
+        let set = |key: &str| {
+            for _ in 0..20 {
+                Settings::change(&path, |it| Ok((it.set(key, "x")?, true))).unwrap();
+            }
+        };
+        thread::scope(|scope| {
+            for key in values {
+                scope.spawn(move || set(key));
+            }
+        });
+        let read = Settings::read(&path).unwrap();
+        assert_eq!(read.values.len(), values.len(), "{}", read.document);
+    }
+
+    /// K5
+    #[test]
+    fn a_file_that_anybody_may_write_and_a_link_to_nowhere_are_not_taken() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, "strict_mode = \"1\"\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(Settings::read(&path).unwrap_err().code(), "CONFIG_BAD");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(Settings::read(&path).unwrap().get(env::STRICT_MODE), Some("1"));
+
+        let link = dir.path().join("link.toml");
+        symlink(&path, &link).unwrap();
+        Settings::change(&link, |it| Ok((it.set("operator", "ada")?, true))).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(Settings::read(&path).unwrap().get(env::OPERATOR), Some("ada"));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(Settings::read(&link).unwrap_err().code(), "CONFIG_IO");
+        assert!(Settings::read(&path).unwrap().values.is_empty());
     }
 
     /// K3

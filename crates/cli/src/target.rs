@@ -15,10 +15,13 @@ use std::{
 };
 
 use api::exit::Exit;
+use vfs::{OsVfs, Vfs as _};
 use wal_format::names;
 
 use crate::failure::Failure;
 
+/// Behind the name of a file that is being written, and before the number of the process that writes it.
+const PARTIAL: &str = ".autonomy-partial-";
 /// Words of every private key in PEM.
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 /// Longest file that may be a key, in bytes.
@@ -49,11 +52,7 @@ impl Target {
             return Ok(Self { file, rename: None });
         }
         refuse_key(&path)?;
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        // What is left of an earlier run, or was put there, is not written through.
-        fs::remove_file(&partial).ok();
+        let partial = partial(&path)?;
         let file = OpenOptions::new().write(true).create_new(true).open(&partial);
         let file = file.map_err(|error| Failure::file("create", &partial, &error))?;
         Ok(Self { file, rename: Some((partial, path)) })
@@ -63,7 +62,9 @@ impl Target {
     pub(crate) fn finish(self) -> Result<(), Failure> {
         let Some((partial, path)) = self.rename else { return Ok(()) };
         self.file.sync_all().map_err(|error| Failure::file("sync", &partial, &error))?;
-        fs::rename(&partial, &path).map_err(|error| Failure::file("rename", &path, &error))
+        fs::rename(&partial, &path).map_err(|error| Failure::file("rename", &path, &error))?;
+        let dir = dir_of(&path);
+        OsVfs.sync_dir(dir).map_err(|error| Failure::file("sync", dir, &error))
     }
 
     /// Removes what was written so far.
@@ -78,7 +79,7 @@ impl Target {
 /// Refuses to replace a private key: no name of an option is worth one.
 fn refuse_key(path: &Path) -> Result<(), Failure> {
     // What cannot be read is found out by whoever writes.
-    let found = vfs::read_whole(&vfs::OsVfs, path, KEY_LEN_MAX).ok().flatten().unwrap_or_default();
+    let found = vfs::read_whole(&OsVfs, path, KEY_LEN_MAX).ok().flatten().unwrap_or_default();
     if !found.windows(PRIVATE_KEY.len()).any(|it| it == PRIVATE_KEY) {
         return Ok(());
     }
@@ -96,12 +97,43 @@ impl Write for &Target {
     }
 }
 
-fn refuse_log_dir(path: &Path) -> Result<(), Failure> {
-    let dir = match path.parent() {
+fn dir_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
-    };
-    if ![names::WAL, names::SAFE_SEQ].iter().any(|it| dir.join(it).exists()) {
+    }
+}
+
+/// The name until the end: of this process alone, so that two commands with one `--out` do not write into one file. What dead
+/// ones left is removed.
+fn partial(path: &Path) -> Result<PathBuf, Failure> {
+    let named = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = format!(".{named}{PARTIAL}");
+    let dir = dir_of(path);
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let left = name.strip_prefix(&stem).and_then(|it| it.parse::<u32>().ok());
+        if left.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // Whoever cannot remove it cannot write here either, and is told so below.
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+    let own = dir.join(format!("{stem}{}", std::process::id()));
+    match fs::remove_file(&own) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::file("remove", &own, &error))
+        }
+        _ => Ok(own),
+    }
+}
+
+/// A log is in its directory, and so is what was archived or put aside below it.
+fn refuse_log_dir(path: &Path) -> Result<(), Failure> {
+    let dir = fs::canonicalize(dir_of(path)).unwrap_or_else(|_| dir_of(path).to_owned());
+    let is_log = |dir: &Path| [names::WAL, names::SAFE_SEQ].iter().any(|it| dir.join(it).exists());
+    let below = |name: &str| dir.ancestors().find(|it| it.ends_with(name)).and_then(Path::parent);
+    let above = [names::ARCHIVE_DIR, names::DAMAGED_DIR].map(below);
+    if !is_log(&dir) && !above.into_iter().flatten().any(is_log) {
         return Ok(());
     }
     let message = format!("{} is in the directory of a log", path.display());
@@ -126,6 +158,20 @@ mod tests {
         Target::open(&out).unwrap().abandon();
         assert_eq!(fs::read(&out).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_dead_processes_left_is_removed_and_what_others_have_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = [".out.autonomy-partial-1", "out.partial", ".other.autonomy-partial-4194999"];
+        for name in kept.iter().chain(&[".out.autonomy-partial-4194999"]) {
+            fs::write(dir.path().join(name), "half").unwrap();
+        }
+        Target::open(&dir.path().join("out")).unwrap().abandon();
+        let left = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
+        let left: std::collections::BTreeSet<_> =
+            left.map(|it| it.into_string().unwrap()).collect();
+        assert_eq!(left, kept.map(str::to_owned).into());
     }
 
     #[test]
@@ -156,5 +202,10 @@ mod tests {
             assert_eq!(failure.code, "OUTPUT_IN_LOG_DIR");
         }
         assert_eq!(fs::read(&wal).unwrap(), b"log");
+        for below in [names::ARCHIVE_DIR, "damaged/20260102-1"] {
+            fs::create_dir_all(dir.path().join(below)).unwrap();
+            let failure = Target::open(&dir.path().join(below).join("x")).unwrap_err();
+            assert_eq!(failure.code, "OUTPUT_IN_LOG_DIR", "{below}");
+        }
     }
 }

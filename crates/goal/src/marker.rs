@@ -19,6 +19,7 @@
 //!   file, if there is one, is not expired: old files have one time for all.
 //! * **M5** An entry that does not say its repository blocks every one: better one commit too late.
 //! * **M6** Unknown keys and the signature are kept as they are.
+//! * **M7** The process of an entry leads a group; it is gone when the whole group is.
 
 mod file;
 mod read;
@@ -182,7 +183,14 @@ pub fn judge(entry: &MarkerEntry, now: Timestamp, liveness: &dyn Liveness) -> Ju
 fn is_dead(entry: &MarkerEntry, liveness: &dyn Liveness) -> bool {
     let (Some(pid), Some(host)) = (entry.pid, entry.host.as_deref()) else { return false };
     let other_boot = entry.boot_id.as_deref().is_some_and(|it| it != liveness.boot_id());
-    host == liveness.host() && (other_boot || !liveness.is_alive(pid, entry.proc_start))
+    let gone = || !liveness.is_alive(pid, entry.proc_start) && !group_outlives(pid, liveness);
+    host == liveness.host() && (other_boot || gone())
+}
+
+/// Returns whether a group goes on without its leader (M7). Where another process has the number of the leader, the group
+/// is over.
+fn group_outlives(leader: u32, liveness: &dyn Liveness) -> bool {
+    !liveness.is_alive(leader, None) && liveness.group_lives(leader)
 }
 
 /// Returns whether the process of an entry is known to live: the same, on this host, since this boot (M0).

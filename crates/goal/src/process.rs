@@ -35,6 +35,11 @@ pub trait Liveness: Send + Sync {
     fn is_alive(&self, pid: u32, proc_start: Option<u64>) -> bool {
         self.start_time(pid).is_some_and(|it| proc_start.is_none_or(|noted| noted == it))
     }
+
+    /// Returns whether a process of the group that had this leader runs, when the leader itself may be gone.
+    fn group_lives(&self, _leader: u32) -> bool {
+        false
+    }
 }
 
 /// The processes of a Linux kernel.
@@ -133,6 +138,24 @@ impl Liveness for LinuxLiveness {
             Seen::Hidden => true,
         }
     }
+
+    fn group_lives(&self, leader: u32) -> bool {
+        // As long as a group has a member, no other process gets the number of its leader.
+        let Ok(entries) = fs::read_dir(&self.proc) else { return true };
+        let numbers = entries.flatten().filter_map(|it| it.file_name().to_str()?.parse().ok());
+        numbers.into_iter().any(|pid: u32| {
+            let stat = fs::read(self.proc.join(pid.to_string()).join("stat")).unwrap_or_default();
+            group(&String::from_utf8_lossy(&stat)) == Some(leader)
+        })
+    }
+}
+
+/// The process group of a `stat` line; none of a process that is over.
+fn group(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let over = matches!(fields.next()?, "Z" | "X" | "x");
+    fields.nth(1).filter(|_| !over)?.parse().ok()
 }
 
 #[cfg(test)]

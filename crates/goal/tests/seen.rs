@@ -80,8 +80,10 @@ fn work_is_begun_once_by_those_who_saw_the_same() {
     tentacle(&store, "a", &[], None);
     for again in [false, true] {
         let seen = store.tentacle("a").unwrap().unwrap().meta;
-        assert!(store.begin_work(WAIT, "a", &seen).unwrap(), "again: {again}");
-        assert!(!store.begin_work(WAIT, "a", &seen).unwrap(), "again: {again}");
+        let mine = store.begin_work(WAIT, "a", &seen).unwrap().unwrap();
+        assert!(store.begin_work(WAIT, "a", &seen).unwrap().is_none(), "again: {again}");
+        assert!(store.is_my_work("a", &mine).unwrap(), "again: {again}");
+        assert!(!store.is_my_work("a", &seen).unwrap(), "again: {again}");
     }
     assert_eq!(store.tentacle("a").unwrap().unwrap().meta.begun, Some(2));
 }

@@ -39,7 +39,7 @@ use crate::{
     mutants::{Mutant, removed},
     payloads::Payloads,
     plan::FoundSafePoint,
-    remains::remains,
+    remains::last_that_holds,
     scan::{End, Scanner, Stop, Trust, Verdict, end_of_log},
     state::read_safe_point,
     switch::{self, view},
@@ -110,7 +110,7 @@ impl Reader {
         Ok(Self { dir, path, file, frames, scanner, safe, checked, replaced: false })
     }
 
-    /// Opens what holds of a log, whatever is wrong with its safe point or its switch: up to the first entry that does
+    /// Opens what holds of a log, whatever is wrong with its safe point, its switch or its end: up to the first entry that does
     /// not hold. For saving entries out of a log that is refused; nothing is delivered from here.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Reader {
             }
             Err(error) => return Err(at(error)),
         };
-        let safe = SafePoint::at(remains(vfs, dir).map_err(at)?.last);
+        let safe = SafePoint::at(last_that_holds(vfs, dir, &file));
         let frames = Some(FrameReader::new(Arc::clone(&file), 0));
         let scanner = Scanner::new(Trust::UpTo(safe));
         let (dir, checked, file) = (dir.to_owned(), Vec::new(), Some(file));

@@ -1,8 +1,8 @@
 //! What can be read of a log that is refused.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
-use vfs::{OpenMode, Vfs};
+use vfs::{File, OpenMode, Vfs};
 use wal_format::{SafePoint, Seq, names};
 
 use crate::{
@@ -27,6 +27,23 @@ pub struct Remains {
     pub safe_point: Option<SafePoint>,
 }
 
+fn scanner(safe_point: Option<SafePoint>) -> Scanner {
+    Scanner::new(safe_point.map_or(Trust::AllWhole, Trust::UpTo))
+}
+
+/// The last entry that holds in a log that is open already, as far as the disk gives it out and whatever is in the place of the
+/// safe point.
+pub(crate) fn last_that_holds(vfs: &dyn Vfs, dir: &Path, file: &Arc<dyn File>) -> Option<Seq> {
+    let safe_point = match read_safe_point(vfs, dir) {
+        Ok(FoundSafePoint::Present(safe)) => Some(safe),
+        _ => None,
+    };
+    let mut scanner = scanner(safe_point);
+    // Neither a violation nor a bad sector takes away what came before it.
+    drop(run(file, &mut scanner));
+    scanner.last()
+}
+
 /// Reads what holds in `dir`, up to the first violation. Changes nothing and takes no lock.
 ///
 /// # Errors
@@ -44,7 +61,7 @@ pub fn remains(vfs: &dyn Vfs, dir: &Path) -> io::Result<Remains> {
         }
         Err(error) => return Err(error),
     };
-    let mut scanner = Scanner::new(safe_point.map_or(Trust::AllWhole, Trust::UpTo));
+    let mut scanner = scanner(safe_point);
     // The violation is known already: it is why somebody asks for what remains.
     drop(run(&file, &mut scanner)?);
     let (last, end) = (scanner.last(), scanner.end());

@@ -68,9 +68,8 @@ fn told(key: &str, settings: &Settings, context: Context<'_>) -> Result<Told, Fa
 }
 
 fn set(args: &ConfigSet, context: Context<'_>) -> Result<Exit, Failure> {
-    let (path, mut settings) = read(context)?;
-    settings.set(&args.key, &args.value)?;
-    settings.write(&path)?;
+    let path = context.settings_path()?;
+    let ((), settings) = Settings::change(&path, |it| Ok((it.set(&args.key, &args.value)?, true)))?;
     let now = told(&args.key, &settings, context)?;
     if now.source == Some("environment") {
         super::note(&format!("{} is set in the environment, and wins", now.variable));
@@ -82,11 +81,11 @@ fn set(args: &ConfigSet, context: Context<'_>) -> Result<Exit, Failure> {
 }
 
 fn unset(args: &ConfigKey, context: Context<'_>) -> Result<Exit, Failure> {
-    let (path, mut settings) = read(context)?;
-    let was = settings.unset(&args.key)?;
-    if was {
-        settings.write(&path)?;
-    }
+    let path = context.settings_path()?;
+    let (was, settings) = Settings::change(&path, |it| {
+        let was = it.unset(&args.key)?;
+        Ok((was, was))
+    })?;
     let now = told(&args.key, &settings, context)?;
     tell(&now, args.output.output, |it, out| {
         let done = if was { "is not set any more" } else { "was not set" };

@@ -1,15 +1,18 @@
 //! `autonomy telemetry`: entries out of a log.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
 use api::exit::Exit;
 use serde_json::json;
 use vfs::OsVfs;
-use wal_recovery::Reader;
+use wal_recovery::{Reader, remains};
 
 use crate::{
     args::{Export, Output, Telemetry},
-    commands::{filter, print_json, wal::directory},
+    commands::{filter, note, print_json, wal::directory},
     context::Context,
     failure::Failure,
     filter::Filter,
@@ -40,6 +43,9 @@ fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
     let filter = filter(&args.filter);
     let mut reader =
         if args.salvage { Reader::salvage(&OsVfs, &dir) } else { Reader::open(&OsVfs, &dir) }?;
+    if args.salvage {
+        tell_salvaged(&reader, &dir);
+    }
     if args.out.as_os_str() == "-" {
         return write_entries(&mut reader, &filter, io::stdout().lock()).map(|_| Exit::Done);
     }
@@ -48,7 +54,9 @@ fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
         Ok(entries) => {
             target.finish()?;
             if args.output.output == Output::Json {
-                print_json(&json!({ "entries": entries, "out": args.out.display().to_string() }))?;
+                let holds = args.salvage.then(|| reader.safe_point().get());
+                let out = args.out.display().to_string();
+                print_json(&json!({ "entries": entries, "out": out, "holds_up_to": holds }))?;
             }
             Ok(Exit::Done)
         }
@@ -57,6 +65,24 @@ fn export(args: &Export, context: Context<'_>) -> Result<Exit, Failure> {
             Err(failure)
         }
     }
+}
+
+/// Says where what holds ends, and what was promised: an export that is short must not look whole.
+fn tell_salvaged(reader: &Reader, dir: &Path) {
+    let holds = reader.safe_point().get();
+    let promised = remains(&OsVfs, dir).ok().and_then(|it| it.safe_point);
+    note(&match promised {
+        Some(promised) if promised.get() > holds => {
+            let promised = promised.get();
+            format!(
+                "entries 1 to {holds} hold; the safe point names {promised}: the rest is lost or damaged"
+            )
+        }
+        Some(_) => format!("entries 1 to {holds} hold, which is all that the safe point names"),
+        None => format!(
+            "entries 1 to {holds} hold; there is no safe point that says how many there were"
+        ),
+    });
 }
 
 /// Writes the entries that are meant, and returns how many they were.

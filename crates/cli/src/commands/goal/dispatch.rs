@@ -16,6 +16,7 @@
 //!   marker as long as it lives.
 //! * **D2** What the tentacle says itself, since it began, counts. Only where it says nothing, its end is its word: 0 is
 //!   DONE, a quota in what it said is BLOCKED, any other end is AMBIGUOUS.
+//! * **D3** The end of a command is written down only while its work is the one that was begun last.
 //!
 //! | module   | what it does                     |
 //! |----------|----------------------------------|

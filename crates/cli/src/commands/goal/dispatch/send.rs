@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Mutex, thread, time::Duration};
 
-use api::env;
+use api::{env, exit::Exit};
 use goal::{
     Classifier, Goal, Handoff, HandoffStatus, Identity, Judgement, MarkerEntry, Meta, add_marker,
     classify_output, judge_marker, remove_marker,
@@ -59,6 +59,17 @@ enum NotBegun {
     Failed(Failure),
 }
 
+/// The end of work that somebody began again meanwhile.
+fn taken_over(name: &str, ended: &process::Ended) -> Failure {
+    let code = ended.code;
+    let message = format!(
+        "somebody began {name} again while this command worked on it; it ended with {code}"
+    );
+    Failure::new(Exit::Conflict, "GOAL_TAKEN_OVER", message).hint(
+        "how it ended is not written down: look at what both did, then at autonomy tentacle status",
+    )
+}
+
 impl Out<'_> {
     /// Sends all of them out, some at a time, and waits for them. Where a runtime is named that does not answer, nothing is
     /// begun.
@@ -106,24 +117,34 @@ impl Out<'_> {
         ];
         let limit = self.limit;
         let order = process::Order { command: self.command, dir: &desk.root, vars: &vars, limit };
-        let mut not_begun = None;
+        let (mut mine, mut not_begun) = (None, None);
         let ended = match self.governor {
             Some(governor) => match self.begin(name, seen, std::process::id()) {
-                Ok(()) => governor.run(name, &order)?,
+                Ok(meta) => {
+                    mine = Some(meta);
+                    governor.run(name, &order)?
+                }
                 Err(NotBegun::Taken) => return Ok(None),
                 Err(NotBegun::Failed(failure)) => return Err(failure),
             },
             None => process::run_order(&order, |pid| {
-                self.begin(name, seen, pid).map_err(|it| {
+                let begun = self.begin(name, seen, pid).map_err(|it| {
                     not_begun = Some(it);
                     "not begun".to_owned()
-                })
+                })?;
+                mine = Some(begun);
+                Ok(())
             }),
         };
         match not_begun {
             Some(NotBegun::Taken) => return Ok(None),
             Some(NotBegun::Failed(failure)) => return Err(failure),
             None => {}
+        }
+        let Some(mine) = mine else { return Ok(None) };
+        // D3
+        if !read(desk.store.is_my_work(name, &mine))? {
+            return Err(taken_over(name, &ended));
         }
         let status = self.finish(name, &ended)?;
         self.unmark(name, seen)?;
@@ -140,7 +161,7 @@ impl Out<'_> {
     }
 
     /// D0, D1
-    fn begin(&self, name: &str, seen: &Meta, pid: u32) -> Result<(), NotBegun> {
+    fn begin(&self, name: &str, seen: &Meta, pid: u32) -> Result<Meta, NotBegun> {
         let desk = self.desk;
         let (now, liveness) = (desk.store.now(), desk.store.liveness());
         let entry = MarkerEntry {
@@ -172,8 +193,8 @@ impl Out<'_> {
         }
         let begun = desk.store.begin_work(wait(self.wait), name, seen);
         match begun {
-            Ok(true) => Ok(()),
-            Ok(false) => {
+            Ok(Some(meta)) => Ok(meta),
+            Ok(None) => {
                 self.unmark(name, seen).map_err(NotBegun::Failed)?;
                 Err(NotBegun::Taken)
             }
