@@ -159,3 +159,78 @@ fn the_largest_iteration_is_no_crash() {
     lab.done(&["goal", "eval"]).unwrap();
     assert_eq!(lab.iteration().unwrap(), u64::MAX);
 }
+
+fn signal(process: &Process, name: &str) {
+    let pid = process.id().to_string();
+    assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+/// D3
+#[test]
+fn the_late_end_of_work_is_not_taken_for_the_end_of_what_was_begun_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    lab.linked("a").unwrap();
+    let work = |go: &str, code: u8| {
+        format!(
+            "echo $$ >> runs; while [ ! -e {go} ]; do sleep 0.05; done; echo {go} >> ends; exit {code}"
+        )
+    };
+    let start = |words: &[&str]| {
+        let mut command = lab.command(words).unwrap();
+        Process::start("dispatch", command.stdout(Stdio::null())).unwrap()
+    };
+    let mut first = start(&["goal", "dispatch", "--cmd", &work("go1", 0)]);
+    eventually("the first work", || (runs(&lab) == 1).then_some(())).unwrap();
+    signal(&first, "-STOP");
+    fs::write(dir.path().join("go1"), "").unwrap();
+    let shell = fs::read_to_string(lab.root().join("runs")).unwrap();
+    let stat = format!("/proc/{}/stat", shell.trim());
+    // It has ended, and nobody has asked how.
+    let over = || fs::read_to_string(&stat).unwrap().contains(") Z ").then_some(());
+    eventually("its end", over).unwrap();
+
+    let mut second = start(&["goal", "dispatch", "--resend", "--cmd", &work("go2", 1)]);
+    eventually("the second work", || (runs(&lab) == 2).then_some(())).unwrap();
+    signal(&first, "-CONT");
+    assert_eq!(first.wait().unwrap().code(), Some(6), "{}", first.output());
+    assert!(first.output().contains("GOAL_TAKEN_OVER"), "{}", first.output());
+    assert_eq!(lab.meta("a").unwrap().get("terminal_status"), None);
+    fs::write(dir.path().join("go2"), "").unwrap();
+    assert_eq!(second.wait().unwrap().code(), Some(9), "{}", second.output());
+    assert_eq!(lab.meta("a").unwrap()["terminal_status"], "AMBIGUOUS");
+}
+
+/// M7
+#[test]
+fn work_whose_leader_is_gone_and_whose_group_goes_on_is_not_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    lab.linked("a").unwrap();
+    let work =
+        "(echo $AUTONOMY_TENTACLE >> runs; while [ ! -e go ]; do sleep 0.05; done; echo x > end) &";
+    let words = [
+        "goal",
+        "dispatch",
+        "--cmd",
+        &format!("{work} echo $$ > leader; while [ ! -e gone ]; do sleep 0.05; done"),
+    ];
+    let mut command = lab.command(&words).unwrap();
+    let running = Process::start("dispatch", command.stdout(Stdio::null())).unwrap();
+    eventually("the work", || (runs(&lab) == 1).then_some(())).unwrap();
+    let leader =
+        || fs::read_to_string(lab.root().join("leader")).ok().filter(|it| it.ends_with('\n'));
+    let leader = eventually("its leader", leader).unwrap();
+    running.kill().unwrap();
+    fs::write(dir.path().join("gone"), "").unwrap();
+    let gone =
+        || (!std::path::Path::new(&format!("/proc/{}", leader.trim())).exists()).then_some(());
+    eventually("the end of the leader", gone).unwrap();
+    let words = ["goal", "dispatch", "--resend", "--cmd", work, "--format", "json"];
+    let said = lab.command(&words).unwrap().output().unwrap();
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(said["deferred"][0]["reason"], "somebody works on it", "{said}");
+    fs::write(dir.path().join("go"), "").unwrap();
+    eventually("the end of the work", || lab.root().join("end").exists().then_some(())).unwrap();
+    assert_eq!(runs(&lab), 1);
+}
