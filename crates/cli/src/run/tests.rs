@@ -102,3 +102,12 @@ fn a_preview_asks_nobody() {
         }
     }
 }
+
+#[test]
+fn a_variable_that_nobody_can_read_is_not_taken_for_unset() {
+    let line = || ["autonomy", "policy", "status"].map(OsString::from);
+    let strict = |name: &str| (name == env::STRICT_MODE).then(|| "1\u{fffd}".to_owned());
+    assert_eq!(run(line(), strict), Exit::Usage.code());
+    let named = |name: &str| (name == env::CONFIG).then(|| "/does/not/exist".to_owned());
+    assert_eq!(run(line(), named), Exit::Failed.code());
+}
