@@ -185,9 +185,9 @@ fn the_late_end_of_work_is_not_taken_for_the_end_of_what_was_begun_after_it() {
     signal(&first, "-STOP");
     fs::write(dir.path().join("go1"), "").unwrap();
     let shell = fs::read_to_string(lab.root().join("runs")).unwrap();
-    let stat = format!("/proc/{}/stat", shell.trim());
+    let seen = format!("/proc/{}/stat", shell.trim());
     // It has ended, and nobody has asked how.
-    let over = || fs::read_to_string(&stat).unwrap().contains(") Z ").then_some(());
+    let over = || fs::read_to_string(&seen).unwrap().contains(") Z ").then_some(());
     eventually("its end", over).unwrap();
 
     let mut second = start(&["goal", "dispatch", "--resend", "--cmd", &work("go2", 1)]);
