@@ -4,7 +4,7 @@
 //! |-----------|-------------------------------------------------------------------------------------|
 //! | pack      | `cargo package` makes `target/packages/package/NAME-VERSION.crate` of every crate    |
 //! | unpack    | into `target/packages/unpacked`, a workspace that knows nothing of this repository   |
-//! | alone     | each crate, with its tests and examples, is checked by itself: default features, none, all |
+//! | alone     | each crate is checked by itself: default features, none, all; then all with tests and examples |
 //! | use       | the tests of `tests/downstream`, a program that names every crate by its version     |
 //!
 //! * **K1** What is built is what was packed: the directory is made anew, and a crate finds the others only there.
@@ -116,16 +116,18 @@ fn manifest(crates: &[Package]) -> Result<String, Failed> {
     Ok(text)
 }
 
-/// Each by itself: no other member lends it a feature.
+/// Each by itself: no other member lends it a feature. With `tests` its tests are built and run so, too; else those of all are
+/// compiled at once.
 fn alone(all: &Unpacked, tests: bool) -> bool {
-    let todo =
-        if tests { ["test", "--quiet"].as_slice() } else { &["check", "--quiet", "--all-targets"] };
-    all.crates.iter().all(|krate| {
+    let todo = if tests { "test" } else { "check" };
+    let each = all.crates.iter().all(|krate| {
         ways(krate).iter().all(|way| {
-            let args = [todo, &["--package", krate.name.as_str()], way.as_slice()].concat();
-            all.cargo(&args)
+            let args = [&[todo, "--quiet", "--package", krate.name.as_str()], way.as_slice()];
+            all.cargo(&args.concat())
         })
-    })
+    });
+    let all_targets = ["check", "--quiet", "--workspace", "--all-targets", "--exclude", DOWNSTREAM];
+    each && (tests || all.cargo(&all_targets))
 }
 
 /// The sets of features that differ.
