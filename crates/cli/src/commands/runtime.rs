@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use api::{env, exit::Exit};
+use api::{
+    env,
+    exit::Exit,
+    node::{NodeFlaw, node_flaw, node_of_host},
+};
 use runtime::{
     Asked, Config, Echo, HttpGet, Limits, PolicyFrom, Quarantine, ReleaseSource, ReleaseTrust,
     Shell, StartError, Tools,
@@ -192,18 +196,18 @@ fn release_trust(
 
 /// The node that an operator names.
 pub(super) fn checked_node(node: &str) -> Result<String, Failure> {
-    if node.is_empty() || node.contains(':') {
-        let message = format!("--node-id is `{node}` (not empty, no colon)");
-        return Err(Failure::new(Exit::Usage, "BAD_NODE_ID", message)
-            .hint("the node is the first part of every event id, before the first colon"));
+    match node_flaw(node) {
+        None => Ok(node.to_owned()),
+        Some(flaw) => {
+            let message = format!("--node-id {node:?} {flaw}");
+            Err(Failure::new(Exit::Usage, NodeFlaw::CODE, message).hint(NodeFlaw::HINT))
+        }
     }
-    Ok(node.to_owned())
 }
 
 /// The node when nobody names it: the host name.
 pub(crate) fn host_node() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().replace(':', "-");
-    if name.is_empty() { "node".to_owned() } else { name }
+    node_of_host(&rustix::system::uname().nodename().to_string_lossy())
 }
 
 /// The line about a refused log, for the machines that read logs.
