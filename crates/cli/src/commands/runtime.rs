@@ -19,7 +19,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use wal_recovery::{Durability, Overrides, RecoverError, Violation, codes};
+use wal_recovery::{AppendError, Durability, Overrides, RecoverError, Violation, codes};
 
 use crate::{
     args::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart},
@@ -32,6 +32,7 @@ use crate::{
     control,
     failure::{Failure, causes, place},
     inherited,
+    rights::FULL_DISK,
 };
 
 /// Longest wait for threads that are still at work after the log is closed.
@@ -223,6 +224,15 @@ fn say_refused(dir: &Path, violation: &Violation) {
     );
 }
 
+/// The log took no entry about the process itself: the code is that of the log, so that it has its page.
+fn not_recorded(error: &AppendError, dir: &Path) -> Failure {
+    let failure = Failure::of(Exit::Failed, error.code(), error);
+    failure.hint(match error {
+        AppendError::DiskFull { .. } => FULL_DISK.to_owned(),
+        _ => format!("look at the disk and the directory {}, then start again", dir.display()),
+    })
+}
+
 /// Explains why the runtime does not run. A log that is refused has its own lines: an ERROR for the
 /// machines that read logs, a FATAL for the person who reads them.
 pub(super) fn refused(config: &Config, error: StartError) -> Failure {
@@ -238,6 +248,7 @@ pub(super) fn refused(config: &Config, error: StartError) -> Failure {
         }
         StartError::Recover(error) => error.into(),
         StartError::Read(error) => error.into(),
+        StartError::Append(error) => not_recorded(&error, &config.wal_dir),
         StartError::Collector(error) => unusable_collector(&error),
         StartError::ControlPlane(error) => {
             Failure::of(Exit::Usage, error.code(), &error).hint(error.hint())
