@@ -71,16 +71,12 @@ fn rights(dir: &Path, there: &Path) -> Finding {
 /// A mount that is read-only is no matter of rights.
 fn unwritable(errno: Errno, dir: &Path, there: &Path) -> Finding {
     let (check, shown) = ("directory", there.display());
-    match errno {
-        Errno::EROFS => {
-            let text = format!("{shown} cannot be written: {}", errno.desc());
-            Finding::failed(check, text, &read_only(there))
-        }
-        _ => {
-            let text = format!("{shown} cannot be written by this user");
-            Finding::failed(check, text, &denied(dir))
-        }
+    if errno == Errno::EROFS {
+        let text = format!("{shown} cannot be written: {}", errno.desc());
+        return Finding::failed(check, text, &read_only(there));
     }
+    let text = format!("{shown} cannot be written by this user");
+    Finding::failed(check, text, &denied(dir))
 }
 
 fn room(dir: &Path, there: &Path) -> Finding {
