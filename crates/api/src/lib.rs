@@ -13,6 +13,7 @@
 //! | `rbac`    | roles, assignments, tokens                                 |
 //! | `audit`   | records of the audit trail                                 |
 //! | `ha`      | who leads, and who may write                               |
+//! | `node`    | names of nodes                                             |
 //! | `release` | what a node should run, and what it says about it          |
 //! | `env`     | every environment variable, with its documentation         |
 //! | `size`    | numbers of bytes on a command line                         |
@@ -30,6 +31,7 @@ pub mod exit;
 pub mod fleet;
 pub mod ha;
 pub mod health;
+pub mod node;
 pub mod plan;
 pub mod problem;
 pub mod rbac;

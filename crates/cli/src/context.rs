@@ -51,7 +51,12 @@ impl<'a> Context<'a> {
             None | Some("0") => Ok(false),
             Some("1") => Ok(true),
             Some(other) => {
-                let message = format!("{name} is `{other}` (1 or 0)");
+                // Whoever set it has to find it: the file of settings speaks where the environment is silent.
+                let place = match (self.environment(name), self.settings_path()) {
+                    (None, Ok(path)) => format!("{} says that {name}", path.display()),
+                    _ => name.to_owned(),
+                };
+                let message = format!("{place} is `{other}` (1 or 0)");
                 Err(Failure::new(Exit::Usage, "BAD_ENVIRONMENT", message))
             }
         }

@@ -58,7 +58,7 @@ use self::{
     answer::Effect,
     asked::{Asked, Service},
     exchange::{Answer, CONNECT_TIMEOUT, TIMEOUT, exchange, parsed, request_name},
-    place::{Base, BaseError, RouteError},
+    place::{Base, BaseError},
 };
 use crate::{args::ControlArgs, context::Context, failure::Failure};
 
@@ -264,7 +264,7 @@ impl ControlPlane {
 
     fn url(&self, route: &Route) -> Result<reqwest::Url, Failure> {
         self.base.url(route).map_err(|error| {
-            Failure::new(Exit::Usage, RouteError::CODE, error.to_string())
+            Failure::new(Exit::Usage, error.code(), error.to_string())
                 .hint("names have 1 to 128 of A-Z a-z 0-9 . _ -")
         })
     }

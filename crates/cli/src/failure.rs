@@ -11,7 +11,12 @@ use api::{
 };
 use wal_recovery::{ReadError, RecoverError, SurveyError};
 
-use crate::{args::Output, commands::explain::knows, printable::printable_lines, rights::mended};
+use crate::{
+    args::Output,
+    commands::explain::knows,
+    printable::printable_lines,
+    rights::{mended, mended_reading},
+};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -75,7 +80,8 @@ impl Failure {
             _ => error.to_string(),
         };
         failure.cause = vec![cause];
-        failure.hint = mended(path, error);
+        let reads = READING.iter().any(|it| action.starts_with(it));
+        failure.hint = if reads { mended_reading(path, error) } else { mended(path, error) };
         failure
     }
 
@@ -144,7 +150,7 @@ impl From<ReadError> for Failure {
         };
         let mut failure = Self::of(exit, error.code(), &error).hint(error.hint());
         if let ReadError::Io { path, source } = &error {
-            failure.hint = mended(path, source).or(failure.hint);
+            failure.hint = mended_reading(path, source).or(failure.hint);
         }
         if let ReadError::Violation(violation) = &error {
             failure.cause.extend(place(violation));
@@ -182,7 +188,7 @@ impl From<SurveyError> for Failure {
             }
             SurveyError::Io { path, source } => {
                 let mut failure = Self::of(Exit::Failed, error.code(), &error);
-                failure.hint = mended(path, source);
+                failure.hint = mended_reading(path, source);
                 failure
             }
         }
@@ -201,6 +207,8 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Beginnings of what a command does to a file that it leaves as it is.
+const READING: [&str; 3] = ["read", "list", "look"];
 /// Beginnings of messages that say which command failed.
 const NAMED: [&str; 5] =
     ["drain failed:", "retry failed:", "purge failed:", "policy load:", "demo gazebo:"];

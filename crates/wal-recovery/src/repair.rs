@@ -25,7 +25,11 @@
 
 mod witness;
 
-use std::{io, iter, path::Path, sync::Arc};
+use std::{
+    io, iter,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -112,6 +116,9 @@ pub struct Repaired {
 pub fn plan_repair(vfs: &dyn Vfs, dir: &Path, now: Timestamp) -> Result<Plan, RepairError> {
     let violation = match survey(vfs, dir, Overrides::default()) {
         Ok(_) if removed(Mutant::OnlyDamaged) => Violation::SafeSeqCorrupt { len: 0 },
+        Ok(it) if it.scanned.is_none() => {
+            return Err(RepairError::NotFound { dir: dir.to_owned() });
+        }
         Ok(_) => return Err(RepairError::NotDamaged),
         Err(SurveyError::Violation(violation)) => violation,
         Err(SurveyError::Io { path, source }) => return Err(at("read", path)(source).into()),
@@ -166,7 +173,7 @@ pub fn repair(
     let dir = &*opening.dir;
     if vfs.stat(dir).map_err(at("read", dir.to_owned()))?.is_none() {
         // Nothing was ever here; taking the lock would make the directory.
-        return Err(RepairError::NotDamaged);
+        return Err(RepairError::NotFound { dir: dir.to_owned() });
     }
     let _locks = lock_all(vfs, opening)?;
     let plan = plan_repair(vfs, dir, opening.now)?;
@@ -330,6 +337,12 @@ pub enum RepairError {
     /// P3.
     #[error("telemetry/wal: WAL_NOT_DAMAGED — the log opens, there is nothing to repair")]
     NotDamaged,
+    /// There is no log.
+    #[error("no log in {}", dir.display())]
+    NotFound {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// Nobody says why.
     #[error(
         "telemetry/wal: REPAIR_REASON_MISSING — a repair needs a reason of 1 to {TEXT_LEN_MAX} bytes"
@@ -351,6 +364,7 @@ impl RepairError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotDamaged => codes::WAL_NOT_DAMAGED,
+            Self::NotFound { .. } => codes::WAL_NOT_FOUND,
             Self::NoReason => codes::REPAIR_REASON_MISSING,
             Self::DrainLocked { .. } => codes::DRAIN_LOCKED,
             Self::Recover(error) => error.code(),
@@ -360,6 +374,7 @@ impl RepairError {
     /// Returns what an operator does next.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::NotFound { .. } => "check --dir: it is the --wal-dir of the runtime",
             Self::NotDamaged => "see `autonomy wal status --dir DIR`",
             Self::NoReason => "say why with --reason; it is recorded in the new log",
             Self::DrainLocked { .. } => "wait for the drain, then try again",

@@ -144,7 +144,7 @@ impl Violation {
         match self {
             Self::SafeSeqNotFound { .. } => {
                 "restore telemetry.safe_seq from a backup; for a log older than safe points start \
-                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1; `autonomy wal repair --dir DIR` puts \
+                 once with AUTONOMYOPS_WAL_LEGACY_UPGRADE=1; `autonomy wal repair --dir DIR --reason TEXT` puts \
                  everything aside and goes on with a new log; when telemetry.wal is gone too, \
                  AUTONOMYOPS_WAL_OPERATOR_RESET=1 accepts the loss"
             }
@@ -190,7 +190,10 @@ mod tests {
             Violation::SwitchBroken { detail: String::new() },
         ] {
             let hint = violation.hint();
-            assert!(hint.contains("`autonomy wal repair --dir DIR"), "{violation}: {hint}");
+            assert!(
+                hint.contains("`autonomy wal repair --dir DIR --reason TEXT`"),
+                "{violation}: {hint}"
+            );
         }
     }
 

@@ -772,7 +772,7 @@ fn a_healthy_log_is_not_repaired_and_a_repair_needs_a_reason() {
     let nowhere = MemVfs::default();
     assert!(matches!(
         repair::repair(&nowhere, &opening(), &order(), &mut Nobody),
-        Err(RepairError::NotDamaged)
+        Err(RepairError::NotFound { .. })
     ));
     assert_eq!(nowhere.steps(), 0);
 }

@@ -3,7 +3,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use api::size::parse_size;
+use api::{
+    node::{NodeFlaw, node_flaw},
+    size::parse_size,
+};
 use clap::{Args, ValueEnum};
 use otlp::Encoding;
 
@@ -108,10 +111,10 @@ impl MaxAge {
 
 /// Reads the name of a node.
 pub(super) fn parse_node(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(':') {
-        return Err("the node is the first part of every event id: not empty, no colon".to_owned());
+    match node_flaw(text) {
+        None => Ok(text.to_owned()),
+        Some(flaw) => Err(format!("it {flaw}: {}", NodeFlaw::HINT)),
     }
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -128,9 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn a_node_has_no_colon() {
+    fn a_node_is_named_as_the_control_plane_takes_it() {
         assert_eq!(parse_node("edge-1").as_deref(), Ok("edge-1"));
-        for bad in ["", "a:b"] {
+        let long = "n".repeat(257);
+        for bad in ["", "a:b", "a b", "a\nb", &long] {
             assert!(parse_node(bad).is_err(), "{bad}");
         }
     }

@@ -11,6 +11,7 @@
 //! * **D2** Each warning and failure says what mends it.
 //! * **D3** Nothing is left behind: the one file that is written, to see how long a sync takes, is removed.
 
+pub(super) mod decisions;
 mod disk;
 mod peers;
 mod state;
@@ -86,11 +87,12 @@ pub(crate) fn run(args: &Doctor, context: Context<'_>) -> Result<Exit, Failure> 
         Ok(dir) => with_log(&dir, &mut findings),
         Err(failure) => findings.push(Finding::of("log", &failure)),
     }
-    findings.push(state::policy(context));
+    findings.push(state::policy(args.policy_dir.as_deref(), context));
     findings.extend(state::stores(context));
     findings.push(state::trail(context));
     findings.extend(state::keys(context));
     findings.extend(peers::all(args, context));
+    findings.push(decisions::decisions(args, context));
     let count = |level| findings.iter().filter(|it| it.level == level).count();
     let (failed, warnings) = (count(Level::Failed), count(Level::Warning));
     let told = Told { healthy: failed == 0, failed, warnings, findings };

@@ -164,6 +164,22 @@ fn load(args: &PolicyLoad, context: Context<'_>) -> Result<Exit, Failure> {
     }
 }
 
+/// What to look at when nobody knows better.
+const SLOTS_HINT: &str = "check that --policy-dir is a writable directory";
+
+/// What mends what the file system says about the slots.
+fn slots_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on the disk of --policy-dir (df -h), then load again"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the disk of --policy-dir is mounted read-only: see why (dmesg), mount it for writing, then load again"
+        }
+        _ => SLOTS_HINT,
+    }
+}
+
 /// Loads a bundle that nobody vouches for but the one who runs the command.
 fn load_unsigned(bundle: &Path, args: &PolicyLoad, context: Context<'_>) -> Result<Exit, Failure> {
     let bytes = bundle_bytes(bundle)?;
@@ -179,8 +195,10 @@ fn load_unsigned(bundle: &Path, args: &PolicyLoad, context: Context<'_>) -> Resu
         }
         ActivateError::Busy { .. } => Failure::of(Exit::Busy, error.code(), &error)
             .hint("another process is loading a policy: try again"),
-        _ => Failure::of(Exit::Failed, error.code(), &error)
-            .hint("check that --policy-dir is a writable directory"),
+        ActivateError::Io { error: cause, .. } => {
+            Failure::of(Exit::Failed, error.code(), &error).hint(slots_hint(cause))
+        }
+        _ => Failure::of(Exit::Failed, error.code(), &error).hint(SLOTS_HINT),
     })?;
     let SlotMeta { version, digest, bundle_hash: hash, .. } = activated.meta;
     match args.output.output {

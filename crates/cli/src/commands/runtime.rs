@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use api::{env, exit::Exit};
+use api::{
+    env,
+    exit::Exit,
+    node::{NodeFlaw, node_flaw, node_of_host},
+};
 use runtime::{
     Asked, Config, Echo, HttpGet, Limits, PolicyFrom, Quarantine, ReleaseSource, ReleaseTrust,
     Shell, StartError, Tools,
@@ -15,7 +19,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use wal_recovery::{Durability, Overrides, RecoverError, Violation, codes};
+use wal_recovery::{AppendError, Durability, Overrides, RecoverError, Violation, codes};
 
 use crate::{
     args::{DurabilityArg, OnCorruption, ReleaseTrustArgs, Runtime, RuntimeStart},
@@ -28,6 +32,7 @@ use crate::{
     control,
     failure::{Failure, causes, place},
     inherited,
+    rights::FULL_DISK,
 };
 
 /// Longest wait for threads that are still at work after the log is closed.
@@ -192,18 +197,18 @@ fn release_trust(
 
 /// The node that an operator names.
 pub(super) fn checked_node(node: &str) -> Result<String, Failure> {
-    if node.is_empty() || node.contains(':') {
-        let message = format!("--node-id is `{node}` (not empty, no colon)");
-        return Err(Failure::new(Exit::Usage, "BAD_NODE_ID", message)
-            .hint("the node is the first part of every event id, before the first colon"));
+    match node_flaw(node) {
+        None => Ok(node.to_owned()),
+        Some(flaw) => {
+            let message = format!("--node-id {node:?} {flaw}");
+            Err(Failure::new(Exit::Usage, NodeFlaw::CODE, message).hint(NodeFlaw::HINT))
+        }
     }
-    Ok(node.to_owned())
 }
 
 /// The node when nobody names it: the host name.
 pub(crate) fn host_node() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().replace(':', "-");
-    if name.is_empty() { "node".to_owned() } else { name }
+    node_of_host(&rustix::system::uname().nodename().to_string_lossy())
 }
 
 /// The line about a refused log, for the machines that read logs.
@@ -217,6 +222,15 @@ fn say_refused(dir: &Path, violation: &Violation) {
         error = %format_args!("telemetry/wal: {violation}"),
         "{}", codes::WAL_RECOVERY_FAIL_HARD
     );
+}
+
+/// The log took no entry about the process itself: the code is that of the log, so that it has its page.
+fn not_recorded(error: &AppendError, dir: &Path) -> Failure {
+    let failure = Failure::of(Exit::Failed, error.code(), error);
+    failure.hint(match error {
+        AppendError::DiskFull { .. } => FULL_DISK.to_owned(),
+        _ => format!("look at the disk and the directory {}, then start again", dir.display()),
+    })
 }
 
 /// Explains why the runtime does not run. A log that is refused has its own lines: an ERROR for the
@@ -234,6 +248,7 @@ pub(super) fn refused(config: &Config, error: StartError) -> Failure {
         }
         StartError::Recover(error) => error.into(),
         StartError::Read(error) => error.into(),
+        StartError::Append(error) => not_recorded(&error, &config.wal_dir),
         StartError::Collector(error) => unusable_collector(&error),
         StartError::ControlPlane(error) => {
             Failure::of(Exit::Usage, error.code(), &error).hint(error.hint())

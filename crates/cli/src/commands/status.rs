@@ -1,6 +1,6 @@
 //! `autonomy status`: everything on one screen.
 //!
-//! * **U1** A part that fails says so and hides no other; then the exit code is 9. What nobody configured does not fail.
+//! * **U1** A part that fails, or a runtime that denies every call, says so and hides no other; then the exit code is 9. What nobody configured does not fail.
 //! * **U2** A control plane that does not answer is asked once, not once a part.
 //! * **U3** A runtime or a control plane that nobody named need not be there, and a trail that nobody wrote need not exist.
 
@@ -19,6 +19,7 @@ use crate::{
     args::Status,
     commands::{
         audit::{directory, last_failures},
+        doctor::decisions::unwell,
         fleet::summary_route,
         ha,
         rollout::stuck_route,
@@ -178,7 +179,14 @@ fn runtime(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
     let wal = word(status.get("wal").and_then(|it| it.get("health")));
     let text = format!("{node}, mode {mode}, log {wal} at {url}");
     let json = json!({ "url": url, "running": true, "node": node, "mode": mode, "wal": wal });
-    Ok(Found::new(text, json))
+    // DD1 of `doctor::decisions`: it answers, and allows nothing.
+    match unwell(&status) {
+        None => Ok(Found::new(text, json)),
+        Some(failure) => {
+            let message = format!("{}: {text}", failure.message);
+            Err(Failure { message, report: Some(Box::new(json)), ..failure })
+        }
+    }
 }
 
 /// The last failures on record here (U3).
@@ -203,8 +211,13 @@ fn json(parts: &[Part]) -> Value {
         let value = match &part.found {
             Ok(found) => found.json.clone(),
             Err(failure) => {
-                let Failure { code, message, hint, .. } = failure;
-                json!({ "error": { "code": code, "message": message, "hint": hint } })
+                let Failure { code, message, hint, report, .. } = failure;
+                let mut value = report.as_deref().cloned().unwrap_or_else(|| json!({}));
+                if let Value::Object(members) = &mut value {
+                    let error = json!({ "code": code, "message": message, "hint": hint });
+                    members.insert("error".to_owned(), error);
+                }
+                value
             }
         };
         members.insert(part.name.to_owned(), value);

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! * **P1** A name is one segment of a path, whatever is in it. One that no path can hold (empty, `.`,
-//!   `..`) is refused and never dropped: the rest would name something else.
+//!   `..`) is refused and never dropped: the rest would name something else. The same holds for one with control
+//!   characters, of which a URL drops tabs and line ends.
 //! * **P2** A token goes over plain HTTP to this machine only (T2 of `api::token`), unless the operator says so.
 
 use std::fmt::Display;
@@ -105,9 +106,8 @@ impl Base {
 
     /// The URL of a route (P1).
     pub(crate) fn url(&self, route: &Route) -> Result<Url, RouteError> {
-        if let Some(name) = route.segments.iter().find(|it| matches!(it.as_str(), "" | "." | ".."))
-        {
-            return Err(RouteError { name: name.clone() });
+        if let Some(error) = route.segments.iter().find_map(|it| RouteError::of(it)) {
+            return Err(error);
         }
         let mut url = self.0.clone();
         // A URL with a host has segments.
@@ -127,20 +127,42 @@ fn without_path(url: &Url) -> String {
     root.as_str().trim_end_matches('/').to_owned()
 }
 
-/// A name that no path can hold.
+/// A name that no path can hold (P1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RouteError {
-    name: String,
+pub(crate) enum RouteError {
+    /// It is empty, `.` or `..`.
+    NoSegment { name: String },
+    /// It has control characters.
+    Control { name: String },
 }
 
 impl RouteError {
-    /// Its code.
-    pub(crate) const CODE: &str = "BAD_NAME";
+    fn of(name: &str) -> Option<Self> {
+        let owned = || name.to_owned();
+        match name {
+            "" | "." | ".." => Some(Self::NoSegment { name: owned() }),
+            _ if name.contains(char::is_control) => Some(Self::Control { name: owned() }),
+            _ => None,
+        }
+    }
+
+    /// The stable code; for what the control plane would refuse, that of the control plane.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::NoSegment { .. } => "BAD_NAME",
+            Self::Control { .. } => "INVALID_NAME",
+        }
+    }
 }
 
 impl std::fmt::Display for RouteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` is no name", self.name)
+        match self {
+            Self::NoSegment { name } => write!(f, "`{name}` is no name"),
+            Self::Control { name } => {
+                write!(f, "{name:?} is no name: it has control characters; nothing was asked")
+            }
+        }
     }
 }
 
@@ -198,7 +220,12 @@ mod tests {
             assert_eq!(url(name).unwrap().path(), format!("/base/v1/rollouts/{want}/recover"));
         }
         for name in ["", ".", ".."] {
-            assert_eq!(url(name).unwrap_err(), RouteError { name: name.to_owned() });
+            assert_eq!(url(name).unwrap_err(), RouteError::NoSegment { name: name.to_owned() });
+        }
+        for name in ["a\nb", "ab\n", "\tab", "a\rb", "a\u{1b}b", "a\u{7f}", "a\u{85}b"] {
+            let error = url(name).unwrap_err();
+            assert_eq!(error.code(), "INVALID_NAME", "P1 {name:?}");
+            assert!(!error.to_string().contains(char::is_control), "P1 {error}");
         }
         let route = Route::new("events").with("since", "a&b=c d").maybe("limit", None::<u32>);
         assert_eq!(base.url(&route).unwrap().query(), Some("since=a%26b%3Dc+d"));

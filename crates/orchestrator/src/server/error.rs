@@ -11,7 +11,7 @@ use crate::{
     auth::file::FileError,
     config::ConfigError,
     rollouts::RolloutsError,
-    store::{Failure, OpenError},
+    store::{Failure, OpenError, names},
 };
 
 /// Why the service did not start, or ended before it was told to.
@@ -174,7 +174,7 @@ impl ServeError {
             Self::Store { failure: Failure::Corrupt { .. } } => (
                 "STORE_CORRUPT",
                 Exit::Integrity,
-                "keep a copy of the data directory and restore orchestrator.db from a backup",
+                "keep a copy of the data directory and restore the database that the message names (else orchestrator.db) from a backup",
             ),
             Self::Store { failure: Failure::Moved { .. } } => (
                 "STORE_MOVED",
@@ -269,10 +269,14 @@ fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
             Exit::Integrity,
             "restore the database from a backup; or remove that file to start empty on purpose",
         ),
-        OpenError::NotADatabase { .. } => (
+        OpenError::NotADatabase { path } => (
             "STORE_NOT_A_DATABASE",
             Exit::Integrity,
-            "restore orchestrator.db from a backup, or move it away and choose an empty directory",
+            if path.ends_with(names::ROLLOUTS) {
+                "restore rollouts.db from a backup, or move it away and choose an empty directory"
+            } else {
+                "restore orchestrator.db from a backup, or move it away and choose an empty directory"
+            },
         ),
         OpenError::Foreign { .. } => {
             ("STORE_FOREIGN", Exit::Integrity, "choose another directory with --data-dir")
@@ -280,10 +284,14 @@ fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
         OpenError::Newer { .. } => {
             ("STORE_NEWER", Exit::Failed, "start the newer version of autonomy-orchestrator")
         }
-        OpenError::Corrupt { .. } => (
+        OpenError::Corrupt { path, .. } => (
             "STORE_CORRUPT",
             Exit::Integrity,
-            "keep a copy of the data directory and restore that database from a backup",
+            if path.ends_with(names::ROLLOUTS) {
+                "keep a copy of the data directory and restore rollouts.db from a backup"
+            } else {
+                "keep a copy of the data directory and restore orchestrator.db from a backup"
+            },
         ),
         OpenError::RolledBack { .. } => ("STORE_ROLLED_BACK", Exit::Integrity, HINT_ROLLED_BACK),
         OpenError::MarkCorrupt { .. } => ("STORE_MARK_CORRUPT", Exit::Integrity, HINT_MARK_CORRUPT),
@@ -311,6 +319,22 @@ mod tests {
 
     use super::*;
     use crate::LISTEN_DEFAULT;
+
+    #[test]
+    fn a_damaged_database_is_the_one_that_is_restored() {
+        for (file, other) in
+            [(names::ROLLOUTS, names::DATABASE), (names::DATABASE, names::ROLLOUTS)]
+        {
+            let path = || PathBuf::from("/d").join(file);
+            for error in [
+                OpenError::NotADatabase { path: path() },
+                OpenError::Corrupt { path: path(), finding: String::new() },
+            ] {
+                let hint = ServeError::from(error).hint();
+                assert!(hint.contains(file) && !hint.contains(other), "{file}: {hint}");
+            }
+        }
+    }
 
     #[track_caller]
     fn check(error: impl Into<ServeError>, code: &str, exit: Exit) {

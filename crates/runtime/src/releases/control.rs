@@ -8,6 +8,7 @@
 use std::{error::Error as _, time::Duration};
 
 use api::{
+    node::{NodeFlaw, node_flaw},
     problem::{Problem, STALE_EPOCH},
     release::{Ack, Desired, Release, fingerprint_flaw, text_flaw},
     token::TokenError,
@@ -48,6 +49,14 @@ pub enum ControlPlaneError {
         /// The text, without what it may hold of a password.
         shown: String,
     },
+    /// The node has a name that the control plane does not take, or that a URL would change.
+    #[error("the name of the node {node:?} {flaw}")]
+    Node {
+        /// The name.
+        node: String,
+        /// What is wrong with it.
+        flaw: NodeFlaw,
+    },
     /// The token cannot be sent there (M3).
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -64,6 +73,7 @@ impl ControlPlaneError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Url { .. } => "BAD_CONTROL_PLANE_URL",
+            Self::Node { .. } => NodeFlaw::CODE,
             Self::Token(error) => error.code(),
             Self::Certificate(_) => "BAD_CERTIFICATE",
             Self::Client(_) => "HTTP_CLIENT",
@@ -73,6 +83,7 @@ impl ControlPlaneError {
     /// What an operator does next.
     pub const fn hint(&self) -> &'static str {
         match self {
+            Self::Node { .. } => NodeFlaw::HINT,
             Self::Token(error) => error.hint(),
             Self::Certificate(_) => "the files that are named for the control plane hold PEM",
             Self::Url { .. } | Self::Client(_) => {
@@ -127,6 +138,9 @@ impl ControlPlane {
         let base = Url::parse(url).map_err(|_| bad())?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(bad());
+        }
+        if let Some(flaw) = node_flaw(node) {
+            return Err(ControlPlaneError::Node { node: node.to_owned(), flaw });
         }
         let route = |name: &str| {
             let mut url = base.clone();
@@ -325,9 +339,14 @@ mod tests {
     }
 
     #[test]
-    fn the_node_is_one_segment_of_the_path_whatever_it_is_called() {
-        let plane = ControlPlane::new(&at("http://me:SECRET@h:1/base/"), "a/../b?c").unwrap();
-        assert_eq!(plane.desired.path(), "/base/v1/nodes/a%2F..%2Fb%3Fc/desired");
+    fn the_node_is_one_segment_of_the_path_and_never_another_node() {
+        let plane = ControlPlane::new(&at("http://me:SECRET@h:1/base/"), "a.b_c-1").unwrap();
+        assert_eq!(plane.desired.path(), "/base/v1/nodes/a.b_c-1/desired");
+        for bad in ["a\nb", "ab\n", "\tab", "a/../b?c", "", "a b"] {
+            let error = ControlPlane::new(&at("http://h:1"), bad).unwrap_err();
+            assert_eq!(error.code(), "BAD_NODE_ID", "{bad:?}");
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
         assert_eq!(plane.shown(), "http://h:1/base/");
         for bad in ["", "h:1", "ftp://h", "http://", "/v1", "http://me:SECRET@h:port"] {
             let error = ControlPlane::new(&at(bad), "n").unwrap_err();

@@ -9,6 +9,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     sys::{
         statfs::{FsType, NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs},
         statvfs::statvfs,
@@ -19,7 +20,7 @@ use nix::{
 use super::Finding;
 use crate::{
     failure::with_dir,
-    rights::{denied, mended},
+    rights::{FULL_DISK, denied, mended, read_only},
 };
 
 /// Room below which a log stops being written soon, in bytes.
@@ -51,9 +52,8 @@ fn nearest(dir: &Path) -> PathBuf {
 fn rights(dir: &Path, there: &Path) -> Finding {
     let check = "directory";
     let shown = there.display();
-    if access(there, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-        let text = format!("{shown} cannot be written by this user");
-        return Finding::failed(check, text, &denied(dir));
+    if let Err(errno) = access(there, AccessFlags::W_OK | AccessFlags::X_OK) {
+        return unwritable(errno, dir, there);
     }
     let mode = std::fs::metadata(there).map_or(0, |it| it.mode());
     // Whoever may write the directory of a log may rewrite the log. A directory above it says nothing.
@@ -66,6 +66,17 @@ fn rights(dir: &Path, there: &Path) -> Finding {
         );
     }
     Finding::ok(check, format!("{shown} can be written"))
+}
+
+/// A mount that is read-only is no matter of rights.
+fn unwritable(errno: Errno, dir: &Path, there: &Path) -> Finding {
+    let (check, shown) = ("directory", there.display());
+    if errno == Errno::EROFS {
+        let text = format!("{shown} cannot be written: {}", errno.desc());
+        return Finding::failed(check, text, &read_only(there));
+    }
+    let text = format!("{shown} cannot be written by this user");
+    Finding::failed(check, text, &denied(dir))
 }
 
 fn room(dir: &Path, there: &Path) -> Finding {
@@ -81,7 +92,8 @@ fn room(dir: &Path, there: &Path) -> Finding {
             let fix = "make room outside the log directory (df -h); what was delivered can be archived: autonomy wal archive --dir DIR";
             let fix = &with_dir(fix, dir);
             match free {
-                0..ROOM_LEAST => Finding::failed(check, text, fix),
+                // Archiving writes: it is no way out of a full disk.
+                0..ROOM_LEAST => Finding::failed(check, text, FULL_DISK),
                 ROOM_LEAST..ROOM_LOW => Finding::warning(check, text, fix),
                 _ => Finding::ok(check, text),
             }
@@ -202,6 +214,15 @@ mod tests {
             assert_eq!(found.level, level);
             assert_eq!(found.fix.is_some(), level != Level::Ok, "D2");
         }
+    }
+
+    #[test]
+    fn a_read_only_mount_is_no_matter_of_rights() {
+        let at = Path::new("/");
+        let found = unwritable(Errno::EROFS, at, at);
+        assert!(found.fix.as_deref().unwrap().contains("mounted read-only"), "{found:?}");
+        assert!(!found.fix.unwrap().contains("chmod"));
+        assert!(unwritable(Errno::EACCES, at, at).fix.unwrap().contains("permission denied"));
     }
 
     /// D3

@@ -7,7 +7,7 @@ use std::{
 };
 
 use api::env;
-use policy::{SlotFault, Source};
+use policy::{Loaded, SlotFault, Source};
 use rollout_store::database::{self, Check, Pages};
 use vfs::OsVfs;
 use wal_format::names;
@@ -135,12 +135,20 @@ pub(super) fn clock(dir: &Path) -> Finding {
     }
 }
 
-pub(super) fn policy(context: Context<'_>) -> Finding {
+pub(super) fn policy(asked: Option<&Path>, context: Context<'_>) -> Finding {
     let check = "policy";
-    let (dir, loaded) = match (context.policy_dir(), slots(None, context)) {
+    let dir = asked.map_or_else(|| context.policy_dir(), |it| Ok(it.to_owned()));
+    let (dir, loaded) = match (dir, slots(asked, context)) {
         (Ok(dir), Ok(slots)) => (dir, slots.load()),
         (Err(failure), _) | (_, Err(failure)) => return Finding::of(check, &failure),
     };
+    let mut found = slots_found(&dir, &loaded);
+    found.text = format!("{}: {}", dir.display(), found.text);
+    found
+}
+
+fn slots_found(dir: &Path, loaded: &Loaded) -> Finding {
+    let check = "policy";
     // A bundle that nobody may read is not a bad one.
     let fix = loaded.warnings.iter().find_map(|it| match &it.fault {
         SlotFault::Unreadable { file, error } => {

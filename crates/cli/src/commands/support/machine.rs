@@ -36,7 +36,7 @@ pub(super) fn collect(args: &SupportGenerate, context: Context<'_>) -> Vec<Part>
     vec![
         part("host.json", "uname", Ok(host().to_string().into_bytes())),
         part("space.json", "statvfs", Ok(spaces.to_string().into_bytes())),
-        part("log-files.json", "the log directory", listed.map(|it| it.to_string().into_bytes())),
+        needed("log-files.json", "the log directory", listed.map(|it| it.to_string().into_bytes())),
         part(
             "runtime-status.json",
             &format!("{shown}/v1/status"),
@@ -57,6 +57,12 @@ fn part(file: &str, source: &str, read: Result<Vec<u8>, String>) -> Part {
         Err(why) => (Vec::new(), Some(why)),
     };
     Part { file: file.to_owned(), source: source.to_owned(), bytes, problem, failed: false }
+}
+
+/// A part that this machine has to give: without it, it was not collected at all.
+fn needed(file: &str, source: &str, read: Result<Vec<u8>, String>) -> Part {
+    let failed = read.is_err();
+    Part { failed, ..part(file, source, read) }
 }
 
 fn said(failure: &Failure) -> String {
@@ -156,6 +162,12 @@ fn file(name: &Path, found: &Metadata) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listing_that_could_not_be_made_is_a_part_that_failed() {
+        assert!(needed("log-files.json", "x", Err("no".to_owned())).failed);
+        assert!(!needed("log-files.json", "x", Ok(Vec::new())).failed);
+    }
 
     #[test]
     fn a_listing_has_sizes_and_times_and_says_when_there_is_no_directory() {

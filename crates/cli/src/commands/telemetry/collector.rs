@@ -139,6 +139,7 @@ pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str
     }
     match failure {
         Stop::Progress(error) => said.hint(error.hint()),
+        Stop::Unreachable { text, .. } if let Some(hint) = wrong_url(text, url) => said.hint(hint),
         Stop::Unreachable { .. } | Stop::Busy { .. } => {
             said.hint("nothing is lost: run the same command again when the collector is back")
         }
@@ -159,5 +160,34 @@ pub(super) fn explained(error: &dyn std::error::Error, failure: &Stop, url: &str
             said.hint(format!("check the disk of the log. If it is full: {FULL_DISK}"))
         }
         Stop::Misuse { .. } => said,
+    }
+}
+
+/// What to do when not the collector is away but its URL is wrong; `None` when only time helps.
+fn wrong_url(text: &str, url: &str) -> Option<String> {
+    const NO_HOST: [&str; 2] = ["lookup address", "dns error"];
+    const NO_TLS: [&str; 2] = ["corrupt message", "InvalidContentType"];
+    let says = |any: &[&str]| any.iter().any(|it| text.contains(it));
+    let kept = "nothing is lost; trying again does not help";
+    if says(&NO_HOST) {
+        return Some(format!(
+            "{kept}: no host has the name in {url}: correct the endpoint, or mend the name resolution of this machine"
+        ));
+    }
+    says(&NO_TLS).then(|| format!("{kept}: what answers at {url} speaks no TLS: the endpoint begins with http://, or has another port"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_url_is_not_a_collector_that_is_away() {
+        let at = "https://h:4318";
+        let host = "failed to lookup address information: Name or service not known";
+        assert!(wrong_url(host, at).unwrap().contains("no host has the name"));
+        let plain = "received corrupt message of type InvalidContentType";
+        assert!(wrong_url(plain, at).unwrap().contains("speaks no TLS"));
+        assert_eq!(wrong_url("Connection refused (os error 111)", at), None);
     }
 }

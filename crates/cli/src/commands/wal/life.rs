@@ -370,6 +370,7 @@ impl From<RepairError> for Failure {
             }
             RepairError::Recover(error) => return error.into(),
             RepairError::NotDamaged => Exit::Conflict,
+            RepairError::NotFound { .. } => Exit::NotFound,
             RepairError::NoReason => Exit::Usage,
             RepairError::DrainLocked { .. } => Exit::Busy,
         };
