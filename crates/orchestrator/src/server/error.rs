@@ -1,6 +1,10 @@
 //! Why the service did not start or ended early: code, next step, exit code.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use api::exit::Exit;
 use serde_json::json;
@@ -246,6 +250,23 @@ fn of_rollouts(error: &RolloutsError) -> (&'static str, Exit, &'static str) {
     }
 }
 
+/// What is told for each of the two databases: the rollouts, and all the rest.
+type OfEither = [&'static str; 2];
+
+const RESTORE: OfEither = [
+    "restore rollouts.db from a backup, or move it away and choose an empty directory",
+    "restore orchestrator.db from a backup, or move it away and choose an empty directory",
+];
+const COPY_AND_RESTORE: OfEither = [
+    "keep a copy of the data directory and restore rollouts.db from a backup",
+    "keep a copy of the data directory and restore orchestrator.db from a backup",
+];
+
+/// The hint about the database that is damaged, not about the other one.
+fn restored(path: &Path, [rollouts, rest]: OfEither) -> &'static str {
+    if path.ends_with(names::ROLLOUTS) { rollouts } else { rest }
+}
+
 fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
     match error {
         OpenError::DirUnusable { .. } => (
@@ -269,30 +290,18 @@ fn of_open(error: &OpenError) -> (&'static str, Exit, &'static str) {
             Exit::Integrity,
             "restore the database from a backup; or remove that file to start empty on purpose",
         ),
-        OpenError::NotADatabase { path } => (
-            "STORE_NOT_A_DATABASE",
-            Exit::Integrity,
-            if path.ends_with(names::ROLLOUTS) {
-                "restore rollouts.db from a backup, or move it away and choose an empty directory"
-            } else {
-                "restore orchestrator.db from a backup, or move it away and choose an empty directory"
-            },
-        ),
+        OpenError::NotADatabase { path } => {
+            ("STORE_NOT_A_DATABASE", Exit::Integrity, restored(path, RESTORE))
+        }
         OpenError::Foreign { .. } => {
             ("STORE_FOREIGN", Exit::Integrity, "choose another directory with --data-dir")
         }
         OpenError::Newer { .. } => {
             ("STORE_NEWER", Exit::Failed, "start the newer version of autonomy-orchestrator")
         }
-        OpenError::Corrupt { path, .. } => (
-            "STORE_CORRUPT",
-            Exit::Integrity,
-            if path.ends_with(names::ROLLOUTS) {
-                "keep a copy of the data directory and restore rollouts.db from a backup"
-            } else {
-                "keep a copy of the data directory and restore orchestrator.db from a backup"
-            },
-        ),
+        OpenError::Corrupt { path, .. } => {
+            ("STORE_CORRUPT", Exit::Integrity, restored(path, COPY_AND_RESTORE))
+        }
         OpenError::RolledBack { .. } => ("STORE_ROLLED_BACK", Exit::Integrity, HINT_ROLLED_BACK),
         OpenError::MarkCorrupt { .. } => ("STORE_MARK_CORRUPT", Exit::Integrity, HINT_MARK_CORRUPT),
         OpenError::Migration { .. } => (
