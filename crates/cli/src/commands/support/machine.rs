@@ -94,9 +94,10 @@ fn space(name: &str, dir: &Path) -> Value {
     // One that is not there yet will be made on the file system of what is above it.
     let there = dir.ancestors().find(|it| it.is_dir()).unwrap_or_else(|| Path::new("."));
     match statvfs(there) {
-        Err(error) => json!({ "of": name, "dir": dir, "problem": error.to_string() }),
+        Err(error) => json!({ "of": name, "dir": dir.display().to_string(), "problem": error.to_string() }),
         Ok(it) => json!({
-            "of": name, "dir": dir, "measured_at": there,
+            "of": name, "dir": dir.display().to_string(),
+            "measured_at": there.display().to_string(),
             "bytes_free": it.blocks_available().saturating_mul(it.fragment_size()),
             "bytes_total": it.blocks().saturating_mul(it.fragment_size()),
             "files_free": it.files_available(), "files_total": it.files(),
@@ -109,7 +110,7 @@ fn listing(dir: &Path) -> Result<Value, String> {
     let mut files = Vec::new();
     list(dir, Path::new(""), DEPTH_MAX, &mut files)
         .map_err(|it| format!("cannot list {}: {it}", dir.display()))?;
-    Ok(json!({ "dir": dir, "cut": files.len() >= FILES_MAX, "files": files }))
+    Ok(json!({ "dir": dir.display().to_string(), "cut": files.len() >= FILES_MAX, "files": files }))
 }
 
 fn list(dir: &Path, below: &Path, depth: usize, files: &mut Vec<Value>) -> io::Result<()> {
@@ -120,25 +121,27 @@ fn list(dir: &Path, below: &Path, depth: usize, files: &mut Vec<Value>) -> io::R
             return Ok(());
         }
         let name = below.join(entry.file_name());
+        // A name need not be text.
+        let shown = name.to_string_lossy();
         let found = match entry.metadata() {
             Ok(found) => found,
             Err(error) => {
-                files.push(json!({ "name": name, "problem": error.to_string() }));
+                files.push(json!({ "name": shown, "problem": error.to_string() }));
                 continue;
             }
         };
-        files.push(file(&name, &found));
+        files.push(file(&shown, &found));
         if found.is_dir()
             && depth > 0
             && let Err(error) = list(&entry.path(), &name, depth - 1, files)
         {
-            files.push(json!({ "name": name, "problem": error.to_string() }));
+            files.push(json!({ "name": shown, "problem": error.to_string() }));
         }
     }
     Ok(())
 }
 
-fn file(name: &Path, found: &Metadata) -> Value {
+fn file(name: &str, found: &Metadata) -> Value {
     use std::os::unix::fs::MetadataExt as _;
     let kind = match found.file_type() {
         it if it.is_dir() => "directory",

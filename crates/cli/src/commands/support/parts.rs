@@ -70,7 +70,8 @@ impl Part {
             _ => redactor.text(&text),
         };
         let problem = self.problem.map(|it| redactor.text(&it));
-        Self { bytes: clean.into_bytes(), problem, ..self }
+        let source = redactor.text(&self.source);
+        Self { bytes: clean.into_bytes(), problem, source, ..self }
     }
 }
 
