@@ -94,7 +94,9 @@ fn space(name: &str, dir: &Path) -> Value {
     // One that is not there yet will be made on the file system of what is above it.
     let there = dir.ancestors().find(|it| it.is_dir()).unwrap_or_else(|| Path::new("."));
     match statvfs(there) {
-        Err(error) => json!({ "of": name, "dir": dir.display().to_string(), "problem": error.to_string() }),
+        Err(error) => {
+            json!({ "of": name, "dir": dir.display().to_string(), "problem": error.to_string() })
+        }
         Ok(it) => json!({
             "of": name, "dir": dir.display().to_string(),
             "measured_at": there.display().to_string(),
@@ -175,5 +177,17 @@ mod tests {
         );
         assert!(files[3]["modified"].as_str().unwrap().ends_with('Z'));
         assert!(listing(&dir.path().join("none")).unwrap_err().contains("/none: "));
+    }
+
+    /// S1
+    #[test]
+    fn a_name_that_is_no_text_is_listed_like_any_other() {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let name = std::ffi::OsStr::from_bytes(b"a\xffb");
+        std::fs::write(dir.path().join(name), "1").unwrap();
+        assert_eq!(listing(dir.path()).unwrap()["files"][0]["name"], "a\u{fffd}b");
+        assert!(space("log", &dir.path().join(name))["dir"].is_string());
     }
 }

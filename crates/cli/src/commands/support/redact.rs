@@ -62,8 +62,7 @@ impl Redactor {
         let mut known: Vec<_> = secrets.map(|it| (it, REDACTED.to_owned())).collect();
         known.extend(command.map(|it| (it.clone(), command_shown(&it))));
         // Where JSON was cut off it is still quoted.
-        let quoted = known.iter().map(|(it, shown)| (it.escape_default().to_string(), shown.clone()));
-        let quoted: Vec<_> = quoted.collect();
+        let quoted: Vec<_> = known.iter().map(|(it, shown)| (quoted(it), shown.clone())).collect();
         known.extend(quoted);
         // The longest first: one secret may be part of another.
         known.sort_by_key(|it| std::cmp::Reverse(it.0.len()));
@@ -100,7 +99,7 @@ impl Redactor {
 
     fn object(&self, members: Map<String, Value>) -> Value {
         let named = |it: &&str| members.get(*it).and_then(Value::as_str).is_some_and(is_secret);
-        let value_is_secret = NAMING.iter().any(|it| named(it));
+        let value_is_secret = NAMING.iter().any(named);
         let told = members.into_iter().map(|(key, value)| {
             let secret = is_secret(&key) || value_is_secret && key == "value";
             let value = if secret { hidden(value) } else { self.json(value) };
@@ -116,6 +115,13 @@ fn hidden(value: Value) -> Value {
         Value::Null | Value::Bool(_) => value,
         _ => Value::String(REDACTED.to_owned()),
     }
+}
+
+/// A text as it stands between the quotes of JSON.
+fn quoted(text: &str) -> String {
+    let json = Value::from(text).to_string();
+    let inner = json.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    inner.unwrap_or(text).to_owned()
 }
 
 /// The first word of a command: what follows may be anything.

@@ -217,6 +217,16 @@ mod tests {
         }
     }
 
+    /// A part has up to 8 MiB: were the time a square of it, nobody would wait for this.
+    #[test]
+    fn a_long_text_without_a_break_takes_no_longer_than_its_length() {
+        let it = Patterns::new();
+        for piece in ["abc", "a-", "{\"a\":[", "?a=", "eyJ.", "--p", "\\\""] {
+            let text = piece.repeat((1 << 20) / piece.len());
+            assert_eq!(it.text(&text), text, "{piece}");
+        }
+    }
+
     #[test]
     fn what_stands_beside_a_secret_stays() {
         let it = Patterns::new();
@@ -229,7 +239,10 @@ mod tests {
             (r#"{"token":"x","b":"c"#, r#"{"token":"[redacted]","b":"c"#),
             (r#"{"tokens":["x"],"b":"c"#, r#"{"tokens":[redacted],"b":"c"#),
             ("token=\"x\",node=\"n\"", "token=\"[redacted]\",node=\"n\""),
-            ("design: a; risk-averse task-12345; monkey=1", "design: a; risk-averse task-12345; monkey=1"),
+            (
+                "design: a; risk-averse task-12345; monkey=1",
+                "design: a; risk-averse task-12345; monkey=1",
+            ),
             ("token=", "token="),
             ("ü passwört=ß", "ü passwört=ß"),
         ] {
