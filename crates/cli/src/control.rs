@@ -66,7 +66,7 @@ use crate::{args::ControlArgs, context::Context, failure::Failure};
 /// Code of a control plane that nobody names.
 pub(crate) const NO_CONTROL_PLANE: &str = "NO_CONTROL_PLANE";
 /// Code of a URL of a runtime that cannot be used.
-const BAD_RUNTIME_URL: &str = "BAD_RUNTIME_URL";
+pub(crate) const BAD_RUNTIME_URL: &str = "BAD_RUNTIME_URL";
 /// Texts that a runtime says about itself.
 const OF_RUNTIME: [&str; 2] = ["node", "mode"];
 /// Texts that a control plane says about itself.

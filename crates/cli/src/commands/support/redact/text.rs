@@ -44,8 +44,8 @@ fn sources() -> [(String, Until); 8] {
     let (of_line, in_query) = (pattern(&OF_LINE), pattern(&IN_QUERY));
     // A quoted name ends with as many backslashes as its text was quoted once more.
     let is = r#"\\*["']?\s*[:=]\s*"#;
-    let key = "-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----";
-    let end = key.replace("BEGIN", "END");
+    let bound = |what| format!("-----{what} [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----");
+    let (key, end) = (bound("(?:BEGIN)"), bound("(?:END)"));
     let known = [
         "sk-[A-Za-z0-9_-]{4,}",
         "gh[a-z]_[A-Za-z0-9_]{4,}",
