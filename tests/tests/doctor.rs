@@ -1,7 +1,14 @@
 //! `autonomy doctor`, on machines with something wrong.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    thread,
+};
 
 use e2e::harness::{Bin, Ports, RuntimeOptions, Stack, program, run_to_end};
 use serde_json::Value;
@@ -89,4 +96,43 @@ fn what_is_wrong_is_named_with_what_mends_it_and_hides_nothing_else() {
     }
     assert_eq!(fs::read_to_string(wal.join("telemetry.wal")).unwrap(), "no log");
     assert_eq!(fs::read_dir(&wal).unwrap().count(), 1, "nothing is left behind");
+}
+
+/// Somebody who answers everything with an object that says nothing.
+fn stranger() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            stream.read(&mut [0; 4096]).unwrap_or_default();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            // Whoever asked may be gone.
+            stream.write_all(answer.as_bytes()).ok();
+        }
+    });
+    format!("http://{at}")
+}
+
+#[test]
+fn somebody_who_answers_and_is_none_of_ours_is_told_as_that_by_doctor_and_status() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = stranger();
+    let words = ["--runtime-url", &url];
+    let vars = [("AUTONOMY_ORCHESTRATOR_URL", url.as_str())];
+    let (code, told) = doctor(dir.path(), &words, &vars);
+    assert_eq!(code, 9, "{told}");
+    for check in ["runtime", "control plane"] {
+        let found = of(&told, check);
+        assert_eq!(found[0]["level"], "failed", "{told}");
+        assert!(found[0]["text"].as_str().unwrap().ends_with("(FOREIGN_ANSWER)"), "{told}");
+    }
+    let mut command = program(Bin::Autonomy).unwrap();
+    command.args(["status", "--output", "json"]).args(words).env("HOME", dir.path());
+    let ended = run_to_end(command.envs(vars)).unwrap();
+    assert_eq!(ended.code(), Some(9), "{ended:?}");
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    for part in ["runtime", "control_plane"] {
+        assert_eq!(told[part]["error"]["code"], "FOREIGN_ANSWER", "{told}");
+        assert!(told["failed"].as_array().unwrap().iter().any(|it| it == part), "{told}");
+    }
 }

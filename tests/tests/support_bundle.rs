@@ -7,6 +7,8 @@ use e2e::harness::{Bin, Finished, Ports, RuntimeOptions, Stack, program, run_to_
 use serde_json::{Value, json};
 
 const SECRET: &str = "s3cr3t-of-the-node";
+/// What follows the beginning of a token that is known.
+const TOKEN: &str = "0123456789abcdef";
 
 fn generate(home: &Path, words: &[&str]) -> Finished {
     let mut command = program(Bin::Autonomy).unwrap();
@@ -16,6 +18,7 @@ fn generate(home: &Path, words: &[&str]) -> Finished {
         command.env_remove(name);
     }
     command.env("AUTONOMY_TOKEN", SECRET).env("AUTONOMY_RUNTIME_URL", "http://127.0.0.1:1");
+    command.env("AUTONOMY_DISPATCH_CMD", format!("agent --token {TOKEN}"));
     command.env("AUTONOMY_ORCHESTRATOR_URL", format!("http://ann:{SECRET}@127.0.0.1:1"));
     run_to_end(&mut command).unwrap()
 }
@@ -27,6 +30,8 @@ fn the_archive_has_every_part_and_no_secret_and_says_what_could_not_be_collected
     let wal = home.join("wal");
     fs::create_dir(&wal).unwrap();
     fs::write(wal.join("telemetry.wal"), format!("no log, and a {SECRET}")).unwrap();
+    fs::write(wal.join("telemetry.deadletter.jsonl"), "torn\n").unwrap();
+    fs::write(wal.join(format!("ghp_{TOKEN}")), "").unwrap();
     let ended = generate(home, &["--out", "a.tar.gz", "--wal-dir", "wal"]);
     assert_eq!(ended.code(), Some(0), "an answer that is no good is an answer: {ended:?}");
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -47,7 +52,7 @@ fn the_archive_has_every_part_and_no_secret_and_says_what_could_not_be_collected
     for entry in fs::read_dir(home.join("autonomy-support")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains(SECRET), "{}: {text}", path.display());
+        assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{}: {text}", path.display());
         if path.extension().is_some_and(|it| it == "json") && !text.is_empty() {
             let all: Result<Vec<Value>, _> =
                 serde_json::Deserializer::from_str(&text).into_iter().collect();
@@ -65,8 +70,11 @@ fn the_archive_has_every_part_and_no_secret_and_says_what_could_not_be_collected
     let host = read("host.json");
     assert!(host["host"].is_string() && host["kernel"].is_string(), "{host}");
     let files = read("log-files.json");
-    assert_eq!(files["files"][0]["name"], "telemetry.wal", "{files}");
-    assert!(files["files"][0]["bytes"].as_u64().unwrap() > 0, "{files}");
+    let names: Vec<_> = files["files"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["[redacted]", "telemetry.deadletter.jsonl", "telemetry.wal"]);
+    assert!(files["files"][2]["bytes"].as_u64().unwrap() > 0, "{files}");
+    let letters = json!({ "count": 0, "damaged": 1, "dead_letters": [] });
+    assert_eq!(read("deadletters.json"), letters);
     let space = read("space.json");
     let log = space.as_array().unwrap().iter().find(|it| it["of"] == "log").unwrap();
     assert!(log["bytes_free"].is_u64() && log["files_total"].is_u64(), "{space}");
@@ -98,6 +106,6 @@ fn what_a_runtime_says_about_itself_is_in_the_archive_and_lists_that_are_empty_a
     assert_eq!(json("runtime-status.json")["node"], "demo-node");
     assert!(read("runtime-metrics.txt").contains("# TYPE "), "{}", read("runtime-metrics.txt"));
     assert_eq!(json("open-intents.json"), json!({ "count": 0, "open_intents": [] }));
-    assert_eq!(json("deadletters.json"), json!({ "count": 0, "dead_letters": [] }));
+    assert_eq!(json("deadletters.json"), json!({ "count": 0, "damaged": 0, "dead_letters": [] }));
     assert_eq!(json("status.json")["control_plane"], json!({ "configured": false }));
 }

@@ -51,11 +51,12 @@ use reqwest::{
     redirect::Policy,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 use vfs::{OsVfs, read_whole};
 
 use self::{
-    answer::Effect,
+    answer::{Effect, foreign},
     asked::{Asked, Service},
     exchange::{Answer, CONNECT_TIMEOUT, TIMEOUT, exchange, parsed, request_name},
     place::{Base, BaseError},
@@ -64,6 +65,12 @@ use crate::{args::ControlArgs, context::Context, failure::Failure};
 
 /// Code of a control plane that nobody names.
 pub(crate) const NO_CONTROL_PLANE: &str = "NO_CONTROL_PLANE";
+/// Code of a URL of a runtime that cannot be used.
+pub(crate) const BAD_RUNTIME_URL: &str = "BAD_RUNTIME_URL";
+/// Texts that a runtime says about itself.
+const OF_RUNTIME: [&str; 2] = ["node", "mode"];
+/// Texts that a control plane says about itself.
+const OF_CONTROL_PLANE: [&str; 1] = ["status"];
 /// Header that names whoever asks, where names count.
 const OPERATOR: &str = "x-autonomy-operator";
 /// Header that makes a change one that is done once (Q2).
@@ -108,6 +115,9 @@ impl ControlPlane {
     pub(crate) fn of_runtime(url: &str) -> Result<Self, Failure> {
         let plane = Self::without_identity(url).map_err(|mut failure| {
             failure.message = failure.message.replace("control plane", "runtime");
+            if failure.code == BaseError::CODE {
+                BAD_RUNTIME_URL.clone_into(&mut failure.code);
+            }
             failure
         })?;
         Ok(Self { service: Service::Runtime, ..plane })
@@ -176,6 +186,28 @@ impl ControlPlane {
     /// Asks for something.
     pub(crate) fn get<T: DeserializeOwned>(&self, route: &Route) -> Result<T, Failure> {
         Ok(self.ask(&Method::GET, route, |it| it).map_err(|it| self.told(it))?.0)
+    }
+
+    /// Asks whoever is there what it says about itself. One that says nothing of what one of ours says is
+    /// somebody else, whatever its status.
+    pub(crate) fn itself(&self) -> Result<Map<String, Value>, Failure> {
+        let (route, texts) = match self.service {
+            Service::ControlPlane => (Route::new("health"), OF_CONTROL_PLANE.as_slice()),
+            Service::Runtime => (Route::new("status"), OF_RUNTIME.as_slice()),
+        };
+        let asked = self.answer(&Method::GET, &route, |it| it);
+        let (name, answer) = asked.map_err(|it| self.told(it))?;
+        let said = match answer.status {
+            200..300 => serde_json::from_slice(&answer.body).unwrap_or_default(),
+            _ => parsed::<Map<String, Value>>(name.clone(), &answer, &self.asked())?,
+        };
+        match texts.iter().find(|it| !said.get(**it).is_some_and(Value::is_string)) {
+            None => Ok(said),
+            Some(text) => {
+                let said = format!("{name}: answered {} without `{text}`", answer.status);
+                Err(foreign(Some(&self.asked()), &said))
+            }
+        }
     }
 
     /// The same; an answer with this status is one, too.
@@ -281,6 +313,15 @@ fn base(args: &ControlArgs, context: Context<'_>) -> Result<Base, Failure> {
         ))
     })?;
     Base::parse(&text).map_err(|error| bad_base(&error))
+}
+
+/// Why a URL of a control plane or a runtime would be refused when it counts.
+pub(crate) fn unusable_url(text: &str) -> Option<&'static str> {
+    match Base::parse(text).err()? {
+        BaseError::Url { .. } => Some("an http or https URL"),
+        BaseError::Versioned { .. } => Some("the root, without `/v1`"),
+        BaseError::Surplus { .. } => Some("a URL without a user, a query or a fragment"),
+    }
 }
 
 fn bad_base(error: &BaseError) -> Failure {

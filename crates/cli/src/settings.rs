@@ -29,6 +29,8 @@ use api::env;
 use toml_edit::{DocumentMut, value};
 use vfs::{LockError, OsVfs, Vfs as _, read_whole, replace_private};
 
+use crate::control::unusable_url;
+
 /// Longest file of settings, in bytes.
 const SETTINGS_LEN_MAX: u64 = 1 << 20;
 /// Longest wait for the lock of a file of settings.
@@ -130,16 +132,20 @@ pub(crate) fn variable(key: &str) -> Result<&'static str, SettingsError> {
 
 /// Why a value would be refused when it counts; what only names a file is found out then.
 fn wrong(variable: &str, value: &str) -> Option<&'static str> {
-    let url = || {
-        let parsed = reqwest::Url::parse(value).ok();
-        parsed.is_some_and(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
-    };
     match variable {
         _ if value.trim().is_empty() => Some("an empty value counts as not set; use config unset"),
         env::STRICT_MODE if !["0", "1"].contains(&value) => Some("1 or 0"),
         env::TRUST_TIME if !["true", "false"].contains(&value) => Some("true or false"),
-        env::ORCHESTRATOR_URL | env::RUNTIME_URL if !url() => Some("an http or https URL"),
+        env::ORCHESTRATOR_URL | env::RUNTIME_URL => unusable_url(value),
         _ => None,
+    }
+}
+
+/// A value that was refused, fit for a message: a URL may have a password in it.
+fn shown(variable: &str, value: &str) -> String {
+    match variable {
+        env::ORCHESTRATOR_URL | env::RUNTIME_URL => api::url::without_secrets(value),
+        _ => value.to_owned(),
     }
 }
 
@@ -217,7 +223,7 @@ impl Settings {
     pub(crate) fn set(&mut self, key: &str, text: &str) -> Result<(), SettingsError> {
         let variable = variable(key)?;
         if let Some(why) = wrong(variable, text) {
-            let (key, value) = (key_of(variable), text.to_owned());
+            let (key, value) = (key_of(variable), shown(variable, text));
             return Err(SettingsError::BadValue { key, value, why });
         }
         self.document.insert(&key_of(variable), value(text));
@@ -395,10 +401,17 @@ mod tests {
             ("strict_mode", "maybe"),
             ("orchestrator_url", "ftp://x"),
             ("runtime_url", "http://[::1"),
+            ("runtime_url", "http://u:SECRET@h"),
+            ("runtime_url", "http://h?token=SECRET"),
+            ("orchestrator_url", "https://u:SECRET@h"),
+            ("orchestrator_url", "https://h/#SECRET"),
+            ("orchestrator_url", "https://h/v1"),
             ("operator", " "),
             ("trust_time", "1"),
         ] {
-            assert_eq!(it.set(key, value).unwrap_err().code(), "CONFIG_BAD_VALUE", "{key}");
+            let error = it.set(key, value).unwrap_err();
+            assert_eq!(error.code(), "CONFIG_BAD_VALUE", "{key}");
+            assert!(!error.to_string().contains("SECRET"), "{error}");
         }
         it.set("AUTONOMY_STRICT_MODE", "1").unwrap();
         assert_eq!(it.document.to_string(), "strict_mode = \"1\"\n");

@@ -104,7 +104,7 @@ fn is_unanswered(failure: &Failure) -> bool {
 
 fn health(plane: &ControlPlane) -> Result<Found, Failure> {
     let health = Route::new("health");
-    let said: Map<String, Value> = plane.get(&health)?;
+    let said = plane.itself()?;
     let status = said.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
     // What is not ready says so with 503, and that is an answer.
     let read: Ready = plane.get_also(&health.clone().at("read-ready"), 503)?;
@@ -166,7 +166,7 @@ fn runtime(args: &Status, context: Context<'_>) -> Result<Found, Failure> {
     let named = args.runtime_url.clone().or_else(|| context.var(env::RUNTIME_URL));
     let url = named.as_deref().unwrap_or(RUNTIME_URL_DEFAULT);
     let plane = ControlPlane::of_runtime(url)?;
-    let status: Map<String, Value> = match plane.get(&Route::new("status")) {
+    let status = match plane.itself() {
         Ok(status) => status,
         Err(failure) if failure.exit == Exit::Unreachable && named.is_none() => {
             let text = format!("none runs at {url}");

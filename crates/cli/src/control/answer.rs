@@ -10,6 +10,7 @@
 //! | 429, 503                            | that of the problem                 |   75 |
 //! | any other refusal                   | that of the problem                 |    1 |
 //! | 404, 405, 501 that is no problem    | `FOREIGN_ANSWER`                    |    2 |
+//! | success without what one of ours says about itself | `FOREIGN_ANSWER`     |    2 |
 //! | another refusal that is no problem  | `CONTROL_PLANE_REFUSED`             | as above |
 //! | success that cannot be read         | `CONTROL_PLANE_UNREADABLE`          |    1 |
 //! | none                                | `CONTROL_PLANE_UNREACHABLE`         |    7 |
@@ -203,17 +204,7 @@ impl Refused {
         let kind = content_type
             .as_deref()
             .map_or_else(|| "nothing that says what it is".into(), printable);
-        let what = asked.as_ref().map_or(Service::ControlPlane, |it| it.what);
-        let at = asked.as_ref().map_or_else(String::new, |it| format!(" at {}", it.at));
-        let message = format!(
-            "what answers{at} is not {}: {request}: answered {status} with {kind}",
-            what.name()
-        );
-        let failure = Failure::new(Exit::Usage, "FOREIGN_ANSWER", message);
-        match asked {
-            Some(asked) => failure.hint(asked.hint()),
-            None => failure.hint("check the URL"),
-        }
+        foreign(asked.as_ref(), &format!("{request}: answered {status} with {kind}"))
     }
 
     /// Whether a server that speaks TLS only says so in plain text, as most do.
@@ -251,6 +242,15 @@ impl Refused {
             _ => again,
         }
     }
+}
+
+/// Somebody else answered.
+pub(super) fn foreign(asked: Option<&Asked>, said: &str) -> Failure {
+    let what = asked.map_or(Service::ControlPlane, |it| it.what);
+    let at = asked.map_or_else(String::new, |it| format!(" at {}", it.at));
+    let message = format!("what answers{at} is not {}: {said}", what.name());
+    let hint = asked.map_or_else(|| "check the URL".to_owned(), Asked::hint);
+    Failure::new(Exit::Usage, "FOREIGN_ANSWER", message).hint(hint)
 }
 
 /// What to do about a problem that says more than its status does.

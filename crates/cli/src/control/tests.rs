@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::args::{Cli, Command, Ha};
@@ -376,4 +376,33 @@ fn what_is_no_stream_is_none_and_a_reader_that_is_gone_ends_it() {
         (failure.exit, failure.code.as_str()),
         (Exit::Unreachable, "CONTROL_PLANE_UNREACHABLE")
     );
+}
+
+#[test]
+fn whoever_says_nothing_of_what_one_of_ours_says_about_itself_is_somebody_else() {
+    for (body, of_runtime, of_plane) in [
+        (r#"{"node":"n","mode":"normal","wal":{}}"#, true, false),
+        (r#"{"status":"ok"}"#, false, true),
+        ("{}", false, false),
+        ("[]", false, false),
+        ("<html>", false, false),
+        (r#"{"node":1,"mode":2,"status":3}"#, false, false),
+    ] {
+        let (url, _asked) = server(vec![answer("200 OK", "", body); 2]);
+        for (plane, ours, name) in [
+            (ControlPlane::of_runtime(&url).unwrap(), of_runtime, "an autonomy runtime"),
+            (ControlPlane::without_identity(&url).unwrap(), of_plane, "an autonomy control plane"),
+        ] {
+            match plane.itself() {
+                Ok(_) => assert!(ours, "{body}"),
+                Err(failure) => {
+                    assert!(!ours && failure.message.contains(name), "{body}: {failure:?}");
+                    assert_eq!((failure.exit, &*failure.code), (Exit::Usage, "FOREIGN_ANSWER"));
+                }
+            }
+        }
+    }
+    let failure = ControlPlane::of_runtime("http://me:SECRET@h").err().unwrap();
+    assert_eq!(failure.code, "BAD_RUNTIME_URL");
+    assert!(failure.message.starts_with("the runtime `http://h`"), "{failure:?}");
 }

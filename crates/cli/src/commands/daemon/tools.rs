@@ -33,7 +33,10 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Method, StatusCode, Url, redirect::Policy};
 use serde_json::{Value, json};
 
-use crate::failure::{Failure, causes};
+use crate::{
+    control::BAD_RUNTIME_URL,
+    failure::{Failure, causes},
+};
 
 /// Time to reach the runtime.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,12 +71,8 @@ impl HttpTools {
         });
         let base = base.ok_or_else(|| {
             let shown = api::url::without_secrets(url);
-            Failure::new(
-                Exit::Usage,
-                "BAD_RUNTIME_URL",
-                format!("`{shown}` is no http or https URL"),
-            )
-            .hint("pass --runtime-url http://HOST:PORT and nothing more")
+            Failure::new(Exit::Usage, BAD_RUNTIME_URL, format!("`{shown}` is no http or https URL"))
+                .hint("pass --runtime-url http://HOST:PORT and nothing more")
         })?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls::client_config().config)

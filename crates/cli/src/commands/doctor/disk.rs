@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -15,6 +15,11 @@ use nix::{
         statvfs::statvfs,
     },
     unistd::{AccessFlags, access},
+};
+
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
 };
 
 use super::Finding;
@@ -33,6 +38,10 @@ const SYNCS: usize = 16;
 const SYNC_TOO_QUICK: Duration = Duration::from_micros(5);
 /// A sync that makes every call of a tool slow.
 const SYNC_SLOW: Duration = Duration::from_millis(50);
+/// What the name of the file begins with that is synced; the number of the process follows.
+const WRITTEN: &str = ".autonomy-doctor-";
+/// Its mode: for nobody else.
+const MODE: u32 = 0o600;
 /// Bits of a mode with which others may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
@@ -168,11 +177,41 @@ fn judged(mut took: Vec<Duration>) -> Finding {
 }
 
 fn timed(there: &Path) -> io::Result<Vec<Duration>> {
-    let path = there.join(format!(".autonomy-doctor-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    remove_left(there)?;
+    let path = there.join(format!("{WRITTEN}{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path)?;
     let took = syncs(&mut file);
-    std::fs::remove_file(&path)?;
+    removed(&path)?;
     took
+}
+
+/// Removes what doctors that were killed left here (D3). One of this process cannot be there yet.
+fn remove_left(there: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(there)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|it| it.strip_prefix(WRITTEN));
+        let Some(pid) = pid.and_then(|it| it.parse::<u32>().ok()) else { continue };
+        let left = pid == std::process::id() || !is_alive(pid);
+        if left && entry.file_type().is_ok_and(|it| it.is_file()) {
+            removed(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a process is there, of whomever it is.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|it| test_kill_process(it) != Err(Errno::SRCH))
+}
+
+/// Removes a file, unless another doctor did: it may not see processes of other containers.
+fn removed(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn syncs(file: &mut File) -> io::Result<Vec<Duration>> {
@@ -233,5 +272,30 @@ mod tests {
         let found = all(&below);
         assert_eq!(found.len(), 4);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    /// D3
+    #[test]
+    fn what_a_doctor_that_was_killed_left_is_removed_and_what_a_living_one_writes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let dead = child.id();
+        child.wait().unwrap();
+        let living = std::os::unix::process::parent_id();
+        for pid in [dead, living, std::process::id()] {
+            std::fs::write(dir.path().join(format!("{WRITTEN}{pid}")), "x").unwrap();
+        }
+        for name in [format!("{WRITTEN}x"), format!("{WRITTEN}1.bak")] {
+            std::fs::write(dir.path().join(name), "of somebody else").unwrap();
+        }
+        timed(dir.path()).unwrap();
+        let names = std::fs::read_dir(dir.path()).unwrap();
+        let mut left: Vec<_> =
+            names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        let mut want =
+            [format!("{WRITTEN}{living}"), format!("{WRITTEN}x"), format!("{WRITTEN}1.bak")];
+        want.sort();
+        assert_eq!(left, want);
     }
 }

@@ -11,10 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Finding;
 use crate::{
-    args::Doctor,
-    commands::status::RUNTIME_URL_DEFAULT,
-    context::Context,
-    control::{ControlPlane, Route},
+    args::Doctor, commands::status::RUNTIME_URL_DEFAULT, context::Context, control::ControlPlane,
 };
 
 /// How long a collector is waited for.
@@ -47,8 +44,7 @@ fn runtime(args: &Doctor, context: Context<'_>) -> Finding {
     let check = "runtime";
     let named = args.runtime_url.clone().or_else(|| context.var(env::RUNTIME_URL));
     let url = named.as_deref().unwrap_or(RUNTIME_URL_DEFAULT);
-    let asked = ControlPlane::of_runtime(url)
-        .and_then(|it| it.get::<Map<String, Value>>(&Route::new("status")));
+    let asked = ControlPlane::of_runtime(url).and_then(|it| it.itself());
     match asked {
         Ok(said) => answered(check, url, &said),
         Err(failure) if failure.exit == Exit::Unreachable && named.is_none() => port(),
@@ -75,8 +71,7 @@ fn control_plane(context: Context<'_>) -> Finding {
     let Some(url) = context.var(env::ORCHESTRATOR_URL) else {
         return Finding::skipped(check, format!("{} is not set", env::ORCHESTRATOR_URL));
     };
-    let asked = ControlPlane::without_identity(&url)
-        .and_then(|it| it.get::<Map<String, Value>>(&Route::new("health")));
+    let asked = ControlPlane::without_identity(&url).and_then(|it| it.itself());
     match asked {
         Ok(said) => answered(check, &api::url::without_secrets(&url), &said),
         Err(failure) => Finding::of(check, &failure),

@@ -100,9 +100,12 @@ fn space(name: &str, dir: &Path) -> Value {
     // One that is not there yet will be made on the file system of what is above it.
     let there = dir.ancestors().find(|it| it.is_dir()).unwrap_or_else(|| Path::new("."));
     match statvfs(there) {
-        Err(error) => json!({ "of": name, "dir": dir, "problem": error.to_string() }),
+        Err(error) => {
+            json!({ "of": name, "dir": dir.display().to_string(), "problem": error.to_string() })
+        }
         Ok(it) => json!({
-            "of": name, "dir": dir, "measured_at": there,
+            "of": name, "dir": dir.display().to_string(),
+            "measured_at": there.display().to_string(),
             "bytes_free": it.blocks_available().saturating_mul(it.fragment_size()),
             "bytes_total": it.blocks().saturating_mul(it.fragment_size()),
             "files_free": it.files_available(), "files_total": it.files(),
@@ -119,7 +122,7 @@ fn listing(dir: &Path) -> Result<Value, String> {
     }
     list(dir, Path::new(""), DEPTH_MAX, &mut files)
         .map_err(|it| format!("cannot list {}: {it}", dir.display()))?;
-    Ok(json!({ "dir": dir, "cut": files.len() >= FILES_MAX, "files": files }))
+    Ok(json!({ "dir": dir.display().to_string(), "cut": files.len() >= FILES_MAX, "files": files }))
 }
 
 fn list(dir: &Path, below: &Path, depth: usize, files: &mut Vec<Value>) -> io::Result<()> {
@@ -130,25 +133,27 @@ fn list(dir: &Path, below: &Path, depth: usize, files: &mut Vec<Value>) -> io::R
             return Ok(());
         }
         let name = below.join(entry.file_name());
+        // A name need not be text.
+        let shown = name.to_string_lossy();
         let found = match entry.metadata() {
             Ok(found) => found,
             Err(error) => {
-                files.push(json!({ "name": name, "problem": error.to_string() }));
+                files.push(json!({ "name": shown, "problem": error.to_string() }));
                 continue;
             }
         };
-        files.push(file(&name, &found));
+        files.push(file(&shown, &found));
         if found.is_dir()
             && depth > 0
             && let Err(error) = list(&entry.path(), &name, depth - 1, files)
         {
-            files.push(json!({ "name": name, "problem": error.to_string() }));
+            files.push(json!({ "name": shown, "problem": error.to_string() }));
         }
     }
     Ok(())
 }
 
-fn file(name: &Path, found: &Metadata) -> Value {
+fn file(name: &str, found: &Metadata) -> Value {
     use std::os::unix::fs::MetadataExt as _;
     let kind = match found.file_type() {
         it if it.is_dir() => "directory",
@@ -190,5 +195,17 @@ mod tests {
         assert_eq!(listing(&dir.path().join("none")).unwrap()["absent"], true);
         let no_directory = dir.path().join("telemetry.wal");
         assert!(listing(&no_directory).unwrap_err().contains("/telemetry.wal: "));
+    }
+
+    /// S1
+    #[test]
+    fn a_name_that_is_no_text_is_listed_like_any_other() {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let name = std::ffi::OsStr::from_bytes(b"a\xffb");
+        std::fs::write(dir.path().join(name), "1").unwrap();
+        assert_eq!(listing(dir.path()).unwrap()["files"][0]["name"], "a\u{fffd}b");
+        assert!(space("log", &dir.path().join(name))["dir"].is_string());
     }
 }

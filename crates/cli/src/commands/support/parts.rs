@@ -70,7 +70,8 @@ impl Part {
             _ => redactor.text(&text),
         };
         let problem = self.problem.map(|it| redactor.text(&it));
-        Self { bytes: clean.into_bytes(), problem, ..self }
+        let source = redactor.text(&self.source);
+        Self { bytes: clean.into_bytes(), problem, source, ..self }
     }
 }
 
@@ -171,4 +172,32 @@ fn answered(mut child: Child, limit: Duration) -> (Vec<u8>, Option<String>) {
         }
     };
     (bytes, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S2
+    #[test]
+    fn a_part_has_no_secret_in_its_bytes_its_source_or_its_problem() {
+        let lookup =
+            |name: &str| (name == env::DISPATCH_CMD).then(|| "agent --key SECRET".to_owned());
+        let redactor = Redactor::new(Context::new(&lookup, false));
+        for bytes in
+            [r#"{"set": "agent --key SECRET", "n": 1}"#, r#"{"set": "agent --key SECRET", "n"#]
+        {
+            let part = Part {
+                file: "config.json".to_owned(),
+                source: "autonomy wal status --wal-dir /x/token=SECRET".to_owned(),
+                bytes: bytes.as_bytes().to_vec(),
+                problem: Some("cannot run agent --key SECRET".to_owned()),
+                failed: false,
+            };
+            let clean = part.without_secrets(&redactor);
+            assert!(!format!("{clean:?}").contains("SECRET"), "{clean:?}");
+            let text = String::from_utf8(clean.bytes).unwrap();
+            assert!(!text.contains("SECRET") && text.contains("agent [redacted]"), "{text}");
+        }
+    }
 }

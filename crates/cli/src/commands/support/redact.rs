@@ -1,17 +1,26 @@
 //! Takes secrets out of texts.
 //!
-//! | what                                                    | where                        |
-//! |---------------------------------------------------------|------------------------------|
-//! | the value of a variable that holds a secret             | anywhere                     |
-//! | a value behind a key such as `password`, `token`, `secret` | JSON, and `key=value` in text |
-//! | user and password of a URL                              | anywhere                     |
-//! | what follows `Bearer` or `Basic`                         | anywhere                     |
-//! | a private key in PEM                                     | anywhere                     |
+//! | what                                                                 | where              |
+//! |----------------------------------------------------------------------|--------------------|
+//! | the value of a variable that holds a secret                           | anywhere           |
+//! | what follows the first word of the command that handles goals         | anywhere           |
+//! | whatever is behind a name such as `password`, `x-api-key`, `session` (`names`) | JSON, `name=value`, `--name value` |
+//! | user and password of a URL, and what is secret in its query           | anywhere           |
+//! | lines such as `Authorization:` and `Cookie:`                          | anywhere           |
+//! | private keys in PEM, and tokens that begin as known ones do (`text`)  | anywhere           |
+//!
+//! Rather too much is taken than too little.
+
+mod names;
+mod text;
 
 use api::env;
-use regex::{Captures, Regex};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::{
+    names::{is_secret, is_secret_option},
+    text::Patterns,
+};
 use crate::context::Context;
 
 /// What stands in the place of a secret.
@@ -24,86 +33,103 @@ const SECRETS: [&str; 5] = [
     env::REGISTRY_PASSWORD,
     env::OTLP_HEADERS.all,
 ];
-/// Words in a key that make its value a secret.
-const KEYS: [&str; 8] =
-    ["password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "credential"];
+/// Members of an object that name what its member `value` is.
+const NAMING: [&str; 3] = ["key", "name", "variable"];
 /// Shortest value that is looked for; a shorter one would be found in every text.
 const LEN_LEAST: usize = 4;
 
 /// Knows what is secret.
 pub(super) struct Redactor {
-    values: Vec<String>,
-    /// Patterns, and the group that stays.
-    patterns: Vec<Regex>,
+    /// Texts, and what stands in their place.
+    known: Vec<(String, String)>,
+    patterns: Patterns,
 }
 
 impl Redactor {
     /// Takes the secrets of the environment.
     pub(super) fn new(context: Context<'_>) -> Self {
         let named = SECRETS.into_iter().chain([env::OTLP_HEADERS.logs]);
-        Self::with(named.filter_map(|it| context.var(it)))
+        let values = named.filter_map(|it| context.var(it)).collect();
+        Self::with(values, context.var(env::DISPATCH_CMD))
     }
 
-    fn with(values: impl Iterator<Item = String>) -> Self {
-        let mut values: Vec<String> = values.filter(|it| it.len() >= LEN_LEAST).collect();
+    fn with(values: Vec<String>, command: Option<String>) -> Self {
+        // A list of headers is a secret, and each of them is.
+        let parts = values.iter().flat_map(|it| it.split(','));
+        let parts = parts.filter_map(|it| Some(it.split_once('=')?.1.trim().to_owned()));
+        let parts: Vec<String> = parts.collect();
+        let secrets = values.into_iter().chain(parts).filter(|it| it.len() >= LEN_LEAST);
+        let mut known: Vec<_> = secrets.map(|it| (it, REDACTED.to_owned())).collect();
+        known.extend(command.map(|it| (it.clone(), command_shown(&it))));
+        // Where JSON was cut off it is still quoted.
+        let quoted: Vec<_> = known.iter().map(|(it, shown)| (quoted(it), shown.clone())).collect();
+        known.extend(quoted);
         // The longest first: one secret may be part of another.
-        values.sort_by_key(|it| std::cmp::Reverse(it.len()));
-        let sources = [
-            r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
-            r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]+",
-            r"(://)[^/\s@]+@",
-            r"(?i)(\b[\w-]*(?:password|passwd|secret|token|api_?key|credential)[\w-]*\s*[=:]\s*)[^\s,;]+",
-        ];
-        // Each of them compiles: a test looks.
-        let patterns = sources.into_iter().filter_map(|it| Regex::new(it).ok()).collect();
-        Self { values, patterns }
+        known.sort_by_key(|it| std::cmp::Reverse(it.0.len()));
+        Self { known, patterns: Patterns::new() }
     }
 
     /// The text without secrets.
     pub(super) fn text(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in &self.values {
-            text = text.replace(value, REDACTED);
-        }
-        for pattern in &self.patterns {
-            text = pattern.replace_all(&text, kept).into_owned();
-        }
-        text
-    }
-
-    fn member(&self, key: String, value: Value) -> (String, Value) {
-        if is_secret(&key, &value) {
-            return (key, Value::String(REDACTED.to_owned()));
-        }
-        let value = self.json(value);
-        (key, value)
+        let known = self.known.iter();
+        let text = known.fold(text.to_owned(), |text, (it, shown)| text.replace(it, shown));
+        self.patterns.text(&text)
     }
 
     /// The same for JSON, which stays JSON.
     pub(super) fn json(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.text(&text)),
-            Value::Array(all) => all.into_iter().map(|it| self.json(it)).collect(),
-            Value::Object(members) => {
-                let members = members.into_iter();
-                Value::Object(members.map(|(key, value)| self.member(key, value)).collect())
-            }
+            Value::Array(all) => self.list(all),
+            Value::Object(members) => self.object(members),
             other => other,
         }
     }
+
+    /// A list may be a command line.
+    fn list(&self, all: Vec<Value>) -> Value {
+        let mut behind_option = false;
+        let told = all.into_iter().map(|it| {
+            let next = it.as_str().is_some_and(is_secret_option);
+            let secret = std::mem::replace(&mut behind_option, next);
+            if secret { hidden(it) } else { self.json(it) }
+        });
+        told.collect()
+    }
+
+    fn object(&self, members: Map<String, Value>) -> Value {
+        let named = |it: &&str| members.get(*it).and_then(Value::as_str).is_some_and(is_secret);
+        let value_is_secret = NAMING.iter().any(named);
+        let told = members.into_iter().map(|(key, value)| {
+            let secret = is_secret(&key) || value_is_secret && key == "value";
+            let value = if secret { hidden(value) } else { self.json(value) };
+            (self.text(&key), value)
+        });
+        Value::Object(told.collect())
+    }
 }
 
-/// What stays of a match: its first group, and the end of the part of a URL.
-fn kept(found: &Captures<'_>) -> String {
-    let kept = found.get(1).map_or("", |it| it.as_str());
-    let at = if kept == "://" { "@" } else { "" };
-    format!("{kept}{REDACTED}{at}")
+/// Whatever is behind a name of a secret; a switch, and that there is nothing, is none.
+fn hidden(value: Value) -> Value {
+    match value {
+        Value::Null | Value::Bool(_) => value,
+        _ => Value::String(REDACTED.to_owned()),
+    }
 }
 
-/// Whether a key says that its value is a secret. A number or a switch beside such a key is none.
-fn is_secret(key: &str, value: &Value) -> bool {
-    let key = key.to_lowercase();
-    value.is_string() && KEYS.iter().any(|it| key.contains(it))
+/// A text as it stands between the quotes of JSON.
+fn quoted(text: &str) -> String {
+    let json = Value::from(text).to_string();
+    let inner = json.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    inner.unwrap_or(text).to_owned()
+}
+
+/// The first word of a command: what follows may be anything.
+fn command_shown(command: &str) -> String {
+    match command.trim_start().split_once(char::is_whitespace) {
+        Some((first, _)) => format!("{first} {REDACTED}"),
+        None => command.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -113,21 +139,25 @@ mod tests {
     use super::*;
 
     fn redactor() -> Redactor {
-        let it = Redactor::with(["s3cr3t-value".to_owned(), "abc".to_owned()].into_iter());
-        assert_eq!(it.patterns.len(), 4, "each pattern compiles");
-        it
+        let values = ["s3cr3t-value", "abc", "x-key=h3ader-1, y=h3ader-2"].map(str::to_owned);
+        Redactor::with(values.to_vec(), Some("claude --key \"SECRET\" and more".to_owned()))
     }
 
+    /// S2
     #[test]
     fn no_secret_stays_in_a_text_and_the_rest_does() {
         let it = redactor();
         for (text, want) in [
             ("x s3cr3t-value y", "x [redacted] y"),
-            ("Authorization: Bearer abc.def-g", "Authorization: Bearer [redacted]"),
+            ("of a header: h3ader-2", "of a header: [redacted]"),
+            ("Authorization: Bearer abc.def-g", "Authorization: [redacted]"),
+            ("a Bearer abc.def-g", "a Bearer [redacted]"),
             ("http://ann:pw@host:1/x", "http://[redacted]@host:1/x"),
             ("PASSWORD=hunter2 next", "PASSWORD=[redacted] next"),
-            ("api_key: k1, b", "api_key: [redacted], b"),
+            ("api_key: k1 b", "api_key: [redacted] b"),
             ("an abc stays: too short to look for", "an abc stays: too short to look for"),
+            ("cannot run claude --key \"SECRET\" and more: x", "cannot run claude [redacted]: x"),
+            (r#"{"v":"claude --key \"SECRET\" and more","b"#, r#"{"v":"claude [redacted]","b"#),
             (
                 "a\n-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\nb",
                 "a\n-----BEGIN PRIVATE KEY-----[redacted]\nb",
@@ -135,19 +165,28 @@ mod tests {
         ] {
             assert_eq!(it.text(text), want);
         }
-        assert!(!it.text("-----BEGIN EC PRIVATE KEY-----\nMIIB cut").contains("MIIB"));
     }
 
+    /// S2
     #[test]
-    fn json_stays_json_and_loses_what_its_keys_call_secret() {
+    fn json_stays_json_and_loses_what_its_names_call_secret() {
         let it = redactor();
         let value = json!({
-            "token": "t", "n": [{"Client-Secret": "x", "tokens": 5}],
-            "url": "https://u:p@h", "note": "s3cr3t-value", "good": "stays",
+            "token": "t", "n": [{"Client-Secret": "x", "tokens": 5, "session": {"id": "x"}}],
+            "x-api-key": ["x"], "private_key": 7, "cookie": null, "has_password": true,
+            "url": "https://u:p@h", "note": "s3cr3t-value", "good": "stays", "count": 5,
+            "argv": ["a", "--token", "x", "--good", "y"],
+            "set": [{"key": "db_password", "value": "x"}, {"key": "good", "value": "y"}],
+            "cmd": "claude --key \"SECRET\" and more", "s3cr3t-value": 1, "name": "dump-ghp_1234abcd",
         });
         let want = json!({
-            "token": "[redacted]", "n": [{"Client-Secret": "[redacted]", "tokens": 5}],
-            "url": "https://[redacted]@h", "note": "[redacted]", "good": "stays",
+            "token": "[redacted]",
+            "n": [{"Client-Secret": "[redacted]", "tokens": "[redacted]", "session": "[redacted]"}],
+            "x-api-key": "[redacted]", "private_key": "[redacted]", "cookie": null, "has_password": true,
+            "url": "https://[redacted]@h", "note": "[redacted]", "good": "stays", "count": 5,
+            "argv": ["a", "--token", "[redacted]", "--good", "y"],
+            "set": [{"key": "db_password", "value": "[redacted]"}, {"key": "good", "value": "y"}],
+            "cmd": "claude [redacted]", "[redacted]": 1, "name": "dump-[redacted]",
         });
         assert_eq!(it.json(value), want);
     }

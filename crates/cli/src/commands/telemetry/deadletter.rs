@@ -51,13 +51,26 @@ fn list(args: &DeadLetterList, context: Context<'_>) -> Result<Exit, Failure> {
             }
         }
     }
-    let open = letters.counts().open;
+    let (open, damaged) = (letters.counts().open, letters.flaws());
     match args.output.output {
-        Output::Json => writeln!(out, "{}", json!({ "count": open, "dead_letters": told }))?,
-        Output::Text => writeln!(out, "{}", counted(open, "dead letter"))?,
+        Output::Json => writeln!(out, "{}", listing(open, damaged, &told))?,
+        Output::Text => writeln!(out, "{}", summary(open, damaged))?,
     }
     out.flush()?;
     Ok(Exit::Done)
+}
+
+/// Everything, also how many lines may have been letters: stderr need not be read.
+fn listing(open: u64, damaged: u64, letters: &[Value]) -> Value {
+    json!({ "count": open, "damaged": damaged, "dead_letters": letters })
+}
+
+fn summary(open: u64, damaged: u64) -> String {
+    let open = counted(open, "dead letter");
+    match damaged {
+        0 => open,
+        _ => format!("{open}, {} cannot be read", counted(damaged, "line")),
+    }
 }
 
 fn to_json(listed: &Listed) -> Value {
@@ -188,5 +201,23 @@ fn unusable(error: &dyn std::error::Error, file: &LetterFileError) -> Failure {
 impl From<LetterFileError> for Failure {
     fn from(error: LetterFileError) -> Self {
         unusable(&error, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_damaged_lines_is_not_told_as_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(wal_format::names::DEADLETTER);
+        std::fs::write(file, "{\"torn\nno letter\n").unwrap();
+        let letters = DeadLetters::open(&OsVfs, dir.path(), |_| ()).unwrap();
+        let (open, damaged) = (letters.counts().open, letters.flaws());
+        let want = json!({ "count": 0, "damaged": 2, "dead_letters": [] });
+        assert_eq!(listing(open, damaged, &[]), want);
+        assert_eq!(summary(open, damaged), "0 dead letters, 2 lines cannot be read");
+        assert_eq!(summary(1, 0), "1 dead letter");
     }
 }
