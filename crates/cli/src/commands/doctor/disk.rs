@@ -16,11 +16,7 @@ use nix::{
     },
     unistd::{AccessFlags, access},
 };
-
-use rustix::{
-    io::Errno,
-    process::{Pid, test_kill_process},
-};
+use rustix::process::{Pid, test_kill_process};
 
 use super::Finding;
 use crate::{
@@ -203,7 +199,7 @@ fn remove_left(there: &Path) -> io::Result<()> {
 /// Whether a process is there, of whomever it is.
 fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|it| test_kill_process(it) != Err(Errno::SRCH))
+    pid.is_some_and(|it| test_kill_process(it) != Err(rustix::io::Errno::SRCH))
 }
 
 /// Removes a file, unless another doctor did: it may not see processes of other containers.
