@@ -208,7 +208,7 @@ impl From<io::Error> for Failure {
 }
 
 /// Beginnings of what a command does to a file that it leaves as it is.
-const READING: [&str; 3] = ["read", "list", "look"];
+const READING: [&str; 4] = ["open", "read", "list", "look"];
 /// Beginnings of messages that say which command failed.
 const NAMED: [&str; 5] =
     ["drain failed:", "retry failed:", "purge failed:", "policy load:", "demo gazebo:"];
