@@ -1,4 +1,5 @@
-//! The runbooks of the log run as they stand: its archive, its repair, its seal, and a log that is refused.
+//! The runbooks of the node run as they stand: archive, repair and seal of its log, a log that is refused, its policy, and what is
+//! asked of it in trouble.
 #![expect(clippy::unwrap_used, reason = "a broken page fails the test")]
 
 use e2e::harness::{Bin, Block, Ports, Printed, Walk, page};
@@ -66,6 +67,7 @@ fn ends(all: &[Block], want: &[i32]) -> Vec<Printed> {
         ("http://collector:4318", "http://127.0.0.1:4318".to_owned()),
         ("7777", ports.runtime.to_string()),
         ("4318", ports.sink.to_string()),
+        ("8888", ports.orchestrator.to_string()),
     ];
     let instead =
         instead.into_iter().filter(|it| all.iter().any(|block| block.commands.contains(it.0)));
@@ -107,4 +109,44 @@ fn a_refused_log_is_looked_at_adopted_or_given_up_as_the_page_says() {
     all.push(step("CALL && STOP"));
     // The status of a log that is refused ends as its start does.
     ends(&all, &[0, 0, 0, 8, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn what_is_asked_of_a_node_in_trouble_is_answered_as_the_pages_say() {
+    let mut all = vec![
+        step(NODE),
+        step("RUN && CALL"),
+        step(
+            "AUTONOMY_RBAC_ENFORCEMENT=0 autonomy-orchestrator serve --listen 127.0.0.1:8888 >> log 2>&1 &\nthere 8888",
+        ),
+    ];
+    for name in ["disk-full", "log-poisoned", "control-plane"] {
+        let page = blocks(&format!("runbooks/{name}.md"));
+        assert_eq!(page.len(), 1, "{name}");
+        all.extend(page);
+    }
+    all.push(step("git init -q . && autonomy goal init --title 'Ship v2' > /dev/null"));
+    all.extend(blocks("runbooks/goal-failures.md"));
+    let printed = ends(&all, &[0; 8]);
+    assert!(
+        printed.iter().any(|it| it.output.contains("\"ok\"")),
+        "the health of the log: {printed:#?}"
+    );
+}
+
+/// The last block needs an image with a signed lock and a permit: `tests/supply_chain` has both.
+#[test]
+fn a_policy_is_looked_at_tried_loaded_and_taken_as_the_page_says() {
+    let page = blocks("runbooks/policy.md");
+    assert_eq!(page.len(), 4);
+    let test = "cat > policies/all_test.rego <<'REGO'\npackage autonomy_test\ntest_all if data.autonomy.decision.allow\nREGO";
+    let mut all = vec![step(NODE), step("RUN && CALL"), step(test)];
+    all.extend(page.into_iter().take(3).map(|block| {
+        let here = block.commands.replace("--policy-dir DIR", "--policy-dir policy");
+        step(&here.replace("WAL_DIR", "DIR").replace("kill -HUP PID", "kill -HUP $RUNTIME"))
+    }));
+    all.push(step("curl -s http://127.0.0.1:7777/v1/status"));
+    let printed = ends(&all, &[0; 7]);
+    let said = &printed.last().unwrap().output;
+    assert!(said.contains("\"policy_ref\":\"1.2.0\""), "{said}");
 }

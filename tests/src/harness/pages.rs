@@ -92,7 +92,10 @@ impl Walk<'_> {
         let programs = programs?;
         let programs = programs.parent().context("no directory of programs")?;
         let mut command = Command::new("bash");
-        command.arg("-c").arg(&script).current_dir(dir.path()).env_clear();
+        // Not as an argument: pages look for processes by what stands in their command lines.
+        let file = tempfile::NamedTempFile::new()?;
+        fs::write(file.path(), &script)?;
+        command.arg(file.path()).current_dir(dir.path()).env_clear();
         command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
         let done = run_to_end(command.env("HOME", dir.path()))?;
         let named = |it: String, (named, here): &(&str, String)| it.replace(here, named);
