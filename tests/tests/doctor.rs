@@ -11,7 +11,7 @@ use std::{
 };
 
 use e2e::harness::{Bin, Ports, RuntimeOptions, Stack, program, run_to_end};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The findings, and the exit code.
 fn doctor(home: &Path, words: &[&str], vars: &[(&str, &str)]) -> (i32, Value) {
@@ -32,9 +32,16 @@ fn of<'a>(told: &'a Value, check: &str) -> Vec<&'a Value> {
 fn a_machine_with_a_runtime_is_healthy_and_each_part_is_looked_at() {
     let dir = tempfile::tempdir().unwrap();
     let stack = Stack::new(dir.path(), Ports::free().unwrap());
+    let (wal, policy, url) = (stack.wal_dir(), stack.policy_dir(), stack.runtime_url());
+    let (wal, policy) = (wal.to_str().unwrap(), policy.to_str().unwrap());
+    let words = ["--wal-dir", wal, "--policy-dir", policy, "--runtime-url", &url];
+    // A runtime that answers and denies every call is not well.
     let runtime = stack.runtime(&RuntimeOptions { env: &[], args: &[] }).unwrap();
-    let (wal, url) = (stack.wal_dir(), stack.runtime_url());
-    let words = ["--wal-dir", wal.to_str().unwrap(), "--runtime-url", &url];
+    let (code, told) = doctor(dir.path(), &words, &[]);
+    assert_eq!((code, &of(&told, "decisions")[0]["level"]), (9, &json!("failed")), "{told}");
+    runtime.stop().unwrap();
+    stack.load_demo_policy().unwrap();
+    let runtime = stack.runtime(&RuntimeOptions { env: &[], args: &[] }).unwrap();
     let (code, told) = doctor(dir.path(), &words, &[]);
     // Tests may run in memory, which is no place for a log; nothing else is wrong.
     let failed: Vec<_> =
@@ -42,7 +49,7 @@ fn a_machine_with_a_runtime_is_healthy_and_each_part_is_looked_at() {
     let in_memory = failed.iter().all(|it| it["check"] == "file system");
     assert!(in_memory, "{told}");
     assert_eq!(code, if failed.is_empty() { 0 } else { 9 });
-    for check in ["log", "directory", "room", "sync", "clock", "runtime"] {
+    for check in ["log", "directory", "room", "sync", "clock", "runtime", "decisions"] {
         let found = of(&told, check);
         assert_eq!(found.len(), 1, "{check}: {told}");
         assert!(
