@@ -234,3 +234,24 @@ fn work_whose_leader_is_gone_and_whose_group_goes_on_is_not_begun_again() {
     eventually("the end of the work", || lab.root().join("end").exists().then_some(())).unwrap();
     assert_eq!(runs(&lab), 1);
 }
+
+/// What was not begun is not written down as work, and is not silent either.
+#[test]
+fn a_command_that_the_system_does_not_start_is_said_and_leaves_its_tentacle_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    lab.linked("a").unwrap();
+    // Longer than an argument of a program may be; only a file holds such a command.
+    let file = dir.path().join("config.toml");
+    fs::write(&file, format!("dispatch_cmd = \"true {}\"\n", "x".repeat(200_000))).unwrap();
+    let before = lab.meta("a").unwrap();
+    let mut command = lab.command(&["goal", "dispatch"]).unwrap();
+    let said = command.env("AUTONOMY_CONFIG", &file).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(1), "{text}");
+    assert!(text.contains("COMMAND_NOT_STARTED"), "{text}");
+    assert_eq!(lab.meta("a").unwrap(), before);
+    let mut again = lab.command(&["goal", "dispatch", "--cmd", "true"]).unwrap();
+    assert!(again.output().unwrap().status.success());
+    assert_eq!(lab.meta("a").unwrap()["terminal_status"], "DONE");
+}

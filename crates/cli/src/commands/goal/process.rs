@@ -107,7 +107,7 @@ pub(super) fn run_order(order: &Order<'_>, begun: impl FnOnce(u32) -> Result<(),
         .spawn();
     match spawned {
         Ok(child) => accompany(child, order.limit, begun),
-        Err(error) => failed(format!("cannot start: {error}")),
+        Err(error) => failed(format!("cannot be started: {error}")),
     }
 }
 

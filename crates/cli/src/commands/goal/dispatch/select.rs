@@ -30,7 +30,7 @@ pub(in crate::commands::goal) struct Wave {
     pub(super) resolved: Vec<String>,
     /// Tentacles that an eval waits for.
     pub(super) eval_blocking_count: usize,
-    /// What each of the selected was when that was decided: work begins only if it still is (D0).
+    /// What every tentacle was when that was decided: work begins only on one that still is so (D0).
     #[serde(skip)]
     pub(super) seen: BTreeMap<String, Meta>,
 }

@@ -59,6 +59,13 @@ enum NotBegun {
     Failed(Failure),
 }
 
+/// A command that the system did not start: nothing was begun, so the tentacle is as it was.
+fn not_started(name: &str, ended: &process::Ended) -> Failure {
+    let message = format!("{name}: the command {}", ended.note);
+    Failure::new(Exit::Failed, "COMMAND_NOT_STARTED", message)
+        .hint("nothing was begun: mend the command, then dispatch again")
+}
+
 /// The end of work that somebody began again meanwhile.
 fn taken_over(name: &str, ended: &process::Ended) -> Failure {
     let code = ended.code;
@@ -141,7 +148,7 @@ impl Out<'_> {
             Some(NotBegun::Failed(failure)) => return Err(failure),
             None => {}
         }
-        let Some(mine) = mine else { return Ok(None) };
+        let Some(mine) = mine else { return Err(not_started(name, &ended)) };
         // D3
         if !read(desk.store.is_my_work(name, &mine))? {
             return Err(taken_over(name, &ended));
