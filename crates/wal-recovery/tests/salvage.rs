@@ -5,7 +5,7 @@ mod harness;
 
 use std::path::Path;
 
-use harness::{DIR, entry, open, read, write};
+use harness::{DIR, entry, foreign_frames, open, read, write};
 use vfs::{MemVfs, Vfs as _};
 use wal_format::names;
 use wal_recovery::{ReadError, Reader, remains};
@@ -73,6 +73,18 @@ fn what_holds_is_given_out_whatever_the_safe_point_says_and_nothing_else() {
             assert!(whole.starts_with(&found), "{at}");
         }
     }
+}
+
+/// A safe point that can be read is believed where nothing else speaks for an entry: what stands behind it in a log without a
+/// chain was never acknowledged.
+#[test]
+fn what_was_never_acknowledged_is_not_saved_as_if_it_were() {
+    let vfs = MemVfs::default();
+    write(&vfs, names::WAL, &foreign_frames(1..=5));
+    let salvaged = || payloads(Reader::salvage(&vfs, Path::new(DIR)).unwrap()).0.len();
+    assert_eq!(salvaged(), 5, "nothing says which of them were");
+    write(&vfs, names::SAFE_SEQ, &3_u64.to_le_bytes());
+    assert_eq!(salvaged(), 3);
 }
 
 #[test]
