@@ -161,6 +161,7 @@ fn group(stat: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use std::{
+        os::unix::process::CommandExt as _,
         process::{Command, Stdio},
         time::{Duration, Instant},
     };
@@ -247,5 +248,22 @@ mod tests {
         assert!(line.contains(") Z "), "nobody has waited for it: {line}");
         child.wait().unwrap();
         assert!(!it.is_alive(pid, start));
+    }
+
+    #[test]
+    fn the_group_of_a_stat_line_is_that_of_a_process_that_is_not_over() {
+        for name in ["sh", "a b", "x) Z 1 2"] {
+            assert_eq!(group(&stat(name, "S")), Some(7), "{name}");
+            assert_eq!(group(&stat(name, "Z")), None, "{name}");
+        }
+        assert_eq!((group(""), group("7 (sh) S 1")), (None, None));
+        let own = LinuxLiveness::new().unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "read x"]).stdin(Stdio::piped()).process_group(0);
+        let mut child = shell.spawn().unwrap();
+        assert!(own.group_lives(child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!own.group_lives(child.id()));
     }
 }

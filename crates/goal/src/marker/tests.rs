@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A host `n1` where process 7 began at tick 70, and nothing else runs.
+/// A host `n1` where process 7 began at tick 70, and the group that process 9 led goes on; nothing else runs.
 struct Host;
 
 impl Liveness for Host {
@@ -16,6 +16,10 @@ impl Liveness for Host {
 
     fn start_time(&self, pid: u32) -> Option<u64> {
         (pid == 7).then_some(70)
+    }
+
+    fn group_lives(&self, leader: u32) -> bool {
+        [7, 9].contains(&leader)
     }
 }
 
@@ -43,6 +47,15 @@ fn file(entries: Vec<MarkerEntry>) -> MarkerFile {
 
 fn names<'a>(entries: impl IntoIterator<Item = &'a MarkerEntry>) -> Vec<&'a str> {
     entries.into_iter().map(|it| it.name.as_str()).collect()
+}
+
+/// M7
+#[test]
+fn an_entry_is_live_as_long_as_its_group_is() {
+    let judged = |it: &MarkerEntry| judge(it, at(60), &Host);
+    assert_eq!(judged(&with_pid("p", "n1", 9, 90)), Judgement::Live, "its group goes on");
+    assert_eq!(judged(&with_pid("p", "n1", 8, 80)), Judgement::Dead, "nobody is left of it");
+    assert_eq!(judged(&with_pid("p", "n1", 7, 71)), Judgement::Dead, "another one has its number");
 }
 
 #[test]
