@@ -19,6 +19,7 @@
 //! | `run`      | from arguments to an exit code                                      |
 
 mod args;
+mod beside;
 mod commands;
 mod context;
 mod control;

@@ -21,22 +21,18 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::LazyLock,
-    thread,
-    time::{Duration, Instant},
 };
 
 use api::env;
 use toml_edit::{DocumentMut, value};
-use vfs::{LockError, OsVfs, Vfs as _, read_whole, replace_private};
+use vfs::{LockError, OsVfs, read_whole, replace_private};
+
+use crate::beside;
 
 use crate::control::unusable_url;
 
 /// Longest file of settings, in bytes.
 const SETTINGS_LEN_MAX: u64 = 1 << 20;
-/// Longest wait for the lock of a file of settings.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-/// How often it is looked at.
-const LOCK_POLL: Duration = Duration::from_millis(10);
 /// What a variable begins with that has a key.
 const PREFIX: &str = "AUTONOMY_";
 /// Variables that have a key (K2).
@@ -249,7 +245,10 @@ impl Settings {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(failed("make the directory of"))?;
         }
-        let held = lock(path).map_err(failed("lock"))?;
+        let held = beside::lock(path).map_err(|error| match error {
+            LockError::Io(source) => failed("lock")(source),
+            held @ LockError::Held { .. } => failed("lock")(io::Error::other(held.to_string())),
+        })?;
         let mut settings = Self::read(path)?;
         let (said, changed) = change(&mut settings)?;
         if changed {
@@ -284,22 +283,6 @@ fn own(path: &Path) -> Result<(), SettingsError> {
         return Ok(());
     };
     Err(SettingsError::Bad { path: path.to_owned(), why })
-}
-
-/// Waits for the lock beside a file of settings.
-fn lock(path: &Path) -> io::Result<vfs::Lock> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let until = Instant::now() + LOCK_WAIT;
-    loop {
-        match OsVfs.lock(&name, &format!("process {}", std::process::id())) {
-            Ok(held) => return Ok(held),
-            Err(LockError::Held { .. }) if Instant::now() < until => thread::sleep(LOCK_POLL),
-            Err(LockError::Io(error)) => return Err(error),
-            Err(error) => return Err(io::Error::other(error.to_string())),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -347,7 +330,7 @@ mod tests {
                 Settings::change(&path, |it| Ok((it.set(key, "x")?, true))).unwrap();
             }
         };
-        thread::scope(|scope| {
+        std::thread::scope(|scope| {
             for key in values {
                 scope.spawn(move || set(key));
             }

@@ -18,7 +18,10 @@ use api::exit::Exit;
 use vfs::{OsVfs, Vfs as _};
 use wal_format::names;
 
-use crate::failure::Failure;
+use crate::{
+    beside::{own_name, remove_left},
+    failure::Failure,
+};
 
 /// Behind the name of a file that is being written, and before the number of the process that writes it.
 const PARTIAL: &str = ".autonomy-partial-";
@@ -52,7 +55,7 @@ impl Target {
             return Ok(Self { file, rename: None });
         }
         refuse_key(&path)?;
-        let partial = partial(&path)?;
+        let partial = partial(&path);
         let file = OpenOptions::new().write(true).create_new(true).open(&partial);
         let file = file.map_err(|error| Failure::file("create", &partial, &error))?;
         Ok(Self { file, rename: Some((partial, path)) })
@@ -106,25 +109,12 @@ fn dir_of(path: &Path) -> &Path {
 
 /// The name until the end: of this process alone, so that two commands with one `--out` do not write into one file. What dead
 /// ones left is removed.
-fn partial(path: &Path) -> Result<PathBuf, Failure> {
+fn partial(path: &Path) -> PathBuf {
     let named = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stem = format!(".{named}{PARTIAL}");
-    let dir = dir_of(path);
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let left = name.strip_prefix(&stem).and_then(|it| it.parse::<u32>().ok());
-        if left.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            // Whoever cannot remove it cannot write here either, and is told so below.
-            fs::remove_file(entry.path()).ok();
-        }
-    }
-    let own = dir.join(format!("{stem}{}", std::process::id()));
-    match fs::remove_file(&own) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::file("remove", &own, &error))
-        }
-        _ => Ok(own),
-    }
+    let (dir, stem) = (dir_of(path), format!(".{named}{PARTIAL}"));
+    // Who cannot remove what is left can write all the same, or is told so when it cannot.
+    remove_left(dir, &stem).ok();
+    dir.join(own_name(&stem))
 }
 
 /// A log is in its directory, and so is what was archived or put aside below it.
@@ -161,17 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn what_dead_processes_left_is_removed_and_what_others_have_is_not() {
+    fn what_an_earlier_command_left_is_removed_and_a_file_of_the_user_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = [".out.autonomy-partial-1", "out.partial", ".other.autonomy-partial-4194999"];
-        for name in kept.iter().chain(&[".out.autonomy-partial-4194999"]) {
+        for name in ["out.partial", ".out.autonomy-partial-4194999"] {
             fs::write(dir.path().join(name), "half").unwrap();
         }
         Target::open(&dir.path().join("out")).unwrap().abandon();
         let left = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
-        let left: std::collections::BTreeSet<_> =
-            left.map(|it| it.into_string().unwrap()).collect();
-        assert_eq!(left, kept.map(str::to_owned).into());
+        assert_eq!(left.collect::<Vec<_>>(), ["out.partial"]);
     }
 
     #[test]

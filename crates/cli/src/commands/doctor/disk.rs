@@ -16,10 +16,10 @@ use nix::{
     },
     unistd::{AccessFlags, access},
 };
-use rustix::process::{Pid, test_kill_process};
 
 use super::Finding;
 use crate::{
+    beside::{own_name, remove_left, removed},
     failure::with_dir,
     rights::{FULL_DISK, denied, mended, read_only},
 };
@@ -173,41 +173,13 @@ fn judged(mut took: Vec<Duration>) -> Finding {
 }
 
 fn timed(there: &Path) -> io::Result<Vec<Duration>> {
-    remove_left(there)?;
-    let path = there.join(format!("{WRITTEN}{}", std::process::id()));
+    // What doctors that were killed left here (D3).
+    remove_left(there, WRITTEN)?;
+    let path = there.join(own_name(WRITTEN));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path)?;
     let took = syncs(&mut file);
     removed(&path)?;
     took
-}
-
-/// Removes what doctors that were killed left here (D3). One of this process cannot be there yet.
-fn remove_left(there: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(there)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|it| it.strip_prefix(WRITTEN));
-        let Some(pid) = pid.and_then(|it| it.parse::<u32>().ok()) else { continue };
-        let left = pid == std::process::id() || !is_alive(pid);
-        if left && entry.file_type().is_ok_and(|it| it.is_file()) {
-            removed(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a process is there, of whomever it is.
-fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|it| test_kill_process(it) != Err(rustix::io::Errno::SRCH))
-}
-
-/// Removes a file, unless another doctor did: it may not see processes of other containers.
-fn removed(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn syncs(file: &mut File) -> io::Result<Vec<Duration>> {

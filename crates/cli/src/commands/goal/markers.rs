@@ -2,22 +2,13 @@
 //!
 //! * **M1** Whoever changes it has the lock beside it, and replaces it as a whole; without entries there is no file.
 
-use std::{
-    path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
 
 use api::{env, exit::Exit};
 use goal::{MarkerFile, MarkerFileError, change_markers, read_markers};
-use vfs::{LockError, OsVfs, Vfs as _};
+use vfs::{OsVfs, Vfs as _};
 
-use crate::{context::Context, failure::Failure};
-
-/// Longest wait for the lock.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-/// How often it is looked at.
-const LOCK_POLL: Duration = Duration::from_millis(20);
+use crate::{beside, context::Context, failure::Failure};
 
 /// The file: the one that was named, or that of the user.
 pub(in crate::commands) fn path(
@@ -57,22 +48,12 @@ fn failure(error: MarkerFileError) -> Failure {
 }
 
 fn lock(path: &Path) -> Result<vfs::Lock, Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
     if let Some(dir) = path.parent() {
         let made = OsVfs.create_dir_all(dir);
         made.map_err(|error| Failure::file("create", dir, &error))?;
     }
-    let until = Instant::now() + LOCK_WAIT;
-    loop {
-        match OsVfs.lock(&name, &format!("process {}", std::process::id())) {
-            Ok(held) => return Ok(held),
-            Err(LockError::Held { .. }) if Instant::now() < until => thread::sleep(LOCK_POLL),
-            Err(error) => {
-                return Err(Failure::of(Exit::Failed, "MARKER_LOCKED", &error)
-                    .hint("wait for it, then try again"));
-            }
-        }
-    }
+    beside::lock(path).map_err(|error| {
+        let failure = Failure::of(Exit::Failed, "MARKER_LOCKED", &error);
+        failure.hint("wait for it, then try again")
+    })
 }
