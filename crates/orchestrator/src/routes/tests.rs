@@ -438,3 +438,32 @@ async fn a_fingerprint_that_no_node_can_read_is_refused_with_its_place() {
     let release = json!({ "id": "r", "artifact_ref": "r/a:1", "lock_fingerprint": good });
     assert_eq!(world.ask(("POST", "/v1/releases"), None, Some(release)).await.0.as_u16(), 201);
 }
+
+/// A node and its control plane know each rule from a crate of their own; here they are one.
+#[test]
+fn what_a_node_may_be_called_is_what_the_store_takes() {
+    let chars = ('\0'..='\u{17f}').map(|it| format!("a{it}b"));
+    let lengths = [0, 1, 127, 128, 129, 257].map(|it| "n".repeat(it));
+    for name in chars.chain(lengths).chain([".".to_owned(), "..".to_owned(), "-".to_owned()]) {
+        let taken = rollout_store::NodeId::new(name.as_str()).is_ok();
+        assert_eq!(api::node::node_flaw(&name).is_none(), taken, "{name:?}");
+    }
+    let good = format!("blake3:{}", "0a".repeat(32));
+    for odd in [
+        good.clone(),
+        good.to_uppercase(),
+        "null".to_owned(),
+        good.replace("blake3", "sha256"),
+        good + "0",
+    ] {
+        let body = json!({
+            "metadata": { "id": "p" }, "artifact_ref": "oci://r/a", "target_lock_fingerprint": odd,
+            "stages": [{ "id": "all", "percent": 100 }],
+        });
+        let strict = rollout_store::Strictness::Warn;
+        let request =
+            rollout_store::PlanRequest::parse(body.to_string().as_bytes(), strict).unwrap();
+        let warned = request.warnings.iter().any(|it| it.code == "FINGERPRINT_FORM");
+        assert_eq!(api::release::fingerprint_flaw(&odd).is_some(), warned, "{odd}");
+    }
+}
