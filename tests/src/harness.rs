@@ -14,7 +14,7 @@ pub use bins::{Bin, build};
 pub use calls::{Answers, audit, call_until_refused};
 pub use client::Client;
 pub use mount::{Disk, Mount, mounts_below};
-pub use pages::{Block, Printed, Walk, alike, blocks, page, shows};
+pub use pages::{Block, Printed, Walk, alike, blocks, elsewhere, page, shows};
 pub use process::{Finished, Process, run_to_end};
 pub use snapshot::{BLESS, same_as_files};
 pub use stack::{Ports, RuntimeOptions, Stack, autonomy, program};

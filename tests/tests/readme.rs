@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use e2e::harness::{Bin, Block, Ports, Walk, run_to_end, shows};
+use e2e::harness::{Bin, Block, Ports, Walk, elsewhere, run_to_end, shows};
 
 /// The console blocks of a section, as commands with what is shown behind each.
 fn console(section: &str) -> Vec<Block> {
@@ -71,14 +71,7 @@ fn what_is_done_by_hand_works_and_so_does_the_control_plane() {
     for bin in [Bin::Autonomy, Bin::Sink, Bin::Orchestrator] {
         bin.path().unwrap();
     }
-    let ports = Ports::free().unwrap();
-    let instead = vec![
-        ("7777", ports.runtime.to_string()),
-        ("8888", ports.orchestrator.to_string()),
-        ("4318", ports.sink.to_string()),
-        ("otel-sink ", format!("otel-sink --listen 127.0.0.1:{} ", ports.sink)),
-        ("runtime start ", format!("runtime start --listen 127.0.0.1:{} ", ports.runtime)),
-    ];
+    let instead = elsewhere(Ports::free().unwrap());
     let printed = Walk { instead, ..Walk::default() }.run(&all).unwrap();
     for (block, printed) in all.iter().zip(&printed) {
         assert_eq!(printed.code, 0, "{block:?}\n{printed:?}");

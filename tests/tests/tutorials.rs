@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use e2e::harness::{Bin, Block, Ports, Walk, alike, blocks, page, shows};
+use e2e::harness::{Bin, Block, Ports, Walk, alike, blocks, elsewhere, page, shows};
 
 /// Runs a page, with `ports` in the place of those that it names: each as it stands there, and what it becomes.
 fn every_command_prints_what_the_page_shows(name: &str, ports: Vec<(&str, String)>) {
@@ -49,17 +49,9 @@ fn a_crash_is_recovered_by_hand_as_the_page_shows() {
     all.insert(0, Block { commands: checkout, shown: None });
     let programs = Bin::Autonomy.path().unwrap();
     Bin::Sink.path().unwrap();
-    let ports = Ports::free().unwrap();
-    let instead = vec![
-        ("cargo build --bins\n", String::new()),
-        ("$PWD/target/debug", programs.parent().unwrap().display().to_string()),
-        ("7777", ports.runtime.to_string()),
-        ("8888", ports.orchestrator.to_string()),
-        ("4318", ports.sink.to_string()),
-        // Those that the programs take without being told.
-        ("otel-sink ", format!("otel-sink --listen 127.0.0.1:{} ", ports.sink)),
-        ("runtime start ", format!("runtime start --listen 127.0.0.1:{} ", ports.runtime)),
-    ];
+    let mut instead = elsewhere(Ports::free().unwrap());
+    instead.push(("cargo build --bins\n", String::new()));
+    instead.push(("$PWD/target/debug", programs.parent().unwrap().display().to_string()));
     let printed = Walk { instead, ..Walk::default() }.run(&all).unwrap();
     for (block, printed) in all.iter().zip(&printed) {
         let shown = block.shown.as_ref();

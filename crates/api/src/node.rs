@@ -18,6 +18,8 @@ pub enum NodeFlaw {
         /// What it has, in bytes.
         len: usize,
     },
+    /// `.` or `..`: a path that is made of it leads elsewhere.
+    Dots,
     /// A character that no name has.
     Character {
         /// The first such character.
@@ -37,6 +39,7 @@ impl fmt::Display for NodeFlaw {
         match self {
             Self::Empty => f.write_str("is empty"),
             Self::TooLong { len } => write!(f, "has {len} bytes, more than {NODE_LEN_MAX}"),
+            Self::Dots => f.write_str("is no name in a path"),
             Self::Character { found } => write!(f, "contains {found:?}"),
         }
     }
@@ -59,6 +62,9 @@ pub fn node_flaw(text: &str) -> Option<NodeFlaw> {
     if text.len() > NODE_LEN_MAX {
         return Some(NodeFlaw::TooLong { len: text.len() });
     }
+    if matches!(text, "." | "..") {
+        return Some(NodeFlaw::Dots);
+    }
     text.chars().find(|it| !is_of_a_node(*it)).map(|found| NodeFlaw::Character { found })
 }
 
@@ -66,7 +72,7 @@ pub fn node_flaw(text: &str) -> Option<NodeFlaw> {
 pub fn node_of_host(host: &str) -> String {
     let fitting = host.chars().map(|it| if is_of_a_node(it) { it } else { '-' });
     let name: String = fitting.take(NODE_LEN_MAX).collect();
-    if name.is_empty() { "node".to_owned() } else { name }
+    if node_flaw(&name).is_some() { "node".to_owned() } else { name }
 }
 
 const fn is_of_a_node(it: char) -> bool {
@@ -83,7 +89,7 @@ mod tests {
         for good in ["n", "edge-1", "A.b_c-9", longest.as_str()] {
             assert_eq!(node_flaw(good), None, "NN1 {good}");
         }
-        for bad in ["", "a:b", "a b", "a\nb", "a\tb", "\u{7f}", "a/b", "ä"] {
+        for bad in ["", ".", "..", "a:b", "a b", "a\nb", "a\tb", "\u{7f}", "a/b", "ä"] {
             assert!(node_flaw(bad).is_some(), "NN1 {bad:?}");
         }
         let too_long = "n".repeat(NODE_LEN_MAX + 1);
@@ -93,7 +99,7 @@ mod tests {
     #[test]
     fn every_host_makes_a_node() {
         let long = "h".repeat(300);
-        for host in ["", "arm-7.site", "a:b", "mein rechner\n", "ü", &long] {
+        for host in ["", "..", "arm-7.site", "a:b", "mein rechner\n", "ü", &long] {
             assert_eq!(node_flaw(&node_of_host(host)), None, "NN1 {host:?}");
         }
         assert_eq!(node_of_host("arm-7.site"), "arm-7.site");

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Bin, run_to_end};
+use super::{Bin, Ports, run_to_end};
 
 /// Printed behind the output of each block, with the exit code of its last command.
 const MARK: &str = "@@ exit code ";
@@ -66,6 +66,19 @@ pub struct Walk<'a> {
     pub between: Option<(usize, &'a str)>,
     /// What stands in the page, ports for example, and what is there in its place. Shown as it stands in the page.
     pub instead: Vec<(&'a str, String)>,
+}
+
+/// What a page that names no port to its programs becomes with `ports`: the ports that they take without being told, in the text
+/// and as options.
+pub fn elsewhere(ports: Ports) -> Vec<(&'static str, String)> {
+    let Ports { orchestrator, sink, runtime } = ports;
+    vec![
+        ("7777", runtime.to_string()),
+        ("8888", orchestrator.to_string()),
+        ("4318", sink.to_string()),
+        ("otel-sink ", format!("otel-sink --listen 127.0.0.1:{sink} ")),
+        ("runtime start ", format!("runtime start --listen 127.0.0.1:{runtime} ")),
+    ]
 }
 
 impl Walk<'_> {

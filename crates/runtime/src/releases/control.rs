@@ -342,7 +342,7 @@ mod tests {
     fn the_node_is_one_segment_of_the_path_and_never_another_node() {
         let plane = ControlPlane::new(&at("http://me:SECRET@h:1/base/"), "a.b_c-1").unwrap();
         assert_eq!(plane.desired.path(), "/base/v1/nodes/a.b_c-1/desired");
-        for bad in ["a\nb", "ab\n", "\tab", "a/../b?c", "", "a b"] {
+        for bad in [".", "..", "a\nb", "ab\n", "\tab", "a/../b?c", "", "a b"] {
             let error = ControlPlane::new(&at("http://h:1"), bad).unwrap_err();
             assert_eq!(error.code(), "BAD_NODE_ID", "{bad:?}");
             assert!(!error.to_string().contains(char::is_control), "{error}");
